@@ -1,0 +1,1 @@
+"""Large immutable things by content hash: workspace snapshots, artifacts."""

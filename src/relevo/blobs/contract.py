@@ -1,0 +1,42 @@
+"""What every blob store promises. `relevo.testing.contracts.blobs` holds the tests of it.
+
+A blob is named by the BLAKE3 of its bytes (hex). A blob is there whole or not at all; reading checks the hash at
+the end and raises DamagedError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+
+class BlobWriter(Protocol):
+    """A blob being written. `commit` or `abort` must be called, once; a writer that is dropped is aborted."""
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Append bytes. Raises StoreUnavailable-like InfrastructureError when there is no room."""
+
+    async def commit(self) -> str:
+        """Make it durable (fsync, atomic rename); returns its hash. Writing the same bytes twice is one blob."""
+
+    async def abort(self) -> None:
+        """Forget it. Idempotent."""
+
+
+class BlobStore(Protocol):
+    """Content-addressed storage."""
+
+    async def create(self) -> BlobWriter:
+        """Begin a blob."""
+
+    async def size(self, digest: str) -> int | None:
+        """Size in bytes, None when it is not there."""
+
+    def read(self, digest: str, *, chunk_bytes: int = 1 << 20) -> AsyncIterator[bytes]:
+        """Its bytes. Raises KeyError when it is not there, DamagedError when the hash is off."""
+
+    async def delete(self, digest: str) -> None:
+        """Remove it. Idempotent."""
+
+    async def list(self) -> list[tuple[str, int]]:
+        """(digest, size in bytes) of every blob."""

@@ -1,0 +1,92 @@
+"""The states of runs, jobs, attempts and steps. The legal moves between them stand in `tables.py`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class RunStatus(StrEnum):
+    """A run, from acceptance to its end."""
+
+    PENDING = "pending"  # accepted, nothing of it queued yet
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    HELD = "held"  # all that can go on has ended; a held job asks what to do
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class JobStatus(StrEnum):
+    """A job (one matrix leg), over all its attempts."""
+
+    PENDING = "pending"  # waits for its needs, or for max-parallel
+    QUEUED = "queued"  # the scheduler may place it
+    ASSIGNED = "assigned"  # an agent has it, and no worker yet
+    STARTING = "starting"  # its worker is being made
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    HELD = "held"  # lost where running it again is not safe: asks retry or fail
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed-out"
+    SKIPPED = "skipped"
+
+
+class AttemptStatus(StrEnum):
+    """One try at a job."""
+
+    ASSIGNED = "assigned"
+    STARTING = "starting"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed-out"
+    LOST = "lost"  # the infrastructure under it went away before its end record was spooled
+
+
+class StepStatus(StrEnum):
+    """A step of an attempt."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed-out"
+    SKIPPED = "skipped"
+
+
+RUN_ENDS: Final = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
+JOB_ENDS: Final = frozenset(
+    {
+        JobStatus.SUCCEEDED,
+        JobStatus.FAILED,
+        JobStatus.CANCELLED,
+        JobStatus.TIMED_OUT,
+        JobStatus.SKIPPED,
+    }
+)
+ATTEMPT_ENDS: Final = frozenset(
+    {
+        AttemptStatus.SUCCEEDED,
+        AttemptStatus.FAILED,
+        AttemptStatus.CANCELLED,
+        AttemptStatus.TIMED_OUT,
+        AttemptStatus.LOST,
+    }
+)
+STEP_ENDS: Final = frozenset(
+    {
+        StepStatus.SUCCEEDED,
+        StepStatus.FAILED,
+        StepStatus.CANCELLED,
+        StepStatus.TIMED_OUT,
+        StepStatus.SKIPPED,
+    }
+)

@@ -1,0 +1,120 @@
+"""The typed model of a workflow, after reading and checking.
+
+Values that may hold expressions keep them as text (`${{ }}` inside strings); the orchestrator evaluates those of jobs,
+the agent those of steps. `JobSpec` and what it holds travel to agents as msgpack: fields are only appended.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+#: A YAML value after resolution: None, bool, int, float, str, list, dict. Strings may hold `${{ }}`.
+Value = Any
+
+
+class Position(Struct, frozen=True, array_like=True, gc=False):
+    """Where something stands in the file, 1-based."""
+
+    line: int
+    column: int
+
+
+class RetrySpec(Struct, frozen=True):
+    """`relevo: retry:` of a job."""
+
+    max: int = 0
+    on: tuple[str | int, ...] = ("infra",)  #: "infra", or exit codes
+    backoff_s: float = 0.0
+
+
+class StepSpec(Struct, frozen=True):
+    """A step, as written."""
+
+    position: Position
+    id: str = ""  #: "" when none was given
+    name: str = ""  #: "" when none was given
+    if_: str | None = None  #: the condition's source, without `${{ }}`; None: success()
+    run: str | None = None
+    uses: str | None = None
+    with_: dict[str, Value] = {}
+    env: dict[str, Value] | str = {}
+    shell: str | None = None
+    working_directory: str | None = None
+    continue_on_error: Value = False
+    timeout_minutes: Value = None
+    idempotent: bool = True  #: `relevo: idempotent: false`
+
+
+class JobSpec(Struct, frozen=True):
+    """A job, as written, without what only the orchestrator needs. The same for all legs of its matrix."""
+
+    id: str  #: its key under `jobs`
+    position: Position
+    steps: tuple[StepSpec, ...]
+    env: dict[str, Value] | str = {}
+    workflow_env: dict[str, Value] | str = {}
+    defaults_shell: str | None = None
+    defaults_working_directory: str | None = None
+    outputs: dict[str, Value] = {}
+    #: whether a step uses actions/checkout, so that the run needs a snapshot of the working tree
+    checks_out: bool = False
+
+
+class JobNode(Struct, frozen=True):
+    """A job as the orchestrator sees it: how it hangs together with others, and what is evaluated before its steps."""
+
+    id: str
+    position: Position
+    spec: JobSpec
+    needs: tuple[str, ...] = ()
+    name: Value = None
+    if_: str | None = None  #: the condition's source, without `${{ }}`; None: success()
+    runs_on: Value = None
+    matrix: Value = None  #: None: no matrix
+    fail_fast: Value = True
+    max_parallel: Value = None
+    timeout_minutes: Value = 360
+    continue_on_error: Value = False
+    concurrency: Value = None
+    cpus: float | None = None  #: `relevo: resources:`
+    memory_bytes: int | None = None
+    priority: int = 0
+    retry: RetrySpec = RetrySpec()
+
+
+class Workflow(Struct, frozen=True):
+    """A workflow that was read and checked."""
+
+    path: str  #: as the user named it
+    name: str | None
+    run_name: Value
+    on: dict[str, Value]  #: event name → its configuration or None
+    env: dict[str, Value] | str
+    concurrency: Value
+    jobs: dict[str, JobNode]  #: in order of the file
+    permissions: Value = None
+
+
+class Leg(Struct, frozen=True):
+    """One job to run: a leg of a matrix, or the only one."""
+
+    name: str  #: stable and unique in its run: `test (3.11, linux)`; also its id in --json
+    matrix: dict[str, Value]
+    index: int  #: strategy.job-index
+    total: int  #: strategy.job-total
+    labels: tuple[str, ...]  #: runs-on
+    timeout_s: float
+    continue_on_error: bool
+    max_parallel: int | None
+    fail_fast: bool
+
+
+class Verdict(Struct, frozen=True):
+    """What the expressions of a job came to, once its needs had ended."""
+
+    run: bool  #: False: it is skipped
+    legs: tuple[Leg, ...] = ()
+    error: str | None = None  #: an expression failed, the matrix is no mapping …: the job fails with this message
+    warnings: tuple[str, ...] = ()
