@@ -1,0 +1,1 @@
+"""The only places where adapters are chosen and parts wired."""

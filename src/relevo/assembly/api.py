@@ -1,0 +1,85 @@
+"""What a command line, a page or a test can ask of an engine, be it in this process or another one.
+
+The engine in this process (`embedded.py`) and the client of a living engine (`client.py`) both have this shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from relevo.logs.contract import LogFrame
+from relevo.store.contract import RunRow
+
+#: One public event, JSON-able, the same in `--json` and over any wire. Always there: "v": 1, "event": kind, "run": id,
+#: "seq": sequence to resume after, "at": Unix milliseconds. "job" is the job's id (`test (3.11, linux)`). Kinds:
+#:   run.accepted   workflow, title, trigger
+#:   run.started | run.cancelling {reason} | run.held
+#:   run.finished   status (succeeded, failed, cancelled), message
+#:   job.added      job, name, needs [job ids as in the file], labels
+#:   job.queued     job
+#:   job.assigned   job, attempt, agent
+#:   job.running    job, attempt
+#:   job.cancelling job
+#:   job.held       job, attempt, message
+#:   job.retrying   job, attempt (the one that ended), message
+#:   job.finished   job, status (JobStatus value), attempts, message, outputs
+#:   step.started   job, attempt, step (index), name
+#:   step.finished  job, attempt, step, name, outcome, conclusion, exit_code, message, summary
+#:   annotation     job, attempt, step, level, message, title, file, line, column
+#:   artifact       job, attempt, name, size
+#:   warning        message
+PublicEvent = dict[str, Any]
+
+
+class Submission(Struct, frozen=True):
+    """What is asked to run."""
+
+    workflow_path: str  #: as the user named it; shown, and part of `github.workflow_ref`
+    workflow_text: bytes
+    event: str = "workflow_dispatch"
+    inputs: dict[str, str] = {}
+    env: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    jobs: tuple[str, ...] = ()  #: only these jobs and what they need; (): all
+    directory: str = ""  #: the working tree, absolute
+    committed: bool = False  #: HEAD instead of the working tree
+    skip_unmatched: bool = False
+    idempotency_key: str | None = None
+    keep: bool = False  #: keep workspaces
+
+
+class EngineApi(Protocol):
+    """Everything a user can ask. Unknown runs and jobs raise UserError with what there is instead."""
+
+    async def submit(self, submission: Submission) -> str:
+        """Read, check, snapshot and accept; returns the run's id once it is durable. Raises UserError (with all diagnostics)."""
+
+    def events(self, run: str, after: int = 0) -> AsyncIterator[PublicEvent]:
+        """Events of a run after a sequence, then live ones, until run.finished (included), or run.held when nothing else can go on."""
+
+    def log(self, run: str, job: str, *, attempt: int | None = None, start: int = 0, follow: bool = False) -> AsyncIterator[LogFrame]:
+        """Log bytes of a job's attempt (None: its last), from an offset; `follow` waits until its end."""
+
+    async def cancel(self, run: str, *, force: bool = False) -> None:
+        """Cancel a run. `force`: without waiting for always() steps. Without effect on an ended one."""
+
+    async def retry(self, run: str, *, failed: bool = False, job: str | None = None, secrets: dict[str, str] | None = None) -> str:
+        """Retry a finished run as a new one (`failed`: only what did not succeed), or, with `job`, a held job of a live one; returns the run's id."""
+
+    async def fail(self, run: str, *, job: str) -> None:
+        """Decide that a held job has failed."""
+
+    async def delivered(self, run: str) -> None:
+        """Somebody received its summary: `resume` will not bring it again."""
+
+    async def runs(self, *, live: bool | None = None, limit: int = 50) -> list[RunRow]:
+        """Newest first."""
+
+    async def find(self, prefix: str) -> RunRow:
+        """A run by its id or a unique beginning of it; `latest`. Raises UserError."""
+
+    async def actors(self) -> list[dict[str, Any]]:
+        """The live tree: path, kind, state, mailbox depth, handled, restarts."""
