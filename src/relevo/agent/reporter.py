@@ -36,7 +36,15 @@ class Reporter(Protocol):
     ) -> None: ...
 
     def annotation(
-        self, step: int, level: str, message: str, *, title: str = "", file: str = "", line: int = 0, column: int = 0
+        self,
+        step: int,
+        level: str,
+        message: str,
+        *,
+        title: str = "",
+        file: str = "",
+        line: int = 0,
+        column: int = 0,
     ) -> None: ...
 
     def log(self, step: int, data: bytes) -> bool:

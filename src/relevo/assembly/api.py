@@ -60,13 +60,17 @@ class EngineApi(Protocol):
     def events(self, run: str, after: int = 0) -> AsyncIterator[PublicEvent]:
         """Events of a run after a sequence, then live ones, until run.finished (included), or run.held when nothing else can go on."""
 
-    def log(self, run: str, job: str, *, attempt: int | None = None, start: int = 0, follow: bool = False) -> AsyncIterator[LogFrame]:
+    def log(
+        self, run: str, job: str, *, attempt: int | None = None, start: int = 0, follow: bool = False
+    ) -> AsyncIterator[LogFrame]:
         """Log bytes of a job's attempt (None: its last), from an offset; `follow` waits until its end."""
 
     async def cancel(self, run: str, *, force: bool = False) -> None:
         """Cancel a run. `force`: without waiting for always() steps. Without effect on an ended one."""
 
-    async def retry(self, run: str, *, failed: bool = False, job: str | None = None, secrets: dict[str, str] | None = None) -> str:
+    async def retry(
+        self, run: str, *, failed: bool = False, job: str | None = None, secrets: dict[str, str] | None = None
+    ) -> str:
         """Retry a finished run as a new one (`failed`: only what did not succeed), or, with `job`, a held job of a live one; returns the run's id."""
 
     async def fail(self, run: str, *, job: str) -> None:

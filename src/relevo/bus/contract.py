@@ -30,7 +30,9 @@ class Bus(Protocol):
     def publish(self, stored: Stored) -> None:
         """Hand a committed append to all followers. Never blocks: a full follower is marked as lagging."""
 
-    def subscribe(self, stream: str | None = None, *, capacity: int = 1_024) -> AsyncIterator[Stored | Lagged]:
+    def subscribe(
+        self, stream: str | None = None, *, capacity: int = 1_024
+    ) -> AsyncIterator[Stored | Lagged]:
         """Follow one stream, or all. Bounded by `capacity`; closing the iterator unsubscribes."""
 
     async def close(self) -> None:

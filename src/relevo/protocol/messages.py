@@ -27,7 +27,9 @@ class Assignment(Struct, frozen=True, array_like=True, gc=False):
     job: int
     number: int
     spec: str  #: digest of the encoded `workflow.model.JobSpec`, sent before in Assign.specs
-    contexts: bytes  #: msgpack of a map: github, vars, needs, strategy, matrix, inputs, job name (`JobContexts`)
+    contexts: (
+        bytes  #: msgpack of a map: github, vars, needs, strategy, matrix, inputs, job name (`JobContexts`)
+    )
     #: seconds without an engine after which the agent ends it; None: never (the agent is on the engine's own machine)
     fence_after_s: float | None = None
     timeout_s: float = 21_600.0
@@ -249,13 +251,7 @@ class Drain(Message, frozen=True, array_like=True, gc=False):
 
 
 AnyRecord = (
-    AttemptStarted
-    | StepStarted
-    | StepFinished
-    | Annotation
-    | LogBytes
-    | ArtifactSaved
-    | AttemptFinished
+    AttemptStarted | StepStarted | StepFinished | Annotation | LogBytes | ArtifactSaved | AttemptFinished
 )
 ToEngine = Hello | Records | Beat | GetBlob | PutBlob
 ToAgent = Welcome | Refused | Assign | Cancel | Ack | Resend | BlobBytes | BlobStored | Drain | Beat

@@ -116,5 +116,7 @@ class Verdict(Struct, frozen=True):
 
     run: bool  #: False: it is skipped
     legs: tuple[Leg, ...] = ()
-    error: str | None = None  #: an expression failed, the matrix is no mapping …: the job fails with this message
+    error: str | None = (
+        None  #: an expression failed, the matrix is no mapping …: the job fails with this message
+    )
     warnings: tuple[str, ...] = ()
