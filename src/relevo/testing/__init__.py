@@ -1,0 +1,1 @@
+"""What tests of relevo and of its adapters are made of: faulty adapters, contract suites."""
