@@ -85,11 +85,12 @@ def kept(environment: Mapping[str, str]) -> dict[str, str]:
 
 def github_variables(github: Mapping[str, Value]) -> dict[str, str]:
     """GITHUB_ variables of a run, from its `github` context."""
-    return {
-        variable: to_text(github[name])
-        for name, variable in _GITHUB_VARIABLES
-        if github.get(name) is not None
-    }
+    found: dict[str, str] = {}
+    for name, variable in _GITHUB_VARIABLES:
+        value = github.get(name)
+        if value is not None:
+            found[variable] = value if type(value) is str else to_text(value)
+    return found
 
 
 def runner_context(*, name: str, temp: str, tool_cache: str) -> dict[str, Value]:

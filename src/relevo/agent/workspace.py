@@ -16,6 +16,7 @@ class Places(Struct, frozen=True):
     temp: str  #: RUNNER_TEMP of each attempt and its command files
     tool_cache: str  #: RUNNER_TOOL_CACHE, shared by all attempts
     keep: bool = False  #: leave workspaces behind for whoever wants to look
+    runner_name: str = "relevo"  #: RUNNER_NAME
 
 
 class Folders:
