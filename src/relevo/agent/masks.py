@@ -42,10 +42,7 @@ class Masks:
 
     def hide(self, text: str) -> str:
         """A text with `***` in place of its secrets."""
-        if not self.found_in(text):
-            return text
-        whole = _masker(self._secrets)  # one of its own: the stream may hold back a beginning
-        return (whole.feed(text.encode("utf-8", "replace")) + whole.flush()).decode("utf-8", "replace")
+        return text if self._stream is None else self._stream.mask(text)
 
 
 def _masker(secrets: list[str]) -> Masker:
