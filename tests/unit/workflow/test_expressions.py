@@ -60,7 +60,7 @@ def value(source: str, **contexts: object) -> object:
         ("join(github.objects.*.missing)", ""),
         ("join(github.nested.*.items.*)", "1,2,3"),
         ("join(github.name.*)", ""),
-        ("fromJSON('{\"a\": [1, {\"b\": 2}]}').a[1].b", 2),
+        ('fromJSON(\'{"a": [1, {"b": 2}]}\').a[1].b', 2),
         # functions, whatever their case
         ("CONTAINS('Hello', 'ELL')", True),
         ("contains(github.list, 'B')", True),

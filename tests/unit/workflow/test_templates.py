@@ -40,7 +40,14 @@ def test_evaluate(source: object, expected: object) -> None:
 
 @pytest.mark.parametrize(
     ("source", "expected"),
-    [(None, ""), (True, "true"), (3.10, "3.1"), ("${{ inputs.list }}", "Array"), ("${{ inputs.none }}", ""), ("x", "x")],
+    [
+        (None, ""),
+        (True, "true"),
+        (3.10, "3.1"),
+        ("${{ inputs.list }}", "Array"),
+        ("${{ inputs.none }}", ""),
+        ("x", "x"),
+    ],
 )
 def test_evaluate_text(source: object, expected: str) -> None:
     assert templates.evaluate_text(source, SCOPE) == expected
