@@ -119,7 +119,7 @@ def push(branch: str = "", *changed: str, tag: str = "") -> GitFacts:
         ("{push: {paths-ignore: ['doc/**']}}", push("main", "doc/a", "doc/b"), False),
         ("{push: {paths-ignore: ['doc/**']}}", push("main", "doc/a", "src/b"), True),
         ("{push: {paths: ['src/**']}}", push("main"), True),  # not known what changed
-        ("{push: {paths: ['src/**']}}", push(tag="v1"), True),  # not looked at for tags
+        ("{push: {paths: ['src/**']}}", push("", "doc/a", tag="v1"), True),  # not looked at for tags
         ("{push: {branches: [a], branches-ignore: [b]}}", push("a"), False),
     ],
 )
