@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from relevo.domain.events import JobDecl, NodeDecl
+from relevo.domain.events import Annotated, ArtifactSaved, JobDecl, NodeDecl, StepEnded, StepStarted
 
 
 class Submit(Struct, frozen=True, gc=False):
@@ -63,9 +63,7 @@ class StartAttempt(Struct, frozen=True, gc=False):
 class Record(Struct, frozen=True, gc=False):
     """A fact about a step or an artifact of an attempt, to be kept as it is when the attempt is the current one."""
 
-    event: object  #: StepStarted | StepEnded | Annotated | ArtifactSaved
-    job: int
-    number: int
+    event: StepStarted | StepEnded | Annotated | ArtifactSaved
 
 
 class EndAttempt(Struct, frozen=True, gc=False):

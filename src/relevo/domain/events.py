@@ -109,6 +109,7 @@ class StepStarted(Struct, frozen=True, array_like=True, gc=False, tag=8):
     step: int
     name: str
     at_ms: int = 0
+    record: int = 0  #: the agent's number of the record, by which a repetition is known
 
 
 class StepEnded(Struct, frozen=True, array_like=True, gc=False, tag=9):
@@ -124,6 +125,7 @@ class StepEnded(Struct, frozen=True, array_like=True, gc=False, tag=9):
     message: str = ""
     summary: str = ""  #: digest of the stored summary, or the text itself when it is short
     at_ms: int = 0
+    record: int = 0  #: the agent's number of the record, by which a repetition is known
 
 
 class Annotated(Struct, frozen=True, array_like=True, gc=False, tag=10):
@@ -138,6 +140,7 @@ class Annotated(Struct, frozen=True, array_like=True, gc=False, tag=10):
     file: str = ""
     line: int = 0
     column: int = 0
+    record: int = 0  #: the agent's number of the record, by which a repetition is known
 
 
 class ArtifactSaved(Struct, frozen=True, array_like=True, gc=False, tag=11):
@@ -149,6 +152,7 @@ class ArtifactSaved(Struct, frozen=True, array_like=True, gc=False, tag=11):
     digest: str
     size_bytes: int
     files: int = 0
+    record: int = 0  #: the agent's number of the record, by which a repetition is known
 
 
 class AttemptEnded(Struct, frozen=True, array_like=True, gc=False, tag=12):

@@ -159,9 +159,9 @@ def _start(run: Run, command: c.StartAttempt) -> list[e.Event]:
 
 
 def _record(run: Run, command: c.Record) -> list[e.Event]:
-    if _current(run, command.job, command.number) is None:
-        return []
-    return [command.event]  # type: ignore[list-item]  # the command's field is wider than its contract
+    event = command.event
+    job = _current(run, event.job, event.number)
+    return [event] if job is not None and event.record > job.record else []
 
 
 def _end(run: Run, command: c.EndAttempt) -> list[e.Event]:

@@ -48,6 +48,7 @@ class Job:
         "message",
         "node",
         "number",
+        "record",
         "retries",
         "status",
     )
@@ -60,6 +61,7 @@ class Job:
         self.attempt: AttemptStatus | None = None  #: of the current attempt
         self.number = 0  #: of the current attempt; 0: none yet
         self.agent = ""  #: who has the current attempt
+        self.record = 0  #: highest record of the current attempt that was kept
         self.lost = 0  #: attempts lost in a row
         self.retries = 0  #: attempts made again by the job's own rule
         self.delayed = False  #: pending until the delay before a retry is over
@@ -271,6 +273,7 @@ def _assigned(run: Run, event: e.AttemptAssigned) -> None:
     job.number = event.number
     job.attempt = AttemptStatus.ASSIGNED
     job.agent = event.agent
+    job.record = 0
 
 
 def _attempt_starting(run: Run, event: e.AttemptStarting) -> None:
@@ -286,7 +289,12 @@ def _attempt_started(run: Run, event: e.AttemptStarted) -> None:
 
 
 def _kept(run: Run, event: Any) -> None:
-    """Facts about steps and artifacts change nothing that is decided by."""
+    """Facts about steps and artifacts change nothing, but a repetition must be known."""
+    run.jobs[event.job].record = event.record
+
+
+def _warned(run: Run, event: e.Warned) -> None:
+    """For people only."""
 
 
 def _attempt_ended(run: Run, event: e.AttemptEnded) -> None:
@@ -412,5 +420,5 @@ _EVOLVE: Final[dict[type, Callable[[Run, Any], None]]] = {
     e.RunReleased: _run_released,
     e.RunEnded: _run_ended,
     e.SummaryDelivered: _delivered,
-    e.Warned: _kept,
+    e.Warned: _warned,
 }

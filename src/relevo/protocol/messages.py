@@ -33,6 +33,8 @@ class Assignment(Struct, frozen=True, array_like=True, gc=False):
     #: seconds without an engine after which the agent ends it; None: never (the agent is on the engine's own machine)
     fence_after_s: float | None = None
     timeout_s: float = 21_600.0
+    secrets: bool = False  #: the run has secrets: fetch them before the first step
+    keep: bool = False  #: leave the workspace for somebody to look at
 
 
 # --- agent to engine: records, numbered, spooled until acknowledged -----------------------------------------
@@ -44,6 +46,12 @@ class Record(Message, frozen=True, array_like=True, gc=False):
     run: str
     job: int
     number: int
+
+
+class AttemptStarting(Record, frozen=True, array_like=True, gc=False):
+    """Its worker is being made, and that takes time. Told only then."""
+
+    at_ms: int = 0
 
 
 class AttemptStarted(Record, frozen=True, array_like=True, gc=False):
@@ -164,19 +172,24 @@ class Beat(Message, frozen=True, array_like=True, gc=False):
 
 
 class GetBlob(Message, frozen=True, array_like=True, gc=False):
-    """Ask for a blob: `blob:<digest>`, `artifact:<run>/<name>`, `artifacts:<run>` (a JSON list), `secrets:<run>/<job>/<number>`."""
+    """Ask for the next bytes, at most a mebibyte, of `blob:<digest>`, `artifact:<run>/<name>`, `artifacts:<run>` (a JSON list), `secrets:<run>/<job>/<number>`.
+
+    `start`: from this offset on. Answered by one BlobBytes: who asks decides the pace.
+    """
 
     request: int
     what: str
+    start: int = 0
 
 
 class PutBlob(Message, frozen=True, array_like=True, gc=False):
-    """Bytes of a blob; answered by BlobStored after `last`."""
+    """The next bytes of a blob, in order; records that name its digest follow on the same stream and are
+    acknowledged only when the blob is durable too."""
 
-    request: int
+    digest: str
+    offset: int
     data: bytes
     last: bool
-    abort: bool = False
 
 
 # --- engine to agent ------------------------------------------------------------------------------------------
@@ -236,14 +249,6 @@ class BlobBytes(Message, frozen=True, array_like=True, gc=False):
     error: str = ""
 
 
-class BlobStored(Message, frozen=True, array_like=True, gc=False):
-    """A blob that was put is durable."""
-
-    request: int
-    digest: str
-    error: str = ""
-
-
 class Drain(Message, frozen=True, array_like=True, gc=False):
     """Take nothing new. With `stop`: exit when nothing is live and all records are acknowledged."""
 
@@ -251,10 +256,17 @@ class Drain(Message, frozen=True, array_like=True, gc=False):
 
 
 AnyRecord = (
-    AttemptStarted | StepStarted | StepFinished | Annotation | LogBytes | ArtifactSaved | AttemptFinished
+    AttemptStarting
+    | AttemptStarted
+    | StepStarted
+    | StepFinished
+    | Annotation
+    | LogBytes
+    | ArtifactSaved
+    | AttemptFinished
 )
 ToEngine = Hello | Records | Beat | GetBlob | PutBlob
-ToAgent = Welcome | Refused | Assign | Cancel | Ack | Resend | BlobBytes | BlobStored | Drain | Beat
+ToAgent = Welcome | Refused | Assign | Cancel | Ack | Resend | BlobBytes | Drain | Beat
 
 _encoder = msgspec.msgpack.Encoder()
 #: One message as msgpack.

@@ -1,0 +1,283 @@
+"""The agent: takes assignments, keeps its slots filled, and runs one attempt in each.
+
+An assignment that is known already is not taken twice. More may wait here than there are slots (`window`), so that a
+slot that comes free is filled without asking the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from relevo.agent.blobs import AgentBlobs
+from relevo.agent.reporter import BlobUnavailable
+from relevo.agent.reports import AttemptReporter
+from relevo.agent.session import Dial, Session
+from relevo.agent.spool import Spool
+from relevo.domain.ids import AttemptKey
+from relevo.protocol import messages as m
+from relevo.workflow.model import JobSpec
+
+if TYPE_CHECKING:
+    from relevo.providers.contract import WorkerProvider
+    from relevo.runtime.clock import Clock
+    from relevo.runtime.disk import Disk
+
+#: An agent that runs nothing ends itself when no engine was there for this long.
+LONELY_S: Final = 60.0
+#: The agent ends a fenced attempt this much before the engine may think it gone.
+FENCE_MARGIN_S: Final = 30.0
+#: Worker creation is told as `starting` when it takes longer.
+SLOW_START_S: Final = 0.25
+
+_spec_decoder = msgspec.msgpack.Decoder(JobSpec)
+
+
+class AgentConfig(Struct, frozen=True):
+    """What an agent says of itself."""
+
+    id: str
+    pid: int
+    start_ticks: int
+    boot_id: str
+    labels: tuple[str, ...]
+    slots: int
+    cpus: float
+    memory_bytes: int
+    window: int = 0
+    folder: str = ""  #: holds spool and workspaces
+    lonely_s: float = LONELY_S
+
+
+#: Makes what runs one attempt: (assignment, spec, reporter, secrets) → an object with `run()` and `cancel(reason, force)`.
+MakeAttempt = Callable[[m.Assignment, JobSpec, AttemptReporter, dict[str, str]], Any]
+
+
+class Agent:
+    """One agent. `done` is set when it may exit."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        *,
+        disk: Disk,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        provider: WorkerProvider,
+        make_attempt: MakeAttempt,
+        dial: Dial,
+        blocking: Callable[[Callable[[], None]], Awaitable[None]],
+        moved: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._config = config
+        self._loop = loop
+        self._clock = clock
+        self._provider = provider
+        self._make_attempt = make_attempt
+        self.spool = Spool(disk, f"{config.folder}/spool", loop, blocking)
+        self.session = Session(
+            self.spool, loop, dial, self._hello, self._handle, moved=moved, beat=self._beat
+        )
+        self.blobs = AgentBlobs(disk, f"{config.folder}/blobs", loop, blocking, self.session.send)
+        self.session.blobs = self.blobs
+        self._specs: dict[str, JobSpec] = {}
+        self._waiting: deque[m.Assignment] = deque()
+        self._live: dict[AttemptKey, Any] = {}  # running: the attempt; waiting: None
+        self._tasks: dict[AttemptKey, asyncio.Task[None]] = {}
+        self._cancelled: dict[AttemptKey, m.Cancel] = {}  # cancelled before they began
+        self._unspooled: set[AttemptKey] = set()  # known to the engine as unwanted: report nothing
+        self._free = config.slots
+        self._stopping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._alone_since: float | None = loop.time()
+        self.damage: list[str] = []
+        self.done = asyncio.Event()
+
+    async def start(self) -> None:
+        """Clear what an earlier incarnation left, report what it lost, then dial."""
+        found = self.spool.open()
+        self.blobs.open()
+        self.damage = found.damage
+        gone = set(await self._provider.recover()) | found.started | found.intended
+        for key in sorted(gone - found.ended):
+            self.spool.add(
+                m.AttemptFinished(
+                    *key,
+                    "lost",
+                    at_ms=self._clock.wall_ms(),
+                    message="the agent that ran it died",
+                    held=key in found.intended,
+                ),
+            )
+        self.spool.flush()
+        self.session.open()
+        self._timer = self._loop.call_later(1.0, self._tick)
+
+    async def close(self) -> None:
+        """End everything that runs, without reporting it, and leave. Idempotent."""
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._provider.close()
+        self.spool.close()
+        await self.session.close()
+        self.done.set()
+
+    # --- what it says -------------------------------------------------------------------------------------------------
+
+    def _hello(self, epoch: int) -> m.Hello:
+        config = self._config
+        self.spool.flush()
+        live = [m.Live(*key, started=attempt is not None) for key, attempt in self._live.items()]
+        return m.Hello(
+            m.VERSION,
+            config.id,
+            config.pid,
+            config.start_ticks,
+            config.boot_id,
+            list(config.labels),
+            config.slots,
+            config.cpus,
+            config.memory_bytes,
+            self._provider.name,
+            self.spool.first,
+            self.spool.next,
+            live,
+            epoch,
+            config.window,
+        )
+
+    def _beat(self) -> m.Beat:
+        return m.Beat(0.0, self.spool.size_bytes, self.spool.full)
+
+    # --- what it is told ----------------------------------------------------------------------------------------------
+
+    def _handle(self, message: Any) -> None:
+        kind = type(message)
+        if kind is m.Assign:
+            for digest, blob in message.specs.items():
+                self._specs[digest] = _spec_decoder.decode(blob)
+            for assignment in message.assignments:
+                key = AttemptKey(assignment.run, assignment.job, assignment.number)
+                if key not in self._live:
+                    self._live[key] = None
+                    self._waiting.append(assignment)
+            self._fill()
+        elif kind is m.Cancel:
+            self._cancel(message)
+        elif kind is m.Welcome:
+            for unwanted in message.unknown:
+                self._forget(AttemptKey(unwanted.run, unwanted.job, unwanted.number))
+        elif kind is m.Drain:
+            self._stopping = message.stop
+            self._maybe_done()
+        elif kind is m.Ack:
+            self._maybe_done()
+
+    def _cancel(self, message: m.Cancel) -> None:
+        key = AttemptKey(message.run, message.job, message.number)
+        if key not in self._live:
+            return
+        attempt = self._live[key]
+        if attempt is not None:
+            attempt.cancel(message.reason, message.force)
+        else:
+            self._cancelled[key] = message
+
+    def _forget(self, key: AttemptKey) -> None:
+        """The engine does not want it: end it; what it still says finds no taker there."""
+        if self._live.get(key) is not None:
+            self._live[key].cancel("unwanted", True)
+        elif key in self._live:
+            self._waiting = deque(a for a in self._waiting if AttemptKey(a.run, a.job, a.number) != key)
+            del self._live[key]
+
+    # --- slots --------------------------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        while self._free and self._waiting:
+            assignment = self._waiting.popleft()
+            self._free -= 1
+            self._begin(assignment)
+
+    def _begin(self, assignment: m.Assignment) -> None:
+        key = AttemptKey(assignment.run, assignment.job, assignment.number)
+        reporter = AttemptReporter(key, self.spool, self.blobs, self._clock, self._reported)
+        if key in self._cancelled:
+            del self._cancelled[key]
+            reporter.finished("cancelled", message="cancelled before it began")
+            self._ended(key)
+            return
+        if assignment.secrets:
+            self._tasks[key] = self._loop.create_task(self._run_with_secrets(key, assignment, reporter))
+            return
+        self._run(key, self._make_attempt(assignment, self._specs[assignment.spec], reporter, {}))
+
+    def _run(self, key: AttemptKey, attempt: Any) -> None:
+        self._live[key] = attempt
+        self._tasks[key] = self._loop.create_task(self._attend(key, attempt))
+
+    async def _attend(self, key: AttemptKey, attempt: Any) -> None:
+        try:
+            await attempt.run()
+        finally:
+            self._ended(key)
+
+    async def _run_with_secrets(
+        self, key: AttemptKey, assignment: m.Assignment, reporter: AttemptReporter
+    ) -> None:
+        try:
+            try:
+                packed = b"".join([piece async for piece in self.blobs.get(f"secrets:{key}")])
+                secrets = msgspec.msgpack.decode(packed, type=dict[str, str])
+            except (BlobUnavailable, msgspec.DecodeError) as error:
+                reporter.finished("failed", message=f"its secrets could not be had: {error}")
+                return
+            attempt = self._make_attempt(assignment, self._specs[assignment.spec], reporter, secrets)
+            self._live[key] = attempt
+            cancelled = self._cancelled.pop(key, None)
+            if cancelled is not None:
+                attempt.cancel(cancelled.reason, cancelled.force)
+            await attempt.run()
+        finally:
+            self._ended(key)
+
+    def _reported(self, key: AttemptKey) -> None:
+        """Its end record is spooled: from here on the spool answers for it."""
+        self._live.pop(key, None)
+
+    def _ended(self, key: AttemptKey) -> None:
+        self._tasks.pop(key, None)
+        self._live.pop(key, None)
+        self._free += 1
+        self._fill()
+        self._maybe_done()
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(1.0, self._tick)
+        silent_s = self._loop.time() - self.session.last_contact
+        for attempt in list(self._live.values()):
+            fence_s = attempt.fence_after_s if attempt is not None else None
+            if fence_s is not None and silent_s >= fence_s - FENCE_MARGIN_S:
+                attempt.cancel("fenced", True)
+        if self._tasks or self._waiting or self.session.connected:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = self._loop.time()
+        elif self._loop.time() - self._alone_since >= self._config.lonely_s:
+            self.done.set()
+
+    def _maybe_done(self) -> None:
+        if self._stopping and not self._live and not self._tasks and self.spool.first == self.spool.next:
+            self.done.set()
