@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +21,7 @@ from relevo.agent.session import Dial, Session
 from relevo.agent.spool import Spool
 from relevo.domain.ids import AttemptKey
 from relevo.protocol import messages as m
+from relevo.workflow.contexts import JobContexts
 from relevo.workflow.model import JobSpec
 
 if TYPE_CHECKING:
@@ -35,7 +36,22 @@ FENCE_MARGIN_S: Final = 30.0
 #: Worker creation is told as `starting` when it takes longer.
 SLOW_START_S: Final = 0.25
 
+#: Specs and contexts are kept up to this many; the engine does not send them again, so that only unused ones go.
+NAMED_LIMIT: Final = 4_096
+
 _spec_decoder = msgspec.msgpack.Decoder(JobSpec)
+
+
+class Shared(Struct, frozen=True):
+    """The part of a run's contexts that is the same for all its jobs, as the engine sends it."""
+
+    github: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
+    vars: dict[str, Any] = {}
+    env: dict[str, str] = {}
+
+
+_shared_decoder = msgspec.msgpack.Decoder(Shared)
 
 
 class AgentConfig(Struct, frozen=True):
@@ -54,8 +70,18 @@ class AgentConfig(Struct, frozen=True):
     lonely_s: float = LONELY_S
 
 
-#: Makes what runs one attempt: (assignment, spec, reporter, secrets) → an object with `run()` and `cancel(reason, force)`.
-MakeAttempt = Callable[[m.Assignment, JobSpec, AttemptReporter, dict[str, str]], Any]
+class Attempt(Protocol):
+    """What runs one attempt."""
+
+    async def run(self) -> None:
+        """Run it to its end; reports `finished` exactly once, whatever happens."""
+
+    def cancel(self, reason: str, force: bool) -> None:
+        """End it: cancelled, timed-out, fenced or unwanted. Without effect after its end."""
+
+
+#: Makes what runs one attempt: (assignment, spec, contexts, reporter, secrets).
+MakeAttempt = Callable[[m.Assignment, JobSpec, JobContexts, AttemptReporter, dict[str, str]], Attempt]
 
 
 class Agent:
@@ -85,12 +111,14 @@ class Agent:
         )
         self.blobs = AgentBlobs(disk, f"{config.folder}/blobs", loop, blocking, self.session.send)
         self.session.blobs = self.blobs
+        self._named: dict[str, bytes] = {}  # by digest, as the engine sent them
         self._specs: dict[str, JobSpec] = {}
+        self._shared: dict[str, Shared] = {}
         self._waiting: deque[m.Assignment] = deque()
-        self._live: dict[AttemptKey, Any] = {}  # running: the attempt; waiting: None
+        self._live: dict[AttemptKey, Attempt | None] = {}  # running: the attempt; waiting: None
         self._tasks: dict[AttemptKey, asyncio.Task[None]] = {}
         self._cancelled: dict[AttemptKey, m.Cancel] = {}  # cancelled before they began
-        self._unspooled: set[AttemptKey] = set()  # known to the engine as unwanted: report nothing
+        self._fences: dict[AttemptKey, float] = {}  # seconds without an engine after which it must end
         self._free = config.slots
         self._stopping = False
         self._timer: asyncio.TimerHandle | None = None
@@ -164,8 +192,7 @@ class Agent:
     def _handle(self, message: Any) -> None:
         kind = type(message)
         if kind is m.Assign:
-            for digest, blob in message.specs.items():
-                self._specs[digest] = _spec_decoder.decode(blob)
+            self._named.update(message.blobs)
             for assignment in message.assignments:
                 key = AttemptKey(assignment.run, assignment.job, assignment.number)
                 if key not in self._live:
@@ -212,6 +239,8 @@ class Agent:
     def _begin(self, assignment: m.Assignment) -> None:
         key = AttemptKey(assignment.run, assignment.job, assignment.number)
         reporter = AttemptReporter(key, self.spool, self.blobs, self._clock, self._reported)
+        if assignment.fence_after_s is not None:
+            self._fences[key] = assignment.fence_after_s
         if key in self._cancelled:
             del self._cancelled[key]
             reporter.finished("cancelled", message="cancelled before it began")
@@ -220,13 +249,22 @@ class Agent:
         if assignment.secrets:
             self._tasks[key] = self._loop.create_task(self._run_with_secrets(key, assignment, reporter))
             return
-        self._run(key, self._make_attempt(assignment, self._specs[assignment.spec], reporter, {}))
+        self._run(key, self._make(assignment, reporter, {}))
 
-    def _run(self, key: AttemptKey, attempt: Any) -> None:
+    def _make(self, assignment: m.Assignment, reporter: AttemptReporter, secrets: dict[str, str]) -> Attempt:
+        spec = self._specs.get(assignment.spec)
+        if spec is None:
+            spec = self._specs[assignment.spec] = _spec_decoder.decode(self._named[assignment.spec])
+        shared = self._shared.get(assignment.contexts)
+        if shared is None:
+            shared = self._shared[assignment.contexts] = _shared_decoder.decode(self._named[assignment.contexts])
+        return self._make_attempt(assignment, spec, contexts_of(assignment, shared), reporter, secrets)
+
+    def _run(self, key: AttemptKey, attempt: Attempt) -> None:
         self._live[key] = attempt
         self._tasks[key] = self._loop.create_task(self._attend(key, attempt))
 
-    async def _attend(self, key: AttemptKey, attempt: Any) -> None:
+    async def _attend(self, key: AttemptKey, attempt: Attempt) -> None:
         try:
             await attempt.run()
         finally:
@@ -242,7 +280,7 @@ class Agent:
             except (BlobUnavailable, msgspec.DecodeError) as error:
                 reporter.finished("failed", message=f"its secrets could not be had: {error}")
                 return
-            attempt = self._make_attempt(assignment, self._specs[assignment.spec], reporter, secrets)
+            attempt = self._make(assignment, reporter, secrets)
             self._live[key] = attempt
             cancelled = self._cancelled.pop(key, None)
             if cancelled is not None:
@@ -258,6 +296,7 @@ class Agent:
     def _ended(self, key: AttemptKey) -> None:
         self._tasks.pop(key, None)
         self._live.pop(key, None)
+        self._fences.pop(key, None)
         self._free += 1
         self._fill()
         self._maybe_done()
@@ -267,9 +306,9 @@ class Agent:
     def _tick(self) -> None:
         self._timer = self._loop.call_later(1.0, self._tick)
         silent_s = self._loop.time() - self.session.last_contact
-        for attempt in list(self._live.values()):
-            fence_s = attempt.fence_after_s if attempt is not None else None
-            if fence_s is not None and silent_s >= fence_s - FENCE_MARGIN_S:
+        for key, fence_s in list(self._fences.items()):
+            attempt = self._live.get(key)
+            if attempt is not None and silent_s >= fence_s - FENCE_MARGIN_S:
                 attempt.cancel("fenced", True)
         if self._tasks or self._waiting or self.session.connected:
             self._alone_since = None
@@ -281,3 +320,27 @@ class Agent:
     def _maybe_done(self) -> None:
         if self._stopping and not self._live and not self._tasks and self.spool.first == self.spool.next:
             self.done.set()
+
+
+def contexts_of(assignment: m.Assignment, shared: Shared) -> JobContexts:
+    """The contexts of one attempt: what all jobs of the run share, and its own."""
+    own = assignment.own
+    github = dict(shared.github)
+    github["job"] = ""
+    github["run_id"] = assignment.run
+    github["run_attempt"] = str(assignment.run_attempt)
+    return JobContexts(
+        github=github,
+        vars=shared.vars,
+        inputs=shared.inputs,
+        needs=own.needs,
+        strategy={
+            "fail-fast": own.fail_fast,
+            "job-index": own.leg,
+            "job-total": own.legs,
+            "max-parallel": own.max_parallel or own.legs,
+        },
+        matrix=own.matrix,
+        job_name=own.name,
+        env=shared.env,
+    )

@@ -25,15 +25,17 @@ class Submit(Struct, frozen=True, gc=False):
 
 
 class ExpandNode(Struct, frozen=True, gc=False):
-    """What a node's expressions came to. `end`: its one job does not run but ends so (a JobStatus)."""
+    """What a node's expressions came to."""
 
     node: int
     jobs: list[JobDecl]
     fail_fast: bool = True
     max_parallel: int | None = None
-    end: str | None = None
-    message: str = ""
+    #: legs that do not run but end at once: position among `jobs` → (JobStatus, message)
+    ends: dict[int, tuple[str, str]] = {}
+    outputs: dict[str, str] = {}  #: of legs that succeeded in the run that this one retries
     warnings: tuple[str, ...] = ()
+    at_ms: int = 0
 
 
 class AssignJob(Struct, frozen=True, gc=False):

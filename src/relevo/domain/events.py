@@ -68,6 +68,7 @@ class NodeExpanded(Struct, frozen=True, array_like=True, gc=False, tag=3):
     more: bool = False
     fail_fast: bool = True
     max_parallel: int | None = None
+    outputs: dict[str, str] = {}  #: of legs that succeeded in the run that this one retries
 
 
 class JobsQueued(Struct, frozen=True, array_like=True, gc=False, tag=4):

@@ -100,14 +100,16 @@ def _expand(run: Run, command: c.ExpandNode) -> list[e.Event]:
     if command.node not in run.ready:
         return []
     events: list[e.Event] = [e.Warned(text) for text in command.warnings]
-    # A job that does not run is never queued: no leg of such a node may run at a time.
-    max_parallel = 0 if command.end is not None else command.max_parallel
     chunks = [command.jobs] if len(command.jobs) <= 16 else _split_legs(command.jobs)
     for position, chunk in enumerate(chunks):
         more = position + 1 < len(chunks)
-        events.append(e.NodeExpanded(command.node, chunk, more, command.fail_fast, max_parallel))
-    if command.end is not None:
-        events.append(e.JobEnded(len(run.jobs), command.end, command.message))
+        outputs = {} if more else command.outputs
+        events.append(
+            e.NodeExpanded(command.node, chunk, more, command.fail_fast, command.max_parallel, outputs),
+        )
+    first = len(run.jobs)
+    for position, (status, message) in command.ends.items():
+        events.append(e.JobEnded(first + position, status, message, at_ms=command.at_ms))
     return events
 
 
@@ -301,9 +303,7 @@ def _after_expansion(run: Run, event: e.NodeExpanded, at_ms: int) -> list[e.Even
     if event.more:
         return []
     node = run.nodes[event.node]
-    limit = len(node.jobs) if node.max_parallel is None else node.max_parallel
-    indexes = [job.index for job in node.jobs[:limit]]
-    node.next_pending = len(indexes)
+    indexes = [job.index for job in node.jobs if job.status is JobStatus.PENDING][: node.max_parallel]
     return [
         e.JobsQueued(indexes[start : start + JOBS_PER_QUEUE_EVENT])
         for start in range(0, len(indexes), JOBS_PER_QUEUE_EVENT)

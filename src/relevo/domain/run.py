@@ -227,6 +227,7 @@ def _expanded(run: Run, event: e.NodeExpanded) -> None:
         run.jobs.append(job)
         node.jobs.append(job)
     node.left += len(event.jobs)
+    node.outputs.update(event.outputs)
     if not event.more:
         node.expanded = True
         del run.ready[event.node]

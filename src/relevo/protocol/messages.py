@@ -20,21 +20,33 @@ class Message(Struct, frozen=True, array_like=True, gc=False, tag=True):
 # --- what an attempt is asked to do -------------------------------------------------------------------------
 
 
+class JobFacts(Struct, frozen=True, array_like=True, gc=False):
+    """The contexts that are a job's own."""
+
+    name: str
+    needs: dict[str, dict[str, Any]] = {}  #: job id → result, outputs
+    matrix: dict[str, Any] = {}
+    leg: int = 0
+    legs: int = 1
+    fail_fast: bool = True
+    max_parallel: int | None = None
+
+
 class Assignment(Struct, frozen=True, array_like=True, gc=False):
     """One attempt, with all that the agent needs to run it alone."""
 
     run: str
     job: int
     number: int
-    spec: str  #: digest of the encoded `workflow.model.JobSpec`, sent before in Assign.specs
-    contexts: (
-        bytes  #: msgpack of a map: github, vars, needs, strategy, matrix, inputs, job name (`JobContexts`)
-    )
+    spec: str  #: digest of the encoded `workflow.model.JobSpec`, sent before in Assign.blobs
+    contexts: str  #: digest of the run's shared contexts (msgpack of a map: github, inputs, vars, env), sent likewise
+    own: JobFacts
     #: seconds without an engine after which the agent ends it; None: never (the agent is on the engine's own machine)
     fence_after_s: float | None = None
     timeout_s: float = 21_600.0
     secrets: bool = False  #: the run has secrets: fetch them before the first step
     keep: bool = False  #: leave the workspace for somebody to look at
+    run_attempt: int = 1
 
 
 # --- agent to engine: records, numbered, spooled until acknowledged -----------------------------------------
@@ -212,10 +224,10 @@ class Refused(Message, frozen=True, array_like=True, gc=False):
 
 
 class Assign(Message, frozen=True, array_like=True, gc=False):
-    """Attempts to run, in order, and the job specs that they name for the first time in this session."""
+    """Attempts to run, in order, and what they name by digest for the first time on this connection."""
 
     assignments: list[Assignment]
-    specs: dict[str, bytes] = {}
+    blobs: dict[str, bytes] = {}
 
 
 class Cancel(Message, frozen=True, array_like=True, gc=False):

@@ -49,7 +49,7 @@ class Bulk:
         queue.put_nowait(message)
 
     async def _store(self, key: tuple[Link, str], queue: asyncio.Queue[m.PutBlob]) -> str:
-        link, digest = key
+        digest = key[1]
         writer = await self._blobs.create()
         try:
             offset = 0

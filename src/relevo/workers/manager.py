@@ -62,11 +62,8 @@ class Orders(Protocol):
     def command(self, run: str, command: c.Command, batch: Batch | None) -> None:
         """Hand a command to a run. `batch` is settled or failed when it is known what became of it."""
 
-    def assignment(self, key: AttemptKey) -> tuple[m.Assignment, bytes] | None:
-        """The assignment of a placed attempt and its encoded spec; None when it is not wanted any more."""
-
-    def secrets(self, run: str) -> bytes | None:
-        """The secrets of a run, as msgpack of a map."""
+    def assignment(self, key: AttemptKey) -> tuple[m.Assignment, dict[str, bytes]] | None:
+        """The assignment of a placed attempt and the blobs that it names; None when it is not wanted any more."""
 
     def agent_ready(self, agent: AgentState) -> None:
         """It takes jobs from now on."""
@@ -156,17 +153,18 @@ class WorkerManager:
         link = state.link
         assert link is not None
         assignments = []
-        specs: dict[str, bytes] = {}
+        blobs: dict[str, bytes] = {}
         for key in keys:
             found = self._orders.assignment(key)
             if found is None:
                 continue
-            assignment, spec = found
-            if not link.knows(assignment.spec):
-                specs[assignment.spec] = spec
+            assignment, named = found
+            for digest, blob in named.items():
+                if not link.knows(digest):
+                    blobs[digest] = blob
             assignments.append(assignment)
         if assignments:
-            link.send(m.Assign(assignments, specs))
+            link.send(m.Assign(assignments, blobs))
 
     # --- what agents say ----------------------------------------------------------------------------------------------
 
