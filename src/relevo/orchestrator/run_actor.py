@@ -96,32 +96,11 @@ class RunActor(Actor[Envelope]):
             e.encode(_without_long_outputs(events) if facts else events),
             len(events),
             home.clock.wall_ms(),
-            self._row(),
+            run_row(run),
             tuple(facts),
         )
         self.context.pause()
         home.store.append(append, lambda outcome: self._stored(outcome, messages, events))
-
-    def _row(self) -> RunRow:
-        run = self.run
-        accepted = run.accepted
-        assert accepted is not None
-        return RunRow(
-            run.id,
-            run.status.value,
-            accepted.workflow,
-            accepted.title,
-            accepted.trigger,
-            accepted.priority,
-            not run.ended,
-            accepted.at_ms,
-            run.ended_ms,
-            len(run.jobs),
-            run.jobs_ended,
-            accepted.retried_from,
-            accepted.run_attempt,
-            run.delivered,
-        )
 
     def _stored(self, outcome: Stored | RelevoError, messages: list[Envelope], events: list[e.Event]) -> None:
         if isinstance(outcome, RelevoError):
@@ -231,3 +210,25 @@ def _without_long_outputs(events: list[e.Event]) -> list[e.Event]:
         replace(event, outputs={}) if isinstance(event, e.AttemptEnded) and event.outputs_fact else event
         for event in events
     ]
+
+
+def run_row(run: Run) -> RunRow:
+    """The read model of a run."""
+    accepted = run.accepted
+    assert accepted is not None
+    return RunRow(
+        run.id,
+        run.status.value,
+        accepted.workflow,
+        accepted.title,
+        accepted.trigger,
+        accepted.priority,
+        not run.ended,
+        accepted.at_ms,
+        run.ended_ms,
+        len(run.jobs),
+        run.jobs_ended,
+        accepted.retried_from,
+        accepted.run_attempt,
+        run.delivered,
+    )
