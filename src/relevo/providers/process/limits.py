@@ -6,7 +6,7 @@ import os
 from typing import Final
 
 from relevo.providers.contract import WorkerSpec, WorkerUnavailable
-from relevo.providers.process import cgroups
+from relevo.providers.process import cgroups, procfs
 
 #: a launcher stands in the groups beside what it starts
 LAUNCHER_PIDS: Final = 1
@@ -80,6 +80,8 @@ class Limits:
             if controller not in self._entered:
                 os.makedirs(folder, exist_ok=True)
                 cgroups.enter(folder, self._launcher)
+                for other_self in procfs.children(self._launcher):  # inside a PID namespace
+                    cgroups.enter(folder, other_self)
                 self._entered.add(controller)
             unlimited, unified = _V1_UNLIMITED[controller], False
         elif self._unified:
