@@ -1,5 +1,1 @@
-<<<<<<< HEAD
-"""The kit for tests of relevo and of what is built on it: simulated machines, faulty adapters, contract suites."""
-=======
-"""What tests of relevo and of its adapters are made of: faulty adapters, contract suites."""
->>>>>>> providers
+"""The kit for tests of relevo and of what is built on it: virtual time, simulated disks, faulty adapters, contract suites."""
