@@ -222,8 +222,9 @@ class Agent:
 
     def _forget(self, key: AttemptKey) -> None:
         """The engine does not want it: end it; what it still says finds no taker there."""
-        if self._live.get(key) is not None:
-            self._live[key].cancel("unwanted", True)
+        attempt = self._live.get(key)
+        if attempt is not None:
+            attempt.cancel("unwanted", True)
         elif key in self._live:
             self._waiting = deque(a for a in self._waiting if AttemptKey(a.run, a.job, a.number) != key)
             del self._live[key]

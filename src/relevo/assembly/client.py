@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from relevo.assembly.api import METHODS, Submission
+from relevo.assembly.api import Submission
 from relevo.domain.errors import InfrastructureError, UserError
 from relevo.logs.contract import LogFrame
 from relevo.protocol import control
@@ -82,7 +82,7 @@ class Client:
     async def _answers(self, method: str, arguments: dict[str, Any]) -> AsyncIterator[Any]:
         connection = self._connection
         number = connection.call(method, arguments)
-        known = METHODS[method]
+        known = control.METHODS[method]
         ended = False
         try:
             while True:

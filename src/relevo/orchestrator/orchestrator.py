@@ -268,10 +268,9 @@ class Orchestrator:
         """Somebody received the summary of an ended run."""
         if run in self._actors:
             return
-        stored = await self.store.read(run)
         ended = Run()
-        for append in stored:
-            await self._replay(ended, append)
+        for stored in await self.store.read(run):
+            await self._replay(ended, stored)
         events = handle(ended, c.DeliverSummary()) if ended.accepted is not None else []
         if not events:
             return

@@ -88,7 +88,7 @@ class LocalAgentKeeper:
         try:
             pid = os.posix_spawn(
                 agent.argv[0],
-                agent.argv,
+                list(agent.argv),
                 agent.env,
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, null, 0),
@@ -159,7 +159,7 @@ class LocalAgentKeeper:
             return True
         ended: asyncio.Future[None] = self._loop.create_future()
         self._loop.remove_reader(self._pidfd)
-        self._loop.add_reader(self._pidfd, lambda: ended.done() or ended.set_result(None))
+        self._loop.add_reader(self._pidfd, _settle, ended)
         try:
             await asyncio.wait_for(ended, timeout_s)
         except TimeoutError:
@@ -170,3 +170,8 @@ class LocalAgentKeeper:
         """Leave the agent alone. Idempotent."""
         self._closed = True
         self._unwatch()
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
