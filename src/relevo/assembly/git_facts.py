@@ -169,8 +169,8 @@ def _read_head(repository: Repository, env: dict[str, str]) -> tuple[Commit | No
     except git.GitFailed as error:
         if "does not have any commits yet" not in error.stderr:
             raise
-        branch = git.run(["symbolic-ref", "--short", "HEAD"], env=env, cwd=repository.root)
-        return None, branch.decode("utf-8", "replace").strip(), ()
+        unborn = git.run(["symbolic-ref", "--short", "HEAD"], env=env, cwd=repository.root)
+        return None, unborn.decode("utf-8", "replace").strip(), ()
     fields = printed.decode("utf-8", "replace").removesuffix("\n").split("\0", 10)
     sha, tree, parents, author, author_mail, committer, committer_mail, time_s, iso, decoration, message = (
         fields

@@ -160,6 +160,7 @@ def _prepare(directory: str, committed: bool, history: bool, scratch: str, facts
         commit=commit,
         branch=facts.branch,
         refs=refs,
+        tags_at_commit=tuple(tag for tag in facts.tags if not dirty and f"refs/tags/{tag}" in refs),
         shallow=shallow,
         object_format=facts.config.get("extensions.objectformat", "sha1"),
         config={key: facts.config[key] for key in _LAYOUT_KEYS if key in facts.config},
@@ -355,7 +356,7 @@ def _start_pack(arguments: list[str], taken: _Taken) -> tuple[subprocess.Popen[b
 
     wants = os.path.join(taken.git_dir, "wants")
     _write(taken.git_dir, "wants", "".join(f"{sha}\n" for sha in taken.wants).encode())
-    complaints = open(os.path.join(taken.git_dir, "complaints"), "w+b")
+    complaints = open(os.path.join(taken.git_dir, "complaints"), "w+b")  # noqa: SIM115 the caller closes it
     with open(wants, "rb") as source:
         process = subprocess.Popen(
             ["git", *arguments],

@@ -24,6 +24,7 @@ class SnapshotHeader(Struct, frozen=True):
     commit: str  #: what HEAD will be
     branch: str = ""  #: the branch that HEAD is on; "": detached
     refs: dict[str, str] = {}  #: full name → object id: tags, and branches under refs/remotes/origin/
+    tags_at_commit: tuple[str, ...] = ()  #: names of those of the tags that are at `commit`
     shallow: tuple[str, ...] = ()  #: commits whose parents are not in the pack
     object_format: str = "sha1"
     config: dict[
