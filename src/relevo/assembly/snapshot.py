@@ -1,8 +1,7 @@
 """Snapshots: a working tree as one blob, which `actions/checkout` lays out again (format: `protocol/snapshot.py`).
 
-The tree is made as git itself would make it (`git add -A`), but in a git folder of our own that only borrows the
-objects of the user's repository: nothing is written there, none of its hooks or filters runs, and it makes no
-difference who owns it. Files under a filter (Git LFS) are taken as they lie in the working tree when they were changed,
+The tree is made as git itself would make it (`git add -A`), but in a git folder of our own (`borrowed_git.py`): nothing is
+written to the user's repository, and none of its hooks or filters runs. Files under a filter (Git LFS) are taken as they lie in the working tree when they were changed,
 and as they are committed (a pointer) when not.
 
 ```
@@ -20,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from relevo.assembly import git_facts
+from relevo.assembly import borrowed_git, git_facts
 from relevo.domain.errors import InfrastructureError, UserError
 from relevo.protocol.snapshot import SnapshotHeader, encode_header
 from relevo.runtime import git
@@ -35,20 +34,6 @@ if TYPE_CHECKING:
 _CHUNK_BYTES: Final = 1 << 20
 #: Commits need a time. Without any commit to take it from: one that zip files (no year before 1980) can hold.
 _TIME_WITHOUT_HEAD_S: Final = 946_684_800
-#: How the bytes of files become objects and back; the same must hold where they are laid out again.
-_LAYOUT_KEYS: Final = ("core.autocrlf", "core.eol", "core.symlinks")
-_INDEX_KEYS: Final = (*_LAYOUT_KEYS, "core.filemode", "core.ignorecase")
-_SETTINGS: Final = (
-    "core.bigFileThreshold=32m",  # larger files are streamed, not held in memory
-    "core.compression=1",
-    "core.fsmonitor=false",
-    "core.untrackedCache=false",
-    "core.splitIndex=false",  # else a shared index would be written beside the user's
-    "core.hooksPath=/dev/null",
-    "core.safecrlf=false",
-    "diff.ignoreSubmodules=dirty",  # else git runs inside of each submodule
-    "advice.addEmbeddedRepo=false",
-)
 
 
 class Snapshot(Struct, frozen=True):
@@ -126,6 +111,52 @@ def wants_history(workflow: Workflow) -> bool:
     return False
 
 
+def changed_paths(facts: GitFacts, base: str, *, committed: bool = False) -> list[str]:
+    """Paths that differ between a commit, branch or tag `base` and the working tree (`committed`: HEAD), for the filters
+    of events. Both names of a renamed file. Blocking. Raises UserError when there is no such base.
+    """
+    import shutil
+    import tempfile
+
+    if facts.repository is None or facts.head is None:
+        return []
+    scratch = tempfile.mkdtemp(prefix="relevo-snapshot-")
+    try:
+        env = borrowed_git.make(os.path.join(scratch, "git"), facts)
+        tree = facts.head.tree if committed else borrowed_git.write_tree(facts, env)
+        own = git_facts.environment(facts.repository)
+        arguments = ["rev-parse", "--quiet", "--verify", "--end-of-options", f"{base}^{{tree}}"]
+        before = git.run(arguments, env=own, cwd=facts.root, accepted=(0, 1, 128)).decode().strip()
+        if not before:
+            raise UserError(
+                f"{facts.root} has no commit {base!r} to compare with", hint="`git fetch` may bring it"
+            )
+        printed = git.run(
+            ["diff-tree", "-r", "-z", "--name-only", "--no-renames", before, tree], env=env, cwd=facts.root
+        )
+    except git.GitFailed as error:
+        raise _explain(error, facts.root) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return [os.fsdecode(path) for path in printed.split(b"\0") if path]
+
+
+def comparison_base(facts: GitFacts, event: str) -> str | None:
+    """What the paths of an event are compared with: the commit before for `push`, where the branch left the default branch
+    for `pull_request`; None when there is nothing to compare with. Blocking.
+    """
+    if facts.repository is None or facts.head is None:
+        return None
+    if not event.startswith("pull_request"):
+        return next(iter(facts.head.parents), None)
+    env = git_facts.environment(facts.repository)
+    for name in (f"refs/remotes/origin/{facts.default_branch}", f"refs/heads/{facts.default_branch}"):
+        found = git.run(["merge-base", name, "HEAD"], env=env, cwd=facts.root, accepted=(0, 1, 128))
+        if found:
+            return found.decode().strip()
+    return None
+
+
 class _Taken(Struct):
     """What is about to be packed."""
 
@@ -145,11 +176,11 @@ def _prepare(directory: str, committed: bool, history: bool, scratch: str, facts
             hint="commit something, or leave out --committed to take the files as they are",
         )
     git_dir = os.path.join(scratch, "git")
-    env = _own_git(git_dir, facts, scratch)
+    env = borrowed_git.make(git_dir, facts)
     if facts.head is not None and (committed or (facts.repository is not None and facts.repository.bare)):
         commit, dirty = facts.head.sha, False
     else:
-        tree = _write_tree(facts, env)
+        tree = borrowed_git.write_tree(facts, env)
         dirty = facts.head is None or tree != facts.head.tree
         commit = _commit(tree, facts, env) if dirty or facts.head is None else facts.head.sha
     refs = _refs(facts, commit, history)
@@ -163,92 +194,11 @@ def _prepare(directory: str, committed: bool, history: bool, scratch: str, facts
         tags_at_commit=tuple(tag for tag in facts.tags if not dirty and f"refs/tags/{tag}" in refs),
         shallow=shallow,
         object_format=facts.config.get("extensions.objectformat", "sha1"),
-        config={key: facts.config[key] for key in _LAYOUT_KEYS if key in facts.config},
+        config={key: facts.config[key] for key in borrowed_git.LAYOUT_KEYS if key in facts.config},
         remote_url=facts.remote_url,
     )
     wants = tuple(dict.fromkeys((commit, *refs.values())))
     return _Taken(header, facts, dirty, git_dir, env, wants)
-
-
-def _own_git(git_dir: str, facts: GitFacts, scratch: str) -> dict[str, str]:
-    """Make a git folder that borrows the repository's objects, index and ignore rules; returns its environment."""
-    os.makedirs(os.path.join(git_dir, "objects", "info"))
-    os.mkdir(os.path.join(git_dir, "refs"))
-    os.mkdir(os.path.join(git_dir, "info"))
-    object_format = facts.config.get("extensions.objectformat", "sha1")
-    config = "[core]\n\trepositoryformatversion = 1\n\tbare = false\n"
-    config += f"[extensions]\n\tobjectformat = {object_format}\n"
-    _write(git_dir, "config", config.encode())
-    _write(git_dir, "HEAD", b"ref: refs/heads/snapshot\n")
-    excluded = b""
-    if facts.repository is not None:
-        common = facts.repository.common_dir
-        _write(git_dir, "objects/info/alternates", _quoted(os.path.join(common, "objects")) + b"\n")
-        _copy_index(os.path.join(facts.repository.git_dir, "index"), os.path.join(git_dir, "index"))
-        excluded = _contents(os.path.join(common, "info", "exclude")) + b"\n"
-        if attributes := _contents(os.path.join(common, "info", "attributes")):
-            _write(git_dir, "info/attributes", attributes)
-    if os.path.realpath(scratch).startswith(facts.root.rstrip("/") + "/"):
-        excluded += b"/" + os.fsencode(os.path.relpath(os.path.realpath(scratch), facts.root)) + b"/\n"
-    _write(git_dir, "info/exclude", excluded)
-    settings = [*_SETTINGS, *(f"{key}={facts.config[key]}" for key in _INDEX_KEYS if key in facts.config)]
-    if ignored := facts.config.get("core.excludesfile"):
-        settings.append(f"core.excludesFile={os.path.expanduser(ignored)}")
-    return git.isolated(GIT_DIR=git_dir, GIT_WORK_TREE=facts.root, **_as_environment(settings))
-
-
-def _as_environment(settings: list[str]) -> dict[str, str]:
-    """Settings as git takes them from the environment, where neither quoting nor a length limit is in the way."""
-    env = {"GIT_CONFIG_COUNT": str(len(settings))}
-    for index, setting in enumerate(settings):
-        env[f"GIT_CONFIG_KEY_{index}"], _, env[f"GIT_CONFIG_VALUE_{index}"] = setting.partition("=")
-    return env
-
-
-def _write_tree(facts: GitFacts, env: dict[str, str]) -> str:
-    if facts.repository is None:
-        names = _files_below(facts.root)
-        if not names:
-            raise UserError(f"{facts.root} holds no files", hint="name the folder of the project")
-        listed = b"".join(name + b"\0" for name in names)
-        git.run(["update-index", "--add", "-z", "--stdin"], env=env, cwd=facts.root, data=listed)
-    else:
-        _add_all(facts, env)
-    return git.run(["write-tree"], env=env, cwd=facts.root).decode().strip()
-
-
-def _add_all(facts: GitFacts, env: dict[str, str]) -> None:
-    import re
-
-    left_out: list[bytes] = []
-    while True:
-        try:
-            git.run(["add", "--all", "--", b":/", *left_out], env=env, cwd=facts.root)
-            return
-        except git.GitFailed as error:
-            # A repository without commits inside of this one cannot be recorded: it is nobody's content yet.
-            empty = re.search(r"^error: '(.+)/' does not have a commit checked out$", error.stderr, re.M)
-            if empty is None or len(left_out) == 100:
-                raise
-            left_out.append(b":(top,exclude,literal)" + os.fsencode(empty[1]))
-
-
-def _files_below(root: str) -> list[bytes]:
-    """All files and links below a folder that is no repository, whatever they are called. Repositories below it count as
-    folders; what is neither file nor link (sockets, pipes) is left out, as git does."""
-    found: list[bytes] = []
-    base = os.fsencode(root)
-    pending = [base]
-    while pending:
-        with os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                if entry.name.lower() == b".git":
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
-                elif entry.is_symlink() or entry.is_file(follow_symlinks=False):
-                    found.append(entry.path[len(base.rstrip(b"/")) + 1 :])
-    return found
 
 
 def _commit(tree: str, facts: GitFacts, env: dict[str, str]) -> str:
@@ -319,7 +269,7 @@ def _as_cloned(printed: bytes) -> dict[str, str]:
 def _shallow(facts: GitFacts) -> tuple[str, ...]:
     if facts.repository is None:
         return ()
-    return tuple(_contents(os.path.join(facts.repository.common_dir, "shallow")).decode().split())
+    return tuple(borrowed_git.contents(os.path.join(facts.repository.common_dir, "shallow")).decode().split())
 
 
 async def _store(taken: _Taken, blobs: BlobStore) -> str:
@@ -355,7 +305,7 @@ def _start_pack(arguments: list[str], taken: _Taken) -> tuple[subprocess.Popen[b
     import subprocess
 
     wants = os.path.join(taken.git_dir, "wants")
-    _write(taken.git_dir, "wants", "".join(f"{sha}\n" for sha in taken.wants).encode())
+    borrowed_git.write(taken.git_dir, "wants", "".join(f"{sha}\n" for sha in taken.wants).encode())
     complaints = open(os.path.join(taken.git_dir, "complaints"), "w+b")  # noqa: SIM115 the caller closes it
     with open(wants, "rb") as source:
         process = subprocess.Popen(
@@ -378,40 +328,5 @@ def _explain(error: git.GitFailed, directory: str) -> UserError:
     return UserError(f"the working tree in {directory} cannot be taken: {error.stderr or error}", hint=hint)
 
 
-def _copy_index(source: str, target: str) -> None:
-    """Copy the index with its time: git tells by it which entries it must look at again."""
-    import shutil
-
-    try:
-        with open(source, "rb") as reading, open(target, "wb") as writing:
-            stat = os.fstat(reading.fileno())
-            shutil.copyfileobj(reading, writing, _CHUNK_BYTES)
-    except FileNotFoundError:
-        return  # nothing was ever added there
-    os.utime(target, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-
-
-def _quoted(path: str) -> bytes:
-    """A path for info/alternates: as it is, or in C's quotes when a line could not hold it."""
-    raw = os.fsencode(path)
-    if b"\n" not in raw and not raw.startswith((b'"', b"#")):
-        return raw
-    escaped = b"".join(b"\\%03o" % byte if byte < 32 or byte in b'"\\' else bytes((byte,)) for byte in raw)
-    return b'"' + escaped + b'"'
-
-
 def _ascii(name: str) -> str:
     return "".join(char if char.isascii() and char.isalnum() else "-" for char in name) or "relevo"
-
-
-def _contents(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return b""
-
-
-def _write(folder: str, name: str, data: bytes) -> None:
-    with open(os.path.join(folder, name), "wb") as file:
-        file.write(data)

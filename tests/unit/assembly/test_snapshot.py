@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relevo.agent.actions.git_layout import Layout, RefNotThere, Request, lay_out
+from relevo.assembly import borrowed_git
 from relevo.assembly import snapshot as snapshots
 from relevo.domain.errors import UserError
 from relevo.protocol.snapshot import SnapshotInvalid
@@ -122,7 +123,7 @@ async def test_a_change_within_the_clock_tick_of_the_index_is_seen(
     os.utime(readme, long_ago)
     os.utime(repository / ".git" / "index", long_ago)
     # The time of the inode cannot be set back, so that git must be told to look away.
-    monkeypatch.setattr(snapshots, "_SETTINGS", (*snapshots._SETTINGS, "core.trustctime=false"))
+    monkeypatch.setattr(borrowed_git, "_SETTINGS", (*borrowed_git._SETTINGS, "core.trustctime=false"))
     out, _ = places.lay_out(await places.take(repository))
     assert (out / "README").read_text() == "HELLO\n"
 

@@ -55,7 +55,7 @@ def _install_pip(python: Python, folder: str) -> bool:
         path = os.path.join(folder, "bin", name)
         with open(path, "w") as file:
             file.write(script)
-        os.chmod(path, 0o755)
+        os.chmod(path, 0o755)  # noqa: S103 a program
     return True
 
 
