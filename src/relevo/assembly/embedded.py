@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from relevo.assembly.client import Client, connect
 from relevo.assembly.door import Door
 from relevo.assembly.engine import Engine, Parts
 from relevo.assembly.home import AGENT, Home
 from relevo.assembly.local_api import LocalApi
 from relevo.assembly.secrets import Vault
-from relevo.leases.contract import Holder, LeaseHeld
-from relevo.leases.local import LocalLeases
+from relevo.leases.contract import Holder, Lease, LeaseHeld
 from relevo.runtime.clock import SystemClock
 from relevo.runtime.entropy import SystemEntropy
 from relevo.runtime.processes import identity
@@ -35,36 +35,49 @@ ANSWER_S: Final = 3.0
 LEASE: Final = "engine"
 #: How long the agent may take to leave when there is nothing more for it to do.
 LEAVE_S: Final = 2.0
+ATTACH_TRIES: Final = 50
+ATTACH_WAIT_S: Final = 0.1
 
 
 class Embedded:
-    """An engine with its door and its agent. `done` is set when somebody else has taken over; `epoch_passed` says which."""
+    """An engine with its door and its agent. `taken_over` is set when somebody else became the engine of this home."""
 
     def __init__(
-        self, home: Home, engine: Engine, api: LocalApi, door: Door, keeper: LocalAgentKeeper
+        self,
+        home: Home,
+        engine: Engine,
+        api: LocalApi,
+        door: Door,
+        keeper: LocalAgentKeeper,
+        leave: Callable[[], Awaitable[None]],
     ) -> None:
         self.home = home
         self.engine = engine
         self.api = api
         self._door = door
         self._keeper = keeper
+        self._leave = leave
+        self._closed = False
         self.taken_over = asyncio.Event()
-        self.epoch_passed = 0
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is live, here or at the agent."""
+        agent = self.engine.manager.agents.get(AGENT)
+        return not self.engine.orchestrator.live and (agent is None or not agent.placed)
 
     async def close(self) -> None:
-        """Leave. The agent stays for whoever comes next while anything runs, else it is told to stop."""
-        agent = self.engine.manager.agents.get(AGENT)
-        idle = (
-            not self.taken_over.is_set()
-            and not self.engine.orchestrator.live
-            and (agent is None or not agent.placed)
-        )
-        if idle:
+        """Leave. The agent stays for whoever comes next while anything runs, else it leaves too. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        if self.idle and not self.taken_over.is_set():
             self.engine.manager.stop_agents()
             await self._keeper.gone(LEAVE_S)
         await self._door.close()
         self._keeper.close()
         await self.engine.close()
+        await self._leave()
 
 
 async def open_engine(
@@ -77,6 +90,7 @@ async def open_engine(
     """Become the engine of a home. Raises LeaseHeld when somebody alive is, UserError when the home cannot be used."""
     from relevo.blobs.directory import DirectoryBlobs
     from relevo.bus.inprocess import InProcessBus
+    from relevo.leases.local import LocalLeases
     from relevo.logs.store import FileLogStore
     from relevo.runtime.disk import OsDisk
     from relevo.runtime.pools import Pool
@@ -96,33 +110,33 @@ async def open_engine(
     parts = Parts(store, logs, DirectoryBlobs(home.blobs), InProcessBus(), clock, SystemEntropy())
     vault = Vault(home.key)
     labels = local_labels(os.uname().machine)
-    embedded: list[Embedded] = []
+    made: list[Embedded] = []
 
     def fenced(epoch: int) -> None:
-        if embedded:
-            embedded[0].epoch_passed = epoch
-            embedded[0].taken_over.set()
+        if made:
+            made[0].taken_over.set()
+
+    async def leave() -> None:
+        await leases.release(lease)
+        await pool.close()
 
     engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open)
     api = LocalApi(engine, vault, labels)
     door = Door(home.socket, loop, engine.manager.accept, api)
-    keeper = LocalAgentKeeper(
-        _agent(home, labels, slots, provider, window),
-        loop,
-        lambda: AGENT in engine.manager.agents and engine.manager.agents[AGENT].link is not None,
-    )
+    keeper = LocalAgentKeeper(_agent(home, labels, slots, provider, window), loop, lambda: _connected(engine))
+    made.append(Embedded(home, engine, api, door, keeper, leave))
     await engine.open()
     await door.open()
     keeper.open()
-    made = Embedded(home, engine, api, door, keeper)
-    embedded.append(made)
-    made.on_close(leases, lease, pool)
-    return made
+    return made[0]
 
 
-def _agent(
-    home: Home, labels: frozenset[str], slots: int | None, provider: str, window: int | None
-) -> LocalAgent:
+def _connected(engine: Engine) -> bool:
+    agent = engine.manager.agents.get(AGENT)
+    return agent is not None and agent.link is not None
+
+
+def _agent(home: Home, labels: frozenset[str], slots: int | None, provider: str, window: int | None) -> LocalAgent:
     count = slots or os.cpu_count() or 1
     options = {
         "folder": home.agent,
@@ -136,14 +150,35 @@ def _agent(
     return LocalAgent(argv, home.agent, dict(os.environ))
 
 
-async def _acquire(leases: Any, holder: Holder, home: Home, loop: asyncio.AbstractEventLoop) -> Any:
+async def _acquire(leases: LocalLeases, holder: Holder, home: Home, loop: asyncio.AbstractEventLoop) -> Lease:
     try:
         return await leases.acquire(LEASE, holder)
-    except LeaseHeld as error:
-        if await answering(home, loop) is not None:
+    except LeaseHeld:
+        client = await connect(home.socket, loop, timeout_s=ANSWER_S)
+        if client is not None:
+            client.close()
             raise
-        print(
-            f"relevo: process {error.holder.pid} holds {home.path} and does not answer: taking over",
-            file=sys.stderr,
-        )
         return await leases.acquire(LEASE, holder, take_over=True)
+
+
+async def attach(
+    home: Home,
+    *,
+    slots: int | None = None,
+    provider: str = "process",
+) -> tuple[EngineApi, Embedded | None, Client | None]:
+    """The engine of a home: the living one, else this process becomes it."""
+    loop = asyncio.get_running_loop()
+    for _ in range(ATTACH_TRIES):
+        if os.path.exists(home.socket):
+            client = await connect(home.socket, loop, timeout_s=ANSWER_S)
+            if client is not None:
+                return client, None, client
+        try:
+            embedded = await open_engine(home, slots=slots, provider=provider)
+        except LeaseHeld:
+            # Somebody has just become the engine, and will answer in a moment.
+            await asyncio.sleep(ATTACH_WAIT_S)
+            continue
+        return embedded.api, embedded, None
+    raise UserError(f"another process holds {home.path} and does not let anybody in", hint="relevo doctor tells more")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -245,11 +246,30 @@ class LocalApi:
         """See EngineApi.delivered."""
         await self._engine.orchestrator.note_delivered(run)
 
-    async def prune(self, **limits: Any) -> dict[str, Any]:
+    async def prune(
+        self,
+        *,
+        keep_days: float | None = None,
+        keep_runs: int | None = None,
+        max_bytes: int | None = None,
+        dry: bool = False,
+    ) -> dict[str, Any]:
         """See EngineApi.prune."""
-        from relevo.assembly.retention import prune
+        from relevo.assembly.retention import Limits, prune
 
-        return await prune(self._engine.parts, **limits)
+        limits = Limits.of(keep_days=keep_days, keep_runs=keep_runs, max_bytes=max_bytes)
+        return await prune(self._engine.parts, limits, dry=dry)
+
+    async def ping(self) -> dict[str, Any]:
+        """See EngineApi.ping."""
+        from relevo import __version__
+
+        return {
+            "pid": os.getpid(),
+            "epoch": self._store.epoch,
+            "version": __version__,
+            "live": len(self._engine.orchestrator.live),
+        }
 
 
 def state_failed(state: Run) -> bool:
