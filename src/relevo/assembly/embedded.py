@@ -94,7 +94,7 @@ async def open_engine(
     from relevo.logs.store import FileLogStore
     from relevo.runtime.disk import OsDisk
     from relevo.runtime.pools import Pool
-    from relevo.store.sqlite import SqliteStore
+    from relevo.store.sqlite import SqliteStore, open_database
 
     loop = asyncio.get_running_loop()
     home.make()
@@ -102,7 +102,7 @@ async def open_engine(
     who = identity(os.getpid())
     clock = SystemClock()
     holder = Holder(who.pid, who.start_ticks, who.boot_id, os.uname().nodename, clock.wall_ms(), home.socket)
-    leases = LocalLeases(home.database)
+    leases = LocalLeases(lambda: open_database(home.database))
     lease = await _acquire(leases, holder, home, loop)
     store = await SqliteStore.open(home.database, lease.epoch, loop)
     pool = Pool("logs", threads=2)
@@ -136,7 +136,9 @@ def _connected(engine: Engine) -> bool:
     return agent is not None and agent.link is not None
 
 
-def _agent(home: Home, labels: frozenset[str], slots: int | None, provider: str, window: int | None) -> LocalAgent:
+def _agent(
+    home: Home, labels: frozenset[str], slots: int | None, provider: str, window: int | None
+) -> LocalAgent:
     count = slots or os.cpu_count() or 1
     options = {
         "folder": home.agent,
@@ -181,4 +183,6 @@ async def attach(
             await asyncio.sleep(ATTACH_WAIT_S)
             continue
         return embedded.api, embedded, None
-    raise UserError(f"another process holds {home.path} and does not let anybody in", hint="relevo doctor tells more")
+    raise UserError(
+        f"another process holds {home.path} and does not let anybody in", hint="relevo doctor tells more"
+    )
