@@ -95,6 +95,7 @@ def _job(
         services=_value(node, "services"),
         environment=_value(node, "environment"),
         permissions=_value(node, "permissions"),
+        snapshot=_value(node, "snapshot"),
         strategy=strategy.text if isinstance(strategy, Scalar) else None,
     )
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from relevo.workflow import templates
 from relevo.workflow.diagnostics import Diagnostic, Severity, did_you_mean
 from relevo.workflow.expressions import Expression, ExpressionError
+from relevo.workflow.expressions.lexer import MAX_LENGTH
 from relevo.workflow.grammar import (
     Anything,
     Condition,
@@ -190,7 +191,15 @@ def _check_template(node: Scalar, shape: Shape, allowed: frozenset[str], finding
         findings.add(node, "expressions (${{ }}) are not available here")
         return
     parts = _check_expressions(node, allowed, findings)
-    if parts is None or isinstance(shape, Text):
+    if parts is None:
+        return
+    if len(parts) > 1 and len(node.text) > MAX_LENGTH:
+        findings.add(
+            node,
+            f"a text with expressions in it may have {MAX_LENGTH} characters, this one has {len(node.text)}",
+            "hand values over by `env:` and leave ${{ }} out of the text",
+        )
+    if isinstance(shape, Text):
         return
     if len(parts) > 1:
         findings.add(node, f"expected {_wanted(shape)}, not a text with expressions in it")

@@ -91,6 +91,7 @@ class JobNode(Struct, frozen=True):
     services: Value = None
     environment: Value = None
     permissions: Value = None
+    snapshot: Value = None
     #: the whole strategy as one expression; matrix, fail-fast and max-parallel are then in its value
     strategy: str | None = None
 

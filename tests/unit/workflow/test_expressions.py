@@ -279,9 +279,9 @@ def test_comparison_is_coherent(left: object, right: object) -> None:
     assert not (holds("inputs.l < inputs.r") and holds("inputs.l > inputs.r"))
 
 
-@given(st.floats(allow_nan=False))
+@given(st.floats(-1e300, 1e300, allow_subnormal=False))
 def test_numbers_survive_as_text_to_15_digits(number: float) -> None:
-    assert math.isclose(parse_number(to_text(number)), number, rel_tol=1e-14) or math.isinf(number)
+    assert math.isclose(parse_number(to_text(number)), number, rel_tol=1e-14)
 
 
 @given(json_values)
@@ -291,7 +291,9 @@ def test_not_not_is_the_truth(data: object) -> None:
 
 @given(st.text(alphabet="githubref.[]()'!=<>&|*,{} \n0123456789xeE+-\"", max_size=60))
 def test_no_source_breaks_the_compiler(source: str) -> None:
+    column = 0
     try:
         compile(source).evaluate(Scope({}))
     except ExpressionError as error:
-        assert 0 <= error.column <= len(source) + 1
+        column = error.column
+    assert 0 <= column <= len(source) + 1
