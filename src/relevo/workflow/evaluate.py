@@ -40,11 +40,12 @@ def evaluate_job(
     """The verdict on a job. Never raises for what a workflow says: then `error` tells, with file, line and column.
 
     `needs` holds the direct needs: {job: {"result": …, "outputs": {…}}}. `ancestors_ok`: all needs, direct and
-    indirect, succeeded; `ancestors_failed`: one of them failed. `taken` are names of legs that the run has already;
+    indirect, succeeded; `ancestors_failed`: one of them failed. `taken` are names of legs that the run has already (a
+    set or dict of them);
     `max_legs` is how many it may still get. Costs about a microsecond for a job without expressions.
     """
     known = _CONSTANT.get(id(node))
-    if known is not None and known[0] is node and not taken:
+    if known is not None and known[0] is node and known[1].legs[0].name not in taken:
         return known[1] if ancestors_ok and not run_cancelled else SKIPPED
     scope = Scope(
         {"github": github, "inputs": inputs, "vars": vars, "needs": needs},
@@ -59,14 +60,15 @@ def evaluate_job(
         step = "strategy"
         fail_fast, max_parallel, combinations = _strategy(node, scope, max_legs)
         step = ""
-        legs = _Legs(node, workflow, scope, fail_fast, max_parallel, combinations).build(taken)
+        names = _Names(taken)
+        legs = _Legs(node, workflow, scope, fail_fast, max_parallel, combinations).build(names)
     except (ExpressionError, MatrixInvalid, _Wrong) as error:
         key = error.key if isinstance(error, _Wrong) else step
         return Verdict(run=True, error=_located(workflow, node, key, str(error)))
     if not combinations:
         return Verdict(run=False, warnings=(f"job '{node.id}': nothing is left of its matrix",))
     verdict = Verdict(run=True, legs=legs)
-    if not taken and _is_constant(node):
+    if _is_constant(node) and not names.repeated:
         if len(_CONSTANT) >= _MAX_CONSTANT:
             _CONSTANT.clear()
         _CONSTANT[id(node)] = (node, verdict)
@@ -150,9 +152,8 @@ class _Legs:
         self._combinations = combinations
         self._has_matrix = node.matrix is not None or node.strategy is not None
 
-    def build(self, taken: Collection[str]) -> tuple[Leg, ...]:
+    def build(self, names: _Names) -> tuple[Leg, ...]:
         node, total = self._node, len(self._combinations)
-        names = _Names(taken)
         varies = templates.has_expression([node.runs_on, node.timeout_minutes, node.continue_on_error])
         named = templates.has_expression(node.name)
         strategy = {
@@ -242,16 +243,19 @@ class _Names:
     """Gives each leg a name that no other of the run has."""
 
     def __init__(self, taken: Collection[str]) -> None:
-        self._taken = set(taken)
+        self._taken = taken
+        self._given: set[str] = set()
         self._next: dict[str, int] = {}
+        self.repeated = False  #: some name had to be changed
 
     def unique(self, name: str) -> str:
         found = name
-        while found in self._taken:
+        while found in self._given or found in self._taken:
+            self.repeated = True
             number = self._next.get(name, 1) + 1
             self._next[name] = number
             found = f"{name} #{number}"
-        self._taken.add(found)
+        self._given.add(found)
         return found
 
 
