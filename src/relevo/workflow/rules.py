@@ -125,7 +125,7 @@ def _check_matrix(job: Mapping, findings: Findings) -> None:
     names = {key.text.lower() for key, _ in matrix.entries} - {"include", "exclude"}
     for key, values in matrix.entries:
         if isinstance(values, Sequence) and not values.items and key.text not in ("include", "exclude"):
-            findings.add(key, f"the matrix key '{key.text}' has no values")
+            findings.add(values, f"the matrix key '{key.text}' has no values")
     exclude = matrix.get("exclude")
     for combination in exclude.items if isinstance(exclude, Sequence) and not dynamic else []:
         for key, _ in combination.entries if isinstance(combination, Mapping) else []:
