@@ -328,10 +328,9 @@ class Agent:
 def contexts_of(assignment: m.Assignment, shared: Shared) -> JobContexts:
     """The contexts of one attempt: what all jobs of the run share, and its own."""
     own = assignment.own
-    github = dict(shared.github)
-    github["job"] = ""
-    github["run_id"] = assignment.run
-    github["run_attempt"] = str(assignment.run_attempt)
+    github = shared.github
+    if assignment.run_attempt != 1:
+        github = {**github, "run_attempt": str(assignment.run_attempt)}
     return JobContexts(
         github=github,
         vars=shared.vars,

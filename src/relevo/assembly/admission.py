@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from relevo.assembly import git_facts, snapshot
 from relevo.domain.errors import UserError
 from relevo.orchestrator.plans import JOB_LIMIT, Plan, PlanCache, SharedContexts
 from relevo.scheduler.labels import canonical
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
-from relevo.workflow.events import decide_event
+from relevo.workflow.events import GitFacts, decide_event
 from relevo.workflow.model import JobNode, Workflow
 from relevo.workflow.plan import closure
 from relevo.workflow.reader import read
@@ -48,8 +49,7 @@ async def admit(
     number: int,
 ) -> Admitted:
     """Check a submission. `labels`: what the agents of this engine answer to. Raises UserError (WorkflowInvalid with all diagnostics)."""
-    from relevo.assembly import git_facts, snapshot
-    from relevo.assembly.github_context import build, event_facts
+    from relevo.assembly.github_context import build
 
     workflow = read(submission.workflow_text, submission.workflow_path)
     selected = closure(workflow, submission.jobs)
@@ -58,7 +58,9 @@ async def admit(
     workflow = _matched(workflow, labels, submission.skip_unmatched)
     directory = submission.directory or os.getcwd()
     facts = git_facts.read(directory)
-    inputs = decide_event(workflow, submission.event, submission.inputs, event_facts(facts, submission.event))
+    inputs = decide_event(
+        workflow, submission.event, submission.inputs, _filter_facts(facts, workflow, submission.event)
+    )
     taken = None
     if any(node.spec.checks_out for node in workflow.jobs.values()):
         taken = await snapshot.take(
@@ -72,8 +74,8 @@ async def admit(
         submission,
         facts,
         taken,
-        workflow=workflow.name or workflow.path,
-        run_id=run,
+        run=run,
+        workflow_name=workflow.name or workflow.path,
         run_number=number,
         inputs=inputs,
     )
@@ -86,6 +88,17 @@ async def admit(
         job_limit=job_limit(),
     )
     return Admitted(workflow, shared, _title(workflow, github, inputs), warnings)
+
+
+def _filter_facts(facts: git_facts.GitFacts, workflow: Workflow, event: str) -> GitFacts:
+    """What the filters of `on:` look at. Changed paths cost two git processes: only when a filter asks for them."""
+    configuration = workflow.on.get(event)
+    asks = isinstance(configuration, dict) and bool({"paths", "paths-ignore"} & set(configuration))
+    changed = None
+    if asks and facts.head is not None:
+        base = facts.default_branch if event.startswith("pull_request") else "HEAD~1"
+        changed = tuple(snapshot.changed_paths(facts, base))
+    return GitFacts(facts.ref if facts.ref != "HEAD" else "", facts.default_branch, changed)
 
 
 def _only(workflow: Workflow, selected: tuple[str, ...]) -> Workflow:
@@ -153,7 +166,8 @@ def _title(workflow: Workflow, github: dict[str, Any], inputs: dict[str, Any]) -
             return evaluate_text(workflow.run_name, Scope({"github": github, "inputs": inputs, "vars": {}}))
         except ExpressionError:
             pass  # a name is no reason to refuse a run
-    message = str(github.get("event", {}).get("head_commit", {}).get("message", "")).partition("\n")[0]
+    commit = github["event"].get("head_commit") or {}
+    message = str(commit.get("message", "")).partition("\n")[0]
     return message or str(github.get("event_name", ""))
 
 

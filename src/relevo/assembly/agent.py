@@ -136,9 +136,12 @@ def _provider(options: Options, loop: asyncio.AbstractEventLoop) -> WorkerProvid
 
 def _attempts(options: Options, provider: WorkerProvider, loop: asyncio.AbstractEventLoop, pool: Any) -> Any:
     from relevo.agent.attempt import AttemptRun
-    from relevo.agent.places import Places
+    from relevo.agent.workspace import Places
 
-    places = Places(f"{options.folder}/work")
+    places = {
+        keep: Places(f"{options.folder}/work", f"{options.folder}/temp", f"{options.folder}/tools", keep=keep)
+        for keep in (False, True)
+    }
     clock = SystemClock()
 
     def make(
@@ -154,7 +157,7 @@ def _attempts(options: Options, provider: WorkerProvider, loop: asyncio.Abstract
             contexts,
             provider=provider,
             reporter=reporter,
-            places=places,
+            places=places[assignment.keep],
             clock=clock,
             loop=loop,
             blocking=pool.run,

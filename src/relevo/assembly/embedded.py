@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -19,6 +20,7 @@ from relevo.assembly.engine import Engine, Parts
 from relevo.assembly.home import AGENT, Home
 from relevo.assembly.local_api import LocalApi
 from relevo.assembly.secrets import Vault
+from relevo.domain.errors import UserError
 from relevo.leases.contract import Holder, Lease, LeaseHeld
 from relevo.runtime.clock import SystemClock
 from relevo.runtime.entropy import SystemEntropy
@@ -27,7 +29,8 @@ from relevo.scheduler.labels import local_labels
 from relevo.workers.local import LocalAgent, LocalAgentKeeper
 
 if TYPE_CHECKING:
-    pass
+    from relevo.assembly.api import EngineApi
+    from relevo.leases.local import LocalLeases
 
 #: How long a holder of the lease may take to answer before it is taken over.
 ANSWER_S: Final = 3.0
@@ -91,9 +94,9 @@ async def open_engine(
     from relevo.blobs.directory import DirectoryBlobs
     from relevo.bus.inprocess import InProcessBus
     from relevo.leases.local import LocalLeases
+    from relevo.logs.blocking import Threads
     from relevo.logs.store import FileLogStore
     from relevo.runtime.disk import OsDisk
-    from relevo.runtime.pools import Pool
     from relevo.store.sqlite import SqliteStore, open_database
 
     loop = asyncio.get_running_loop()
@@ -105,8 +108,8 @@ async def open_engine(
     leases = LocalLeases(lambda: open_database(home.database))
     lease = await _acquire(leases, holder, home, loop)
     store = await SqliteStore.open(home.database, lease.epoch, loop)
-    pool = Pool("logs", threads=2)
-    logs = FileLogStore(OsDisk(), home.logs, loop, pool.submit)
+    threads = Threads(loop)
+    logs = FileLogStore(OsDisk(), home.logs, loop, threads)
     parts = Parts(store, logs, DirectoryBlobs(home.blobs), InProcessBus(), clock, SystemEntropy())
     vault = Vault(home.key)
     labels = local_labels(os.uname().machine)
@@ -118,7 +121,7 @@ async def open_engine(
 
     async def leave() -> None:
         await leases.release(lease)
-        await pool.close()
+        threads.close()
 
     engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open)
     api = LocalApi(engine, vault, labels)

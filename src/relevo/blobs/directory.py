@@ -131,7 +131,7 @@ def _slice(path: str, start: int, size: int) -> bytes:
 
 
 def _list(root: str) -> list[tuple[str, int]]:
-    found = []
+    found: list[tuple[str, int]] = []
     if not os.path.isdir(root):
         return found
     for folder in sorted(os.listdir(root)):

@@ -84,7 +84,9 @@ def _overwritten(line: str) -> str:
     return line.rstrip("\r").rpartition("\r")[2]
 
 
-def table(rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset(), indent: str = "") -> list[str]:
+def table(
+    rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset(), indent: str = ""
+) -> list[str]:
     """Rows as lines with aligned columns, `right` the columns that are aligned to the right."""
     if not rows:
         return []

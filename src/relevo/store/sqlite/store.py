@@ -117,7 +117,7 @@ class SqliteStore:
 
     async def scan(self, after_sequence: int = 0, *, limit: int = 1_000) -> AsyncIterator[Sequence[Stored]]:
         sql = f"SELECT {APPEND_COLUMNS} FROM appends a WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?"
-        last = await self._read(
+        last: Any = await self._read(
             lambda c: c.execute("SELECT max(sequence) FROM appends").fetchall()[0][0] or 0
         )
         reached = after_sequence
@@ -146,7 +146,7 @@ class SqliteStore:
             def query(
                 connection: apsw.Connection, start: tuple[int, str] = start
             ) -> tuple[list[Stored], tuple[int, str] | None]:
-                runs = connection.execute(live, (*start, limit)).fetchall()
+                runs: list[Any] = connection.execute(live, (*start, limit)).fetchall()
                 if not runs:
                     return [], None
                 wanted = {run for _, run in runs}
@@ -184,14 +184,15 @@ class SqliteStore:
         return list(self._damage.items())
 
     async def fact(self, key: str) -> bytes | None:
-        found = await self._read(
+        found: list[Any] = await self._read(
             lambda c: c.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchall()
         )
         return found[0][0] if found else None
 
     async def facts(self, prefix: str) -> Sequence[tuple[str, bytes]]:
         sql = "SELECT key, value FROM facts WHERE key >= ?1 AND substr(key, 1, length(?1)) = ?1 AND key < ?1 || x'f48fbfbf' ORDER BY key"
-        return await self._read(lambda c: c.execute(sql, (prefix,)).fetchall())
+        found: list[Any] = await self._read(lambda c: c.execute(sql, (prefix,)).fetchall())
+        return found
 
     async def runs(
         self, *, live: bool | None = None, before: str | None = None, limit: int = 50
@@ -233,7 +234,7 @@ class SqliteStore:
 def _claim(connection: apsw.Connection, epoch: int) -> None:
     """From here on writes of lower epochs are refused. Raises Fenced when a higher one was here before."""
     connection.execute("BEGIN IMMEDIATE")
-    found = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchall()
+    found: list[Any] = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchall()
     current = found[0][0] if found else 0
     if current > epoch:
         connection.execute("ROLLBACK")
@@ -246,7 +247,7 @@ def open_reader(path: str, loop: asyncio.AbstractEventLoop) -> SqliteStore:
     """A store for reading alone, beside an engine or without one. Raises UserError, NewerHome."""
     connection = connect(path, readonly=True)
     try:
-        found = connection.execute("PRAGMA user_version").fetchall()[0][0]
+        found: Any = connection.execute("PRAGMA user_version").fetchall()[0][0]
     finally:
         connection.close()
     from relevo.store.contract import NewerHome

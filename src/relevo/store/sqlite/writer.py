@@ -77,8 +77,10 @@ class Writer:
         await self._loop.run_in_executor(None, self._thread.join)
 
     def _last_sequence(self) -> int:
-        rows = self._connection.execute("SELECT max(sequence) FROM appends").fetchall()
-        highest = self._connection.execute("SELECT value FROM meta WHERE key = 'sequence'").fetchall()
+        rows: list[Any] = self._connection.execute("SELECT max(sequence) FROM appends").fetchall()
+        highest: list[Any] = self._connection.execute(
+            "SELECT value FROM meta WHERE key = 'sequence'"
+        ).fetchall()
         return max(rows[0][0] or 0, highest[0][0] if highest else 0)
 
     def _work(self) -> None:
@@ -144,7 +146,7 @@ class Writer:
         return outcomes
 
     def _write(self, group: list[Append]) -> list[Outcome]:
-        current = self._connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchall()[0][0]
+        current: Any = self._connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchall()[0][0]
         if current != self._epoch:
             return [Fenced(self._epoch, current) for _ in group]
         versions = self._versions
@@ -196,7 +198,7 @@ class Writer:
     @property
     def _last(self) -> int:
         """The last sequence in the database. Read in the transaction: an earlier holder may have written since."""
-        found = self._connection.execute("SELECT max(sequence) FROM appends").fetchall()[0][0] or 0
+        found: Any = self._connection.execute("SELECT max(sequence) FROM appends").fetchall()[0][0] or 0
         return max(found, self.sequence)
 
     def delete_run(self, run: str) -> None:
@@ -215,7 +217,7 @@ class Writer:
         self._versions.pop(run, None)
 
     def _version(self, stream: str) -> int:
-        found = self._connection.execute(
+        found: list[Any] = self._connection.execute(
             "SELECT max(version) FROM appends WHERE stream = ?", (stream,)
         ).fetchall()
         return found[0][0] or 0
@@ -227,7 +229,7 @@ class Writer:
             if fact.key in pending:
                 held = pending[fact.key]
             else:
-                found = self._connection.execute(
+                found: list[Any] = self._connection.execute(
                     "SELECT value FROM facts WHERE key = ?", (fact.key,)
                 ).fetchall()
                 held = found[0][0] if found else None
