@@ -133,6 +133,7 @@ class Run:
         "ended_ms",
         "held",
         "jobs",
+        "job_names",
         "jobs_ended",
         "names",
         "nodes",
@@ -149,6 +150,7 @@ class Run:
         self.nodes: list[Node] = []
         self.names: dict[str, int] = {}  #: node id → index
         self.jobs: list[Job] = []
+        self.job_names: set[str] = set()
         self.jobs_ended = 0
         self.nodes_left = 0
         self.ready: dict[int, None] = {}  #: nodes whose needs have ended and that wait for their verdict
@@ -225,6 +227,7 @@ def _expanded(run: Run, event: e.NodeExpanded) -> None:
     for decl in event.jobs:
         job = Job(len(run.jobs), node, decl)
         run.jobs.append(job)
+        run.job_names.add(decl.name)
         node.jobs.append(job)
     node.left += len(event.jobs)
     node.outputs.update(event.outputs)
