@@ -22,10 +22,11 @@ class Places(Struct, frozen=True):
 class Folders:
     """The two folders of one attempt. Nothing is on disk before `make`."""
 
-    __slots__ = ("_keep", "made", "temp", "workspace")
+    __slots__ = ("_keep", "made", "of_run", "temp", "workspace")
 
     def __init__(self, places: Places, attempt: AttemptKey) -> None:
-        self.workspace = f"{places.work}/{attempt.run}/{attempt.job}-{attempt.number}"
+        self.of_run = f"{places.work}/{attempt.run}"  #: holds the workspaces of the run's attempts
+        self.workspace = f"{self.of_run}/{attempt.job}-{attempt.number}"
         self.temp = f"{places.temp}/{attempt.run}-{attempt.job}-{attempt.number}"
         self.made = False
         self._keep = places.keep
@@ -56,7 +57,7 @@ class Folders:
         if not self._keep:
             remove_tree(self.workspace)
             try:
-                os.rmdir(os.path.dirname(self.workspace))
+                os.rmdir(self.of_run)
             except OSError:
                 pass  # other attempts of the run are there
 
