@@ -70,6 +70,11 @@ class Client:
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
 
+    @property
+    def gone(self) -> bool:
+        """Whether the engine has hung up."""
+        return self._connection.lost
+
     def close(self) -> None:
         """Hang up."""
         self._connection.close()
@@ -109,8 +114,8 @@ class Client:
     async def submit(self, submission: Submission) -> str:
         return str(await self._call("submit", submission=submission))
 
-    def events(self, run: str, after: int = 0) -> AsyncIterator[dict[str, Any]]:
-        return self._answers("events", {"run": run, "after": after})
+    def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
+        return self._answers("events", {"run": run, "after": after, "follow": follow})
 
     def log(
         self,
