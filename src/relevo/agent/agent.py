@@ -257,7 +257,9 @@ class Agent:
             spec = self._specs[assignment.spec] = _spec_decoder.decode(self._named[assignment.spec])
         shared = self._shared.get(assignment.contexts)
         if shared is None:
-            shared = self._shared[assignment.contexts] = _shared_decoder.decode(self._named[assignment.contexts])
+            shared = self._shared[assignment.contexts] = _shared_decoder.decode(
+                self._named[assignment.contexts]
+            )
         return self._make_attempt(assignment, spec, contexts_of(assignment, shared), reporter, secrets)
 
     def _run(self, key: AttemptKey, attempt: Attempt) -> None:

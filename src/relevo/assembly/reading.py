@@ -118,4 +118,6 @@ class Reading:
         if not matching:
             raise UserError(f"there is no run {prefix}", hint="relevo runs lists them")
         some = ", ".join(known.run for known in matching[:5])
-        raise UserError(f"{prefix} is the beginning of {len(matching)} runs", hint=f"write more of it: {some}")
+        raise UserError(
+            f"{prefix} is the beginning of {len(matching)} runs", hint=f"write more of it: {some}"
+        )

@@ -365,7 +365,9 @@ class Orchestrator:
         hello = agent.hello
         assert hello is not None
         self.scheduler.tell(
-            AgentUp(agent.id, frozenset(hello.labels), hello.slots + hello.window, hello.cpus, hello.memory_bytes),
+            AgentUp(
+                agent.id, frozenset(hello.labels), hello.slots + hello.window, hello.cpus, hello.memory_bytes
+            ),
         )
 
     def agent_away(self, agent: AgentState) -> None:

@@ -112,7 +112,12 @@ class Projection:
                 ]
             case e.ArtifactSaved():
                 named = self._job(event.job, event.number)
-                return [("artifact", {**named, "name": event.name, "size": event.size_bytes, "digest": event.digest})]
+                return [
+                    (
+                        "artifact",
+                        {**named, "name": event.name, "size": event.size_bytes, "digest": event.digest},
+                    )
+                ]
             case e.AttemptEnded():
                 self._outputs[event.job] = event.outputs
                 return [
@@ -128,9 +133,19 @@ class Projection:
                 ]
             case e.JobRetrying():
                 number = self._attempts.get(event.job, 0)
-                return [("job.retrying", {**self._job(event.job, number), "message": event.reason, "delay_s": event.delay_s})]
+                return [
+                    (
+                        "job.retrying",
+                        {**self._job(event.job, number), "message": event.reason, "delay_s": event.delay_s},
+                    )
+                ]
             case e.JobHeld():
-                return [("job.held", {**self._job(event.job, self._attempts.get(event.job, 0)), "message": event.message})]
+                return [
+                    (
+                        "job.held",
+                        {**self._job(event.job, self._attempts.get(event.job, 0)), "message": event.message},
+                    )
+                ]
             case e.JobCancelling():
                 return [("job.cancelling", {**self._job(event.job), "reason": event.reason})]
             case e.JobEnded():

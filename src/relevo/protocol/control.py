@@ -48,7 +48,5 @@ class Failed(Message, frozen=True, array_like=True):
     hint: str | None = None
 
 
-
-
 ToServer = Call | Stop
 ToClient = Item | Done | Failed

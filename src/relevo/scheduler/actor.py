@@ -79,7 +79,9 @@ class Scheduler(Actor[Message]):
             self._free(waiting)
 
     def _agent_up(self, message: AgentUp) -> None:
-        capacity = AgentCapacity(message.agent, message.labels, message.places, message.cpus, message.memory_bytes)
+        capacity = AgentCapacity(
+            message.agent, message.labels, message.places, message.cpus, message.memory_bytes
+        )
         for agent, demand in self.reserved.values():
             if agent == message.agent:
                 capacity.take(demand)
