@@ -222,8 +222,9 @@ class Agent:
 
     def _forget(self, key: AttemptKey) -> None:
         """The engine does not want it: end it; what it still says finds no taker there."""
-        if self._live.get(key) is not None:
-            self._live[key].cancel("unwanted", True)
+        attempt = self._live.get(key)
+        if attempt is not None:
+            attempt.cancel("unwanted", True)
         elif key in self._live:
             self._waiting = deque(a for a in self._waiting if AttemptKey(a.run, a.job, a.number) != key)
             del self._live[key]
@@ -327,10 +328,9 @@ class Agent:
 def contexts_of(assignment: m.Assignment, shared: Shared) -> JobContexts:
     """The contexts of one attempt: what all jobs of the run share, and its own."""
     own = assignment.own
-    github = dict(shared.github)
-    github["job"] = ""
-    github["run_id"] = assignment.run
-    github["run_attempt"] = str(assignment.run_attempt)
+    github = shared.github
+    if assignment.run_attempt != 1:
+        github = {**github, "run_attempt": str(assignment.run_attempt)}
     return JobContexts(
         github=github,
         vars=shared.vars,
@@ -342,7 +342,7 @@ def contexts_of(assignment: m.Assignment, shared: Shared) -> JobContexts:
             "job-total": own.legs,
             "max-parallel": own.max_parallel or own.legs,
         },
-        matrix=own.matrix,
+        matrix=own.matrix or None,
         job_name=own.name,
         env=shared.env,
     )

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from relevo.logs.contract import LogFrame
+from relevo.protocol.control import METHODS, Method
 from relevo.store.contract import RunRow
 
 #: One public event, JSON-able, the same in `--json` and over any wire. Always there: "v": 1, "event": kind, "run": id,
@@ -88,5 +89,34 @@ class EngineApi(Protocol):
     async def find(self, prefix: str) -> RunRow:
         """A run by its id or a unique beginning of it; `latest`. Raises UserError."""
 
+    async def prune(
+        self,
+        *,
+        keep_days: float | None = None,
+        keep_runs: int | None = None,
+        max_bytes: int | None = None,
+        dry: bool = False,
+    ) -> dict[str, Any]:
+        """Remove old runs; None: the home's own limits. Returns `runs` (ids removed) and `bytes` (freed)."""
+
+    async def ping(self) -> dict[str, Any]:
+        """Who answers: `pid`, `epoch`, `version`, `live` (runs)."""
+
     async def actors(self) -> list[dict[str, Any]]:
         """The live tree: path, kind, state, mailbox depth, handled, restarts."""
+
+
+METHODS.update(
+    submit=Method(types={"submission": Submission}),
+    events=Method(streams=True),
+    log=Method(streams=True, result=LogFrame),
+    cancel=Method(),
+    retry=Method(),
+    fail=Method(),
+    delivered=Method(),
+    runs=Method(result=list[RunRow]),
+    find=Method(result=RunRow),
+    actors=Method(),
+    prune=Method(),
+    ping=Method(),
+)

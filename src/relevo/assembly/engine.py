@@ -87,9 +87,9 @@ class Engine:
         await self.orchestrator.load()
         self.manager.open()
 
-    async def close(self, *, stop_agents: bool = False) -> None:
+    async def close(self) -> None:
         """Leave: runs and agents stay as they are. Idempotent."""
-        self.manager.close(stop_agents=stop_agents)
+        self.manager.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -14,17 +14,19 @@ from relevo.domain import commands as c
 from relevo.domain import events as e
 from relevo.domain.errors import RelevoError, UserError
 from relevo.domain.ids import AttemptKey
+from relevo.domain.machine import handle
 from relevo.domain.run import Job, Run, evolve
 from relevo.domain.stored import Stored
-from relevo.orchestrator.plans import Carried, Plan, PlanCache, SharedContexts, digest_of, needs_of
-from relevo.orchestrator.run_actor import Envelope, RunActor
+from relevo.orchestrator.plans import Carried, Plan, PlanCache, SharedContexts, needs_of
+from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
 from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
 from relevo.scheduler.actor import Scheduler
+from relevo.scheduler.labels import canonical
 from relevo.scheduler.match import Placement
 from relevo.scheduler.messages import AgentDown, AgentUp, Enqueue, Forget, Reserve, Withdraw
 from relevo.scheduler.queue import Demand
-from relevo.store.contract import EventStore, Fact, Fenced
+from relevo.store.contract import Append, EventStore, Fact, Fenced
 from relevo.workers.link import Batch
 from relevo.workers.manager import AgentState, WorkerManager
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 RELOAD_S: Final = 0.5
 
 _shared_decoder = msgspec.msgpack.Decoder(SharedContexts)
+_carried_decoder = msgspec.msgpack.Decoder(dict[str, Carried])
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -69,10 +72,9 @@ class Orchestrator:
         self._open_secrets = open_secrets
         self._refs: dict[str, ActorRef[Envelope]] = {}
         self._actors: dict[str, RunActor] = {}
-        self._demands: dict[tuple[str, int], list[Demand]] = {}
+        self._demands: dict[tuple[tuple[str, ...], float | None, int | None], Demand] = {}
         self._known_facts: set[str] = set()
         self._shared: dict[str, tuple[SharedContexts, bytes]] = {}
-        self._shared_uses: dict[str, int] = {}
         self._reloading: dict[str, list[Envelope]] = {}
         self._timers: set[asyncio.TimerHandle] = set()
         self.plans = PlanCache()
@@ -109,7 +111,7 @@ class Orchestrator:
             if isinstance(event, e.AttemptEnded) and event.outputs_fact:
                 packed = await self.store.fact(event.outputs_fact)
                 outputs = msgspec.msgpack.decode(packed, type=dict[str, str]) if packed else {}
-                event = msgspec.structs.replace(event, outputs=outputs)  # noqa: PLW2901  # the fact's part of it
+                event = msgspec.structs.replace(event, outputs=outputs)  # the fact's part of it
             evolve(run, event)
         run.version = stored.version
 
@@ -119,7 +121,7 @@ class Orchestrator:
             return
         plan = await self._plan(accepted.spec)
         shared = await self._contexts(accepted.contexts)
-        carried = await self.carried(accepted.retried_from) if accepted.retried_from else {}
+        carried = await self._stored_carried(run.id) if accepted.retried_from else {}
         actor = self._spawn(run, plan, shared, carried)
         actor.resume_effects()
         for envelope in self._reloading.pop(run.id, []):
@@ -252,6 +254,32 @@ class Orchestrator:
         if not self._actors and not self._reloading:
             self.idle.set()
 
+    async def _stored_carried(self, run: str) -> dict[str, Carried]:
+        blob = await self.store.fact(f"carried/{run}")
+        return _carried_decoder.decode(blob) if blob else {}
+
+    async def stored_plan(self, accepted: e.RunAccepted) -> tuple[Plan, bytes]:
+        """Plan and encoded contexts of a run that is stored."""
+        plan = await self._plan(accepted.spec)
+        await self._contexts(accepted.contexts)
+        return plan, self._shared[accepted.contexts][1]
+
+    async def note_delivered(self, run: str) -> None:
+        """Somebody received the summary of an ended run."""
+        if run in self._actors:
+            return
+        ended = Run()
+        for stored in await self.store.read(run):
+            await self._replay(ended, stored)
+        events = handle(ended, c.DeliverSummary()) if ended.accepted is not None else []
+        if not events:
+            return
+        done: asyncio.Future[None] = self._loop.create_future()
+        row = run_row(ended)
+        append = Append(run, ended.version, e.encode(events), len(events), self.clock.wall_ms(), row)
+        self.store.append(append, lambda outcome: done.set_result(None))
+        await done
+
     async def carried(self, run: str) -> dict[str, Carried]:
         """What a retry of an ended run takes over: by node, the legs that succeeded."""
         earlier = Run()
@@ -284,7 +312,11 @@ class Orchestrator:
 
     def demand(self, actor: RunActor, job: Job) -> Demand:
         node = actor.plan.nodes[job.node.index]
-        return Demand(frozenset(job.decl.labels), node.cpus, node.memory_bytes)
+        key = (tuple(job.decl.labels), node.cpus, node.memory_bytes)
+        found = self._demands.get(key)
+        if found is None:
+            found = self._demands[key] = Demand(frozenset(map(canonical, key[0])), key[1], key[2])
+        return found
 
     def enqueue(self, actor: RunActor, index: int) -> None:
         run = actor.run

@@ -113,6 +113,32 @@ def needs_of(run: Run, node: Node) -> dict[str, dict[str, Any]]:
     }
 
 
+def evaluate_node(
+    run: Run,
+    plan: Plan,
+    shared: SharedContexts,
+    index: int,
+    *,
+    cancelled: bool | None = None,
+) -> Verdict:
+    """What the expressions of a node come to. `cancelled`: None for what the run is."""
+    node = run.nodes[index]
+    results = [ancestor.result for ancestor in run.ancestors(node)] if node.decl.needs else ()
+    return evaluate_job(
+        plan.nodes[index],
+        workflow=plan.workflow,
+        github=shared.github,
+        inputs=shared.inputs,
+        vars=shared.vars,
+        needs=needs_of(run, node) if node.decl.needs else {},
+        ancestors_ok=all(result == "success" for result in results),
+        ancestors_failed="failure" in results,
+        run_cancelled=run.cancelling if cancelled is None else cancelled,
+        taken={job.decl.name for job in run.jobs} if run.jobs and cancelled is None else (),
+        max_legs=shared.job_limit - len(run.jobs),
+    )
+
+
 def expand(
     run: Run,
     plan: Plan,
@@ -122,21 +148,8 @@ def expand(
     at_ms: int,
 ) -> c.ExpandNode:
     """Evaluate a ready node; the command holds what came of it."""
-    node = run.nodes[index]
-    spec = plan.nodes[index]
-    results = [ancestor.result for ancestor in run.ancestors(node)] if node.decl.needs else ()
-    verdict = evaluate_job(
-        spec,
-        workflow=plan.workflow,
-        github=shared.github,
-        inputs=shared.inputs,
-        vars=shared.vars,
-        needs=needs_of(run, node) if node.decl.needs else {},
-        ancestors_ok=all(result == "success" for result in results),
-        ancestors_failed="failure" in results,
-        run_cancelled=run.cancelling,
-    )
-    return _command(run, index, verdict, shared, carried.get(spec.id), at_ms)
+    verdict = evaluate_node(run, plan, shared, index)
+    return _command(run, index, verdict, shared, carried.get(plan.nodes[index].id), at_ms)
 
 
 def _command(
@@ -151,13 +164,8 @@ def _command(
     if verdict.error is not None:
         return _unrun(index, name, JobStatus.FAILED, verdict.error, at_ms)
     if not verdict.run:
-        return _unrun(index, name, JobStatus.CANCELLED if run.cancelling else JobStatus.SKIPPED, "", at_ms)
-    if len(run.jobs) + len(verdict.legs) > shared.job_limit:
-        reason = (
-            f"the run would have {len(run.jobs) + len(verdict.legs):,} jobs, at most {shared.job_limit:,} are taken; "
-            "RELEVO_JOB_LIMIT raises it"
-        )
-        return _unrun(index, name, JobStatus.FAILED, reason, at_ms)
+        status = JobStatus.CANCELLED if run.cancelling else JobStatus.SKIPPED
+        return _unrun(index, name, status, "", at_ms, verdict.warnings)
     first = verdict.legs[0]
     jobs = [
         e.JobDecl(
@@ -191,5 +199,13 @@ def _command(
     )
 
 
-def _unrun(index: int, name: str, status: JobStatus, message: str, at_ms: int) -> c.ExpandNode:
-    return c.ExpandNode(index, [e.JobDecl(name)], ends={0: (status.value, message)}, at_ms=at_ms)
+def _unrun(
+    index: int,
+    name: str,
+    status: JobStatus,
+    message: str,
+    at_ms: int,
+    warnings: tuple[str, ...] = (),
+) -> c.ExpandNode:
+    ends = {0: (status.value, message)}
+    return c.ExpandNode(index, [e.JobDecl(name)], ends=ends, warnings=warnings, at_ms=at_ms)

@@ -45,7 +45,7 @@ class Projection:
             named["attempt"] = number
         return named
 
-    def _of(self, event: e.Event) -> list[tuple[str, dict[str, Any]]]:  # noqa: PLR0911  # one line for each kind
+    def _of(self, event: e.Event) -> list[tuple[str, dict[str, Any]]]:  # one line for each kind
         match event:
             case e.RunAccepted():
                 self.run = event.run

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 from msgspec.msgpack import encode
@@ -96,32 +97,11 @@ class RunActor(Actor[Envelope]):
             e.encode(_without_long_outputs(events) if facts else events),
             len(events),
             home.clock.wall_ms(),
-            self._row(),
+            run_row(run),
             tuple(facts),
         )
         self.context.pause()
         home.store.append(append, lambda outcome: self._stored(outcome, messages, events))
-
-    def _row(self) -> RunRow:
-        run = self.run
-        accepted = run.accepted
-        assert accepted is not None
-        return RunRow(
-            run.id,
-            run.status.value,
-            accepted.workflow,
-            accepted.title,
-            accepted.trigger,
-            accepted.priority,
-            not run.ended,
-            accepted.at_ms,
-            run.ended_ms,
-            len(run.jobs),
-            run.jobs_ended,
-            accepted.retried_from,
-            accepted.run_attempt,
-            run.delivered,
-        )
 
     def _stored(self, outcome: Stored | RelevoError, messages: list[Envelope], events: list[e.Event]) -> None:
         if isinstance(outcome, RelevoError):
@@ -154,35 +134,35 @@ class RunActor(Actor[Envelope]):
     # --- effects ------------------------------------------------------------------------------------------------------
 
     def _act(self, events: list[e.Event]) -> None:
-        run = self.run
-        home = self._home
         for event in events:
-            kind = type(event)
-            if kind is e.JobsQueued:
-                for index in event.jobs:  # type: ignore[union-attr]
-                    if run.jobs[index].status is JobStatus.QUEUED:
-                        home.enqueue(self, index)
-            elif kind is e.AttemptAssigned:
-                self._place(event)  # type: ignore[arg-type]
-            elif kind is e.AttemptStarted or kind is e.AttemptStarting:
-                job = run.jobs[event.job]  # type: ignore[union-attr]
-                home.manager.started(AttemptKey(run.id, job.index, job.number), job.agent)
-            elif kind is e.AttemptEnded:
-                job = run.jobs[event.job]  # type: ignore[union-attr]
-                home.attempt_ended(AttemptKey(run.id, job.index, event.number), job)  # type: ignore[union-attr]
-            elif kind is e.JobRetrying:
-                self._retry(event)  # type: ignore[arg-type]
-            elif kind is e.JobCancelling:
-                job = run.jobs[event.job]  # type: ignore[union-attr]
-                key = AttemptKey(run.id, job.index, job.number)
-                home.manager.cancel(key, job.agent, event.reason, event.forced)  # type: ignore[union-attr]
-            elif kind is e.JobEnded:
-                home.withdraw(run.id, event.job)  # type: ignore[union-attr]
+            effect = _EFFECTS.get(type(event))
+            if effect is not None:
+                effect(self, event)
+
+    def _queued(self, event: e.JobsQueued) -> None:
+        for index in event.jobs:
+            if self.run.jobs[index].status is JobStatus.QUEUED:
+                self._home.enqueue(self, index)
+
+    def _started(self, event: e.AttemptStarted | e.AttemptStarting) -> None:
+        job = self.run.jobs[event.job]
+        self._home.manager.started(AttemptKey(self.run.id, event.job, event.number), job.agent)
+
+    def _ended(self, event: e.AttemptEnded) -> None:
+        self._home.attempt_ended(AttemptKey(self.run.id, event.job, event.number), self.run.jobs[event.job])
+
+    def _cancelling(self, event: e.JobCancelling) -> None:
+        job = self.run.jobs[event.job]
+        key = AttemptKey(self.run.id, event.job, job.number)
+        self._home.manager.cancel(key, job.agent, event.reason, event.forced)
+
+    def _over(self, event: e.JobEnded) -> None:
+        self._home.withdraw(self.run.id, event.job)
 
     def _place(self, event: e.AttemptAssigned) -> None:
         job = self.run.jobs[event.job]
         key = AttemptKey(self.run.id, event.job, event.number)
-        if job.number == event.number and job.attempt not in (None,):
+        if job.number == event.number:
             self._home.manager.place(key, event.agent, job.decl.timeout_s)
 
     def _retry(self, event: e.JobRetrying) -> None:
@@ -205,6 +185,16 @@ class RunActor(Actor[Envelope]):
                 home.adopt(key, job)
 
 
+_EFFECTS: Final[dict[type, Callable[[RunActor, Any], None]]] = {
+    e.JobsQueued: RunActor._queued,
+    e.AttemptAssigned: RunActor._place,
+    e.AttemptStarting: RunActor._started,
+    e.AttemptStarted: RunActor._started,
+    e.AttemptEnded: RunActor._ended,
+    e.JobRetrying: RunActor._retry,
+    e.JobCancelling: RunActor._cancelling,
+    e.JobEnded: RunActor._over,
+}
 _PLACED: Final = frozenset({JobStatus.ASSIGNED, JobStatus.STARTING, JobStatus.RUNNING, JobStatus.CANCELLING})
 
 
@@ -231,3 +221,25 @@ def _without_long_outputs(events: list[e.Event]) -> list[e.Event]:
         replace(event, outputs={}) if isinstance(event, e.AttemptEnded) and event.outputs_fact else event
         for event in events
     ]
+
+
+def run_row(run: Run) -> RunRow:
+    """The read model of a run."""
+    accepted = run.accepted
+    assert accepted is not None
+    return RunRow(
+        run.id,
+        run.status.value,
+        accepted.workflow,
+        accepted.title,
+        accepted.trigger,
+        accepted.priority,
+        not run.ended,
+        accepted.at_ms,
+        run.ended_ms,
+        len(run.jobs),
+        run.jobs_ended,
+        accepted.retried_from,
+        accepted.run_attempt,
+        run.delivered,
+    )

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 from relevo.protocol.messages import Message
 
 
@@ -50,3 +53,23 @@ class Failed(Message, frozen=True, array_like=True):
 
 ToServer = Call | Stop
 ToClient = Item | Done | Failed
+
+
+class Method(Struct, frozen=True):
+    """A method of the API as it goes over the wire."""
+
+    streams: bool = False
+    #: argument → its type, where it is no JSON-like value
+    types: dict[str, Any] = {}
+    result: Any = None  #: type of the result, or of each item; None: a JSON-like value
+
+    def decode_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Arguments with the types that the method expects. Raises msgspec.ValidationError."""
+        return {
+            name: msgspec.convert(value, self.types[name]) if name in self.types else value
+            for name, value in arguments.items()
+        }
+
+
+#: Filled by `assembly.api`, which knows the types.
+METHODS: dict[str, Method] = {}

@@ -99,15 +99,19 @@ class WorkerManager:
         """Begin to watch over agents."""
         self._timer = self._loop.call_later(BEAT_S, self._tick)
 
-    def close(self, *, stop_agents: bool) -> None:
-        """Leave the agents to whoever comes next, or have them stop when they have nothing to do any more."""
+    def stop_agents(self) -> None:
+        """Have agents leave as soon as they have nothing to do any more."""
+        for agent in self.agents.values():
+            if agent.link is not None:
+                agent.link.send(m.Drain(stop=True))
+
+    def close(self) -> None:
+        """Leave the agents to whoever comes next."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         for agent in self.agents.values():
             if agent.link is not None:
-                if stop_agents and not agent.placed:
-                    agent.link.send(m.Drain(stop=True))
                 agent.link.finish()
 
     def accept(self) -> Link:
