@@ -109,8 +109,8 @@ class Client:
     async def submit(self, submission: Submission) -> str:
         return str(await self._call("submit", submission=submission))
 
-    def events(self, run: str, after: int = 0) -> AsyncIterator[dict[str, Any]]:
-        return self._answers("events", {"run": run, "after": after})
+    def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
+        return self._answers("events", {"run": run, "after": after, "follow": follow})
 
     def log(
         self,

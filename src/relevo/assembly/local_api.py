@@ -105,9 +105,9 @@ class LocalApi:
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def events(self, run: str, after: int = 0) -> AsyncIterator[dict[str, Any]]:
+    def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
         """See EngineApi.events."""
-        return self._reading.events(run, after)
+        return self._reading.events(run, after, follow=follow)
 
     def log(
         self,

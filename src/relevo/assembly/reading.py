@@ -24,11 +24,11 @@ class Reading:
         self._logs = logs
         self._bus = bus
 
-    async def events(self, run: str, after: int = 0) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
         """See EngineApi.events."""
         projection = Projection()
         version = 0
-        live = self._bus.subscribe(run) if self._bus is not None else None
+        live = self._bus.subscribe(run) if self._bus is not None and follow else None
         try:
             for stored in await self._store.read(run):
                 version = stored.version

@@ -6,14 +6,12 @@ client(…)   read only: from the engine that lives, else from what is stored
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from contextlib import AbstractAsyncContextManager
-
     from relevo.assembly.api import EngineApi
-    from relevo.cli.maintenance import Checked, Pruned, Retention
 
 
 def home() -> str:
@@ -23,36 +21,51 @@ def home() -> str:
     return default_home()
 
 
-def engine(*, jobs: int | None = None) -> AbstractAsyncContextManager[EngineApi]:
+@asynccontextmanager
+async def engine(*, jobs: int | None = None) -> AsyncIterator[EngineApi]:
     """An engine that can do everything; `jobs`: how many jobs run at a time, None: as the machine allows."""
-    from relevo.assembly.embedded import open_engine
+    from relevo.assembly.embedded import attach
+    from relevo.assembly.home import Home
 
-    return open_engine(home(), jobs=jobs)
+    api, embedded, connection = await attach(Home(home()), slots=jobs)
+    try:
+        yield api
+    finally:
+        if embedded is not None:
+            await embedded.close()
+        if connection is not None:
+            connection.close()
 
 
-def client() -> AbstractAsyncContextManager[EngineApi]:
+@asynccontextmanager
+async def client() -> AsyncIterator[EngineApi]:
     """A reader of the home. It makes nothing, and starts nothing."""
-    from relevo.assembly.embedded import open_client
+    import asyncio
+    import os
 
-    return open_client(home())
+    from relevo.assembly.client import connect
+    from relevo.assembly.home import Home
+    from relevo.assembly.offline import Offline
 
-
-async def check(*, rebuild: bool) -> Checked:
-    """Verify what is stored; `rebuild`: write the read models anew from the events."""
-    from relevo.assembly.maintenance import check as checked
-
-    return await checked(home(), rebuild=rebuild)
-
-
-async def prune(retention: Retention, *, dry_run: bool) -> Pruned:
-    """Remove ended runs that retention does not keep, and what only they used."""
-    from relevo.assembly.maintenance import prune as pruned
-
-    return await pruned(home(), retention, dry_run=dry_run)
+    place = Home(home())
+    if os.path.exists(place.socket):
+        connection = await connect(place.socket, asyncio.get_running_loop())
+        if connection is not None:
+            try:
+                yield connection
+            finally:
+                connection.close()
+            return
+    offline = Offline(place)
+    await offline.open()
+    try:
+        yield offline
+    finally:
+        await offline.close()
 
 
 def run(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
     """Run a command on an event loop; returns its exit code."""
-    import asyncio
+    from relevo.runtime.loop import run as run_loop
 
-    return asyncio.run(main())
+    return run_loop(main())

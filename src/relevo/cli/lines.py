@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import Final
 
+from relevo.cli.log_commands import readable
 from relevo.cli.text import safe
 
 #: A line that is longer is shown in pieces, so that a gigabyte without an end takes no memory.
@@ -12,11 +13,12 @@ PIECE: Final = 8_192
 
 
 class Lines:
-    """Of one stream. UTF-8 characters may be split over chunks; other bytes show as �."""
+    """Of one stream; `annotations`: lines that are `::error::` and the like are shown, not only obeyed. UTF-8 characters may be split over chunks; other bytes show as �."""
 
-    __slots__ = ("_colours", "_decoder", "_rest")
+    __slots__ = ("_annotations", "_colours", "_decoder", "_rest")
 
-    def __init__(self, *, colours: bool) -> None:
+    def __init__(self, *, colours: bool, annotations: bool) -> None:
+        self._annotations = annotations
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._rest = ""
         self._colours = colours
@@ -33,8 +35,9 @@ class Lines:
         return lines
 
     def _clean(self, text: str) -> list[str]:
-        return [
-            line[start : start + PIECE]
-            for line in safe(text, colours=self._colours).split("\n")
-            for start in range(0, max(1, len(line)), PIECE)
-        ]
+        told: list[str] = []
+        for raw in safe(text, colours=self._colours).split("\n"):
+            line = readable(raw, annotations=self._annotations)
+            if line is not None:
+                told += [line[start : start + PIECE] for start in range(0, max(1, len(line)), PIECE)]
+        return told

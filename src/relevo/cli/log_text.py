@@ -21,7 +21,7 @@ class LogText:
         self._palette = palette
         self._timestamps = timestamps
         self._step = -1
-        self._lines = Lines(colours=palette.coloured)
+        self._lines = Lines(colours=palette.coloured, annotations=True)
         self._at_ms = 0
 
     def feed(self, frame: LogFrame) -> list[str]:

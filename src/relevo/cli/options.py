@@ -13,9 +13,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def display(function: F) -> F:
     """--plain, --json, --quiet: how a run is shown."""
-    function = click.option("--quiet", "-q", is_flag=True, help="Only what fails, and the result.")(function)
-    function = click.option("--json", "as_json", is_flag=True, help="One event a line, for programs.")(function)
-    return click.option("--plain", is_flag=True, help="Lines only, also on a terminal.")(function)
+    quiet = click.option("--quiet", "-q", is_flag=True, help="Only what fails, and the result.")
+    as_json = click.option("--json", "as_json", is_flag=True, help="One event a line, for programs.")
+    plain = click.option("--plain", is_flag=True, help="Lines only, also on a terminal.")
+    return plain(as_json(quiet(function)))
 
 
 def style(*, plain: bool, as_json: bool, quiet: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import Final
 
+from relevo.cli.log_commands import readable
 from relevo.cli.markdown import plain
 from relevo.cli.palette import Palette
 from relevo.cli.progress import JobProgress, Progress
@@ -83,7 +84,10 @@ def failures(
     broken = [job for job in progress.jobs.values() if job.broken]
     for job in broken[:FAILURES]:
         lines += ["", palette("bad", f"✗ {one_line(job.name)} {_why(job)}")]
-        lines += [f"    {safe(line, colours=False)}" for line in tails.get(job.name, [])]
+        for line in tails.get(job.name, []):
+            shown = readable(safe(line, colours=False), annotations=True)
+            if shown is not None:
+                lines.append(f"    {shown}")
         if job.attempts:
             lines.append(palette("dim", f"  all of it: {program} logs {progress.run} {quote(job.name)}"))
     if len(broken) > FAILURES:

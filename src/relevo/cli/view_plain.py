@@ -65,7 +65,7 @@ class PlainView:
         if known is None or known[0] != step:
             if known is not None:
                 self._put(job, known[1].feed(b"", final=True))
-            known = self._lines[job] = (step, Lines(colours=self._palette.coloured))
+            known = self._lines[job] = (step, Lines(colours=self._palette.coloured, annotations=False))
         self._put(job, known[1].feed(data))
 
     def summary(self, progress: Progress, tails: dict[str, list[str]]) -> None:

@@ -7,31 +7,22 @@ import click
 
 @click.command("prune", short_help="Remove old runs, and give their room back.")
 @click.option(
-    "--keep",
-    "runs",
-    type=click.IntRange(0),
-    default=500,
-    show_default=True,
-    help="Runs that are kept at most.",
+    "--keep", type=click.IntRange(0), metavar="N", help="Keep at most so many runs. Default: 10,000."
 )
 @click.option(
-    "--days",
-    type=click.FloatRange(0),
-    default=30.0,
-    show_default=True,
-    help="Days that a run is kept at most.",
+    "--days", type=click.FloatRange(0), metavar="DAYS", help="Keep a run at most so long. Default: 90."
 )
 @click.option(
     "--size",
     type=click.FloatRange(0),
-    default=10.0,
-    show_default=True,
     metavar="GB",
-    help="What all of them may take.",
+    help="What all logs and artifacts may take. Default: 21.",
 )
 @click.option("--dry-run", is_flag=True, help="Only tell what would go.")
-def command(runs: int, days: float, size: float, dry_run: bool) -> int:
+def command(keep: int | None, days: float | None, size: float | None, dry_run: bool) -> int:
     """Remove old runs with their logs and artifacts, and give their room back. Runs that have not ended always stay.
+
+    The ids of the runs go to stdout, one a line.
 
     \b
     Examples:
@@ -39,16 +30,16 @@ def command(runs: int, days: float, size: float, dry_run: bool) -> int:
       relevo prune --keep 20 --dry-run
     """
     from relevo.cli import connect, text
-    from relevo.cli.maintenance import Retention
 
     async def main() -> int:
-        pruned = await connect.prune(Retention(runs, days, int(size * 1e9)), dry_run=dry_run)
-        for run in pruned.runs:
+        max_bytes = None if size is None else int(size * 1e9)
+        async with connect.engine() as api:
+            pruned = await api.prune(keep_days=days, keep_runs=keep, max_bytes=max_bytes, dry=dry_run)
+        for run in pruned["runs"]:
             click.echo(run)
-        done = "would be removed" if dry_run else "removed"
-        click.echo(
-            f"{text.counted(len(pruned.runs), 'run')} {done}, {text.size(pruned.size_bytes)}", err=True
-        )
+        told = "would be removed" if dry_run else "removed"
+        runs = text.counted(len(pruned["runs"]), "run")
+        click.echo(f"{runs} {told}, {text.size(pruned['bytes'])}", err=True)
         return 0
 
     return connect.run(main)
