@@ -108,7 +108,9 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
     found = []
     for rate in (None, 2_500.0, 5_000.0):
         with tempfile.TemporaryDirectory(dir=os.environ.get("RELEVO_BENCH_DIR"), prefix="bench-") as folder:
-            measured = run_loop(_measure(f"{folder}/home", jobs if rate is None else int(rate * (2 if quick else 6)), rate))
+            measured = run_loop(
+                _measure(f"{folder}/home", jobs if rate is None else int(rate * (2 if quick else 6)), rate)
+            )
         print(rate, measured)
         found.append(measured)
     return []
