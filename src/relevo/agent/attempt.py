@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -59,6 +59,33 @@ class JobEnd(Struct):
 class AttemptRun:
     """One attempt. `run` once, from one task; `cancel` at any time on the same loop."""
 
+    __slots__ = (
+        "_activity",
+        "_assignment",
+        "_blocking",
+        "_clock",
+        "_contexts",
+        "_creating",
+        "_current",
+        "_deadlines",
+        "_event",
+        "_exit_code",
+        "_files",
+        "_folders",
+        "_forced",
+        "_inline",
+        "_job",
+        "_loop",
+        "_masks",
+        "_over",
+        "_provider",
+        "_reason",
+        "_reporter",
+        "_steps",
+        "_worker",
+        "key",
+    )
+
     def __init__(
         self,
         assignment: Assignment,
@@ -96,7 +123,6 @@ class AttemptRun:
             places,
             self._folders,
             self._files.variables if self._files is not None else {},
-            self._hash_files,
         )
         self._event = contexts.github.get("event")
         self._steps = StepRunner(
@@ -133,6 +159,7 @@ class AttemptRun:
         finally:
             for deadline in self._deadlines:
                 deadline.cancel()
+            self._deadlines.clear()
             try:
                 await self._destroy()
             finally:
@@ -314,11 +341,6 @@ class AttemptRun:
             return JobEnd(_RESULT_OF_REASON.get(self._reason, CANCELLED), message, None, outputs)
         result = "succeeded" if self._contexts.status == SUCCESS else "failed"
         return JobEnd(result, message, self._exit_code, outputs)
-
-    def _hash_files(self, patterns: Sequence[str]) -> str:
-        from relevo.agent.hash_files import hash_files
-
-        return hash_files(self._folders.workspace, patterns)
 
     async def _destroy(self) -> None:
         if self._worker is None:

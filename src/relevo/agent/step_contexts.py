@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Final
 
 from relevo.agent.environment import github_variables, kept, put_in_front, runner_context, runner_variables
@@ -32,7 +32,6 @@ class StepContexts:
         "_contexts",
         "_fixed",
         "_github",
-        "_hash_files",
         "_job",
         "_paths",
         "_places",
@@ -54,7 +53,6 @@ class StepContexts:
         places: Places,
         folders: Folders,
         command_files: Mapping[str, str],
-        hash_files: Callable[[Sequence[str]], str],
     ) -> None:
         """`command_files`: variable → path, {} where a provider needs none."""
         self.status = SUCCESS  #: of the job so far: success, failure, cancelled
@@ -67,7 +65,6 @@ class StepContexts:
         self._secrets = secrets
         self._places = places
         self._command_files = command_files
-        self._hash_files = hash_files
         self._paths: list[str] = []  # put in front of PATH, the last one first
         self._fixed: dict[str, Value] | None = None  # contexts that stay the same
         self._github: dict[str, Value] = {}
@@ -105,7 +102,7 @@ class StepContexts:
             success=status == SUCCESS,
             failure=status == FAILURE,
             cancelled=status == CANCELLED,
-            hash_files=self._hash_files if files else None,
+            hash_files=partial(_hash_files, self.folders.workspace) if files else None,
         )
 
     def github(self) -> dict[str, Value]:
@@ -165,7 +162,7 @@ class StepContexts:
                 **runner_context(
                     name=self._places.runner_name, temp=folders.temp, tool_cache=self._places.tool_cache
                 ),
-                "workspace": os.path.dirname(folders.workspace),
+                "workspace": folders.of_run,
             },
         }
 
@@ -177,7 +174,7 @@ class StepContexts:
                 name=self._places.runner_name,
                 temp=folders.temp,
                 tool_cache=self._places.tool_cache,
-                workspace=folders.workspace,
+                workspace=folders.of_run,
             ),
             "GITHUB_WORKSPACE": folders.workspace,
             "GITHUB_JOB": self._job.spec.id,
@@ -185,6 +182,12 @@ class StepContexts:
             "RELEVO_ATTEMPT": str(self._attempt),
             **self._command_files,
         }
+
+
+def _hash_files(workspace: str, patterns: Sequence[str]) -> str:
+    from relevo.agent.hash_files import hash_files
+
+    return hash_files(workspace, patterns)
 
 
 def event_path(folders: Folders) -> str:

@@ -59,6 +59,21 @@ class Post(Struct, frozen=True):
 class StepRunner:
     """Runs the steps of one attempt, one after another."""
 
+    __slots__ = (
+        "_activity",
+        "_attempt",
+        "_blocking",
+        "_clock",
+        "_contexts",
+        "_files",
+        "_loop",
+        "_masks",
+        "_reporter",
+        "_tool_cache",
+        "posts",
+        "worker",
+    )
+
     def __init__(
         self,
         attempt: AttemptKey,

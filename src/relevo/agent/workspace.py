@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import Final
 
 from msgspec import Struct
 
 from relevo.domain.ids import AttemptKey
+
+#: Temporary files of a job that left none of its own behind: command files, event, and a script for each step.
+_FEW: Final = 64
+_TRIES: Final = 10
 
 
 class Places(Struct, frozen=True):
@@ -22,10 +27,11 @@ class Places(Struct, frozen=True):
 class Folders:
     """The two folders of one attempt. Nothing is on disk before `make`."""
 
-    __slots__ = ("_keep", "made", "temp", "workspace")
+    __slots__ = ("_keep", "made", "of_run", "temp", "workspace")
 
     def __init__(self, places: Places, attempt: AttemptKey) -> None:
-        self.workspace = f"{places.work}/{attempt.run}/{attempt.job}-{attempt.number}"
+        self.of_run = f"{places.work}/{attempt.run}"  #: holds the workspaces of the run's attempts
+        self.workspace = f"{self.of_run}/{attempt.job}-{attempt.number}"
         self.temp = f"{places.temp}/{attempt.run}-{attempt.job}-{attempt.number}"
         self.made = False
         self._keep = places.keep
@@ -38,12 +44,24 @@ class Folders:
             _make_empty(self.temp)
 
     def remove_quickly(self) -> bool:
-        """Remove what can be removed without a walk; whether nothing is left that `remove` has to do."""
+        """Remove what takes a few system calls; whether nothing is left for `remove`."""
         if not self.made:
             return True
-        if self._keep:
+        if not self._keep and not _remove_empty(self.workspace):
             return False
-        return _remove_empty(self.workspace) and _remove_empty(self.temp)
+        try:
+            names = os.listdir(self.temp)
+            if len(names) > _FEW:
+                return False
+            for name in names:
+                os.unlink(f"{self.temp}/{name}")
+            os.rmdir(self.temp)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return False
+        self._remove_folder_of_run()
+        return True
 
     def remove(self) -> None:
         """Remove both (only the temporary one with `keep`). Blocking: a workspace may hold a million files. Idempotent.
@@ -55,21 +73,27 @@ class Folders:
         remove_tree(self.temp)
         if not self._keep:
             remove_tree(self.workspace)
-            try:
-                os.rmdir(os.path.dirname(self.workspace))
-            except OSError:
-                pass  # other attempts of the run are there
+            self._remove_folder_of_run()
+
+    def _remove_folder_of_run(self) -> None:
+        try:
+            os.rmdir(self.of_run)
+        except OSError:
+            pass  # other attempts of the run are there
 
 
 def _make_empty(path: str) -> None:
-    try:
-        os.mkdir(path, 0o755)
-    except FileNotFoundError:
-        os.makedirs(path, 0o755, exist_ok=True)
-    except FileExistsError:
-        # an agent died here before; its attempt is never run again under this number
-        remove_tree(path)
-        os.makedirs(path, 0o755)
+    for _ in range(_TRIES):
+        try:
+            os.mkdir(path, 0o755)
+            return
+        except FileNotFoundError:
+            # another attempt of the run may be removing the parent at this moment: then once more
+            os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+        except FileExistsError:
+            # an agent died here before; its attempt is never run again under this number
+            remove_tree(path)
+    os.mkdir(path, 0o755)
 
 
 def _remove_empty(path: str) -> bool:

@@ -59,10 +59,8 @@ class EngineApi(Protocol):
         """Read, check, snapshot and accept; returns the run's id once it is durable. Raises UserError (with all diagnostics)."""
 
     def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[PublicEvent]:
-        """Events of a run after a sequence, then live ones, until run.finished (included), or run.held when nothing else can go on.
-
-        `follow=False`: only those that are stored by now.
-        """
+        """Events of a run after a sequence, then live ones (`follow`), until run.finished (included), or run.held when
+        nothing else can go on."""
 
     def log(
         self, run: str, job: str, *, attempt: int | None = None, start: int = 0, follow: bool = False

@@ -70,6 +70,11 @@ class Client:
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
 
+    @property
+    def gone(self) -> bool:
+        """Whether the engine has hung up."""
+        return self._connection.lost
+
     def close(self) -> None:
         """Hang up."""
         self._connection.close()

@@ -28,27 +28,28 @@ class Reading:
         """See EngineApi.events."""
         projection = Projection()
         version = 0
-        live = self._bus.subscribe(run) if self._bus is not None and follow else None
+        over = False
+        live = self._bus.subscribe(run) if follow and self._bus is not None else None
         try:
             for stored in await self._store.read(run):
                 version = stored.version
                 for event in projection.project(stored):
+                    over = ends(event["event"], over)
                     if stored.sequence > after:
                         yield event
-                    if event["event"] == "run.finished":
-                        return
-            if live is None:
+            if live is None or over:
                 return
             async for heard in live:
                 for stored in await self._missing(run, version, heard):
                     version = stored.version
                     for event in projection.project(stored):
+                        over = ends(event["event"], over)
                         yield event
-                        if event["event"] == "run.finished":
-                            return
+                if over:
+                    return
         finally:
             if live is not None:
-                await live.aclose()  # type: ignore[attr-defined]  # a generator, as the contract's closing asks
+                await live.aclose()  # type: ignore[attr-defined]  # subscriptions are closed, as the contract asks
 
     async def _missing(self, run: str, version: int, heard: Stored | Lagged) -> list[Stored]:
         """What came after `version`, up to what was heard: from the bus where it is next, else from the store."""
@@ -121,3 +122,10 @@ class Reading:
         raise UserError(
             f"{prefix} is the beginning of {len(matching)} runs", hint=f"write more of it: {some}"
         )
+
+
+def ends(kind: str, over: bool) -> bool:
+    """Whether nothing goes on by itself after an event of this kind, given whether that was so before it."""
+    if kind in ("run.finished", "run.held"):
+        return True
+    return over and kind != "run.released"

@@ -17,6 +17,7 @@ from relevo.domain.ids import AttemptKey
 from relevo.domain.machine import handle
 from relevo.domain.run import Job, Run, evolve
 from relevo.domain.stored import Stored
+from relevo.orchestrator.artifacts import artifacts_of
 from relevo.orchestrator.plans import Carried, Plan, PlanCache, SharedContexts, needs_of
 from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
 from relevo.protocol import messages as m
@@ -415,31 +416,11 @@ class Orchestrator:
                 raise KeyError(what)
             return self._open_secrets(run, sealed)
         if kind == "artifacts":
-            return _encoder.encode(sorted(await self.artifacts(rest)))
+            return msgspec.json.encode(list((await artifacts_of(self.store, rest)).values()))
         if kind == "artifact":
             run, _, name = rest.partition("/")
-            return (await self.artifacts(run))[name][0]
+            return (await artifacts_of(self.store, run))[name].digest
         raise KeyError(what)
-
-    async def artifacts(self, run: str) -> dict[str, tuple[str, int]]:
-        """Artifacts of a run's accepted attempts by name: (digest, size in bytes); of the run it retries where it has none."""
-        found: dict[str, tuple[str, int]] = {}
-        saved: dict[tuple[int, int], list[e.ArtifactSaved]] = {}
-        retried_from = None
-        for stored in await self.store.read(run):
-            for event in e.decode(stored.events):
-                if isinstance(event, e.RunAccepted):
-                    retried_from = event.retried_from
-                elif isinstance(event, e.ArtifactSaved):
-                    saved.setdefault((event.job, event.number), []).append(event)
-                elif isinstance(event, e.AttemptEnded) and event.result == "lost":
-                    saved.pop((event.job, event.number), None)
-        for kept in saved.values():
-            for artifact in kept:
-                found[artifact.name] = (artifact.digest, artifact.size_bytes)
-        if retried_from is not None:
-            return {**await self.artifacts(retried_from), **found}
-        return found
 
     async def close(self) -> None:
         """Let go of all runs; what is stored stays. Idempotent."""

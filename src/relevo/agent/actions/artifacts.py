@@ -5,32 +5,38 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from relevo.agent.actions.contract import ActionContext, ActionFailed
 from relevo.agent.reporter import BlobUnavailable
+from relevo.protocol.artifacts import ListedArtifact
 
 _FORBIDDEN: Final = '":<>|*?\r\n\\/\0'
 
 
-class Artifact(Struct, frozen=True):
-    """One artifact of a run, as `artifacts:<run>` lists it."""
-
-    name: str
-    digest: str = ""
-    size_bytes: int = 0
-    files: int = 0
-
-
-async def listed(ctx: ActionContext) -> list[Artifact]:
-    """The artifacts of this run, by name."""
+async def listed(ctx: ActionContext) -> list[ListedArtifact]:
+    """The artifacts that can be downloaded in this run, by name. Raises ActionFailed."""
     data = bytearray()
     try:
         async for chunk in ctx.reporter.get_blob(f"artifacts:{ctx.run_id}"):
             data += chunk
     except BlobUnavailable as error:
         raise ActionFailed(f"the run's artifacts cannot be listed: {error}") from error
-    return sorted(msgspec.json.decode(bytes(data), type=list[Artifact]), key=lambda artifact: artifact.name)
+    return sorted(
+        msgspec.json.decode(bytes(data), type=list[ListedArtifact]), key=lambda artifact: artifact.name
+    )
+
+
+def is_taken(ctx: ActionContext, name: str, artifacts: list[ListedArtifact]) -> bool:
+    """Whether an artifact of that name is in the way: one of this very attempt, or of another job of this run.
+
+    What an earlier attempt of this job saved, or the run that this one retries, is replaced.
+    """
+    return any(
+        artifact.name == name
+        and artifact.run == ctx.run_id
+        and (artifact.job != ctx.job or artifact.number == ctx.attempt)
+        for artifact in artifacts
+    )
 
 
 def artifact_id(name: str) -> str:

@@ -6,9 +6,10 @@ import os
 from typing import Final
 
 from relevo.agent.actions import archive, transfer
-from relevo.agent.actions.artifacts import Artifact, artifact_id, listed
+from relevo.agent.actions.artifacts import artifact_id, listed
 from relevo.agent.actions.contract import ActionContext, ActionFailed
 from relevo.agent.actions.inputs import choice, warn_unknown
+from relevo.protocol.artifacts import ListedArtifact
 
 _KNOWN: Final = frozenset(
     {
@@ -47,7 +48,7 @@ async def main(ctx: ActionContext) -> None:
     ctx.set_output("download-path", target)
 
 
-def _chosen(artifacts: list[Artifact], name: str, ids: str, pattern: str) -> list[Artifact]:
+def _chosen(artifacts: list[ListedArtifact], name: str, ids: str, pattern: str) -> list[ListedArtifact]:
     from fnmatch import fnmatchcase
 
     if name:
@@ -105,7 +106,7 @@ def _refuse_other_runs(ctx: ActionContext) -> None:
         )
 
 
-def _names(artifacts: list[Artifact]) -> str:
+def _names(artifacts: list[ListedArtifact]) -> str:
     return ", ".join(artifact.name for artifact in artifacts) or "none"
 
 

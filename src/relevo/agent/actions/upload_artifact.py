@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from relevo.agent.actions import archive, globs, transfer
-from relevo.agent.actions.artifacts import artifact_id, checked_name, listed
+from relevo.agent.actions.artifacts import artifact_id, checked_name, is_taken, listed
 from relevo.agent.actions.contract import ActionContext, ActionFailed
 from relevo.agent.actions.inputs import choice, number, warn_unknown
 
@@ -47,7 +47,7 @@ async def main(ctx: ActionContext) -> None:
     if not found.files:
         _nothing_found(ctx, patterns, if_none)
         return
-    if not overwrite and any(artifact.name == name for artifact in await listed(ctx)):
+    if not overwrite and is_taken(ctx, name, await listed(ctx)):
         raise ActionFailed(
             f"name: the run has an artifact {name!r} already; choose another name, or set overwrite: true"
         )

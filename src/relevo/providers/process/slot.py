@@ -88,10 +88,10 @@ def raze_once(record: SlotRecord, tree: Tree) -> list[ProcessIdentity]:
         # First who left the group but not the family: once the launcher is dead nobody knows whose they are.
         if family := _kill_family(chief, set(tree.members())):
             return [*family, chief]
-        tree.kill(chief)
+        _kill_tree(tree, chief)
         processes.kill(chief)
         return [chief]
-    tree.kill(None)
+    _kill_tree(tree, None)
     if others := _in_groups(record, tree):
         for who in others:
             processes.kill(who)
@@ -102,6 +102,13 @@ def raze_once(record: SlotRecord, tree: Tree) -> list[ProcessIdentity]:
     for who in lost:
         processes.kill(who)
     return lost
+
+
+def _kill_tree(tree: Tree, chief: ProcessIdentity | None) -> None:
+    try:
+        tree.kill(chief)
+    except OSError:
+        pass  # a group that never came to be, or one that refuses: who is in it is killed singly, and it is tried again
 
 
 def _kill_family(chief: ProcessIdentity, held: set[int]) -> list[ProcessIdentity]:

@@ -12,6 +12,7 @@ import pytest
 
 from relevo.agent.actions.contract import ActionFailed
 from relevo.agent.reporter import BlobUnavailable
+from relevo.protocol.artifacts import ListedArtifact
 
 
 class FakeEngine:
@@ -20,6 +21,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
         self.artifacts: dict[str, tuple[str, int, int]] = {}
+        self.saved_by = ("01RUN", 0, 1)  #: run, job and attempt that artifacts are said to come from
         self.largest = 0
 
     def artifact(self, name: str, digest: str, size_bytes: int, files: int) -> None:
@@ -30,10 +32,7 @@ class FakeEngine:
         kind, _, name = what.partition(":")
         if kind == "artifacts":
             data = msgspec.json.encode(
-                [
-                    {"name": name, "digest": digest, "size_bytes": size, "files": files}
-                    for name, (digest, size, files) in self.artifacts.items()
-                ]
+                [ListedArtifact(name, *saved, *self.saved_by) for name, saved in self.artifacts.items()]
             )
         elif kind == "artifact" and name.partition("/")[2] in self.artifacts:
             data = self.blobs[self.artifacts[name.partition("/")[2]][0]]

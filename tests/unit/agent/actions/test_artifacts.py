@@ -121,6 +121,28 @@ async def test_a_name_that_is_taken(context: Any, engine: Any) -> None:
     assert files(down.workspace) == ["b"]
 
 
+@pytest.mark.parametrize(
+    ("saved_by", "taken"),
+    [
+        (("01RUN", 0, 1), True),  # this very attempt
+        (("01RUN", 1, 1), True),  # another job
+        (("01RUN", 0, 7), False),  # another attempt of this job
+        (("01OLD", 1, 1), False),  # the run that this one retries
+    ],
+)
+async def test_what_an_earlier_attempt_saved_is_replaced(
+    context: Any, engine: Any, saved_by: tuple[str, int, int], taken: bool
+) -> None:
+    await upload(context, "a", path="a")
+    engine.saved_by = saved_by
+    if taken:
+        with pytest.raises(ActionFailed, match="already"):
+            await upload(context, "b", path="b")
+    else:
+        await upload(context, "b", path="b")
+        assert engine.artifacts["artifact"][2] == 1
+
+
 @pytest.mark.parametrize("then", ["warn", "error", "ignore", ""])
 async def test_nothing_found(context: Any, engine: Any, then: str) -> None:
     ctx = context(path="nope", if_no_files_found=then)
