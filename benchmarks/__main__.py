@@ -11,9 +11,13 @@ from benchmarks import harness
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure relevo beside its baselines.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure relevo beside its baselines."
+    )
     parser.add_argument("names", nargs="*", help=f"of: {', '.join(harness.names()) or 'none so far'}")
-    parser.add_argument("--quick", action="store_true", help="short rounds: shows that it works, not how fast it is")
+    parser.add_argument(
+        "--quick", action="store_true", help="short rounds: shows that it works, not how fast it is"
+    )
     parser.add_argument("--report-to", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     known = harness.names()

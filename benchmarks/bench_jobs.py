@@ -34,8 +34,7 @@ async def _measure(home_path: str, jobs: int, rate: float | None = None) -> dict
     shared = msgspec.msgpack.encode(SharedContexts(github={"sha": "0" * 40, "event_name": "push"}))
     digest = digest_of(shared)
     declarations = plan.declarations()
-    while not (embedded.engine.manager.agents and next(iter(embedded.engine.manager.agents.values())).ready):
-        await asyncio.sleep(0.01)
+    await embedded.ready()
     finished = loop.create_future()
     submitted = done = 0
     intended: dict[str, float] = {}
@@ -108,7 +107,9 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
     found = []
     for rate in (None, 2_500.0, 5_000.0):
         with tempfile.TemporaryDirectory(dir=os.environ.get("RELEVO_BENCH_DIR"), prefix="bench-") as folder:
-            measured = run_loop(_measure(f"{folder}/home", jobs if rate is None else int(rate * (2 if quick else 6)), rate))
+            measured = run_loop(
+                _measure(f"{folder}/home", jobs if rate is None else int(rate * (2 if quick else 6)), rate)
+            )
         print(rate, measured)
         found.append(measured)
     return []

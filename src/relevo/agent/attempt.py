@@ -11,8 +11,7 @@ or a disk went away, a defect of ours) makes the attempt lost, and the engine ma
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -20,14 +19,13 @@ from msgspec import Struct
 
 from relevo.agent.action_context import Blocking
 from relevo.agent.activity import Activity, Interrupted
-from relevo.agent.command_files import CommandFiles
 from relevo.agent.deadline import Deadline
 from relevo.agent.evaluation import continues_on_error, evaluate_outputs, evaluate_step, still_wanted
 from relevo.agent.masks import Masks
 from relevo.agent.prepared import Evaluated, PreparedStep, name_of, prepare
 from relevo.agent.reporter import Reporter
 from relevo.agent.shells import ShellInvalid
-from relevo.agent.step_contexts import CANCELLED, FAILURE, SKIPPED, SUCCESS, StepContexts, event_path
+from relevo.agent.step_contexts import CANCELLED, FAILURE, SKIPPED, SUCCESS, StepContexts
 from relevo.agent.steps import StepEnd, StepRunner
 from relevo.agent.workspace import Folders, Places
 from relevo.domain.errors import InfrastructureError
@@ -59,6 +57,32 @@ class JobEnd(Struct):
 class AttemptRun:
     """One attempt. `run` once, from one task; `cancel` at any time on the same loop."""
 
+    __slots__ = (
+        "_activity",
+        "_assignment",
+        "_blocking",
+        "_clock",
+        "_contexts",
+        "_creating",
+        "_current",
+        "_deadlines",
+        "_event",
+        "_exit_code",
+        "_folders",
+        "_forced",
+        "_inline",
+        "_job",
+        "_loop",
+        "_masks",
+        "_over",
+        "_provider",
+        "_reason",
+        "_reporter",
+        "_steps",
+        "_worker",
+        "key",
+    )
+
     def __init__(
         self,
         assignment: Assignment,
@@ -87,7 +111,6 @@ class AttemptRun:
         self._activity = Activity(loop)
         #: scripts go to the provider as text, and no file is touched
         self._inline = bool(getattr(provider, "inline_scripts", False))
-        self._files = None if self._inline else CommandFiles(self._folders.temp)
         self._contexts = StepContexts(
             self.key,
             self._job,
@@ -95,14 +118,12 @@ class AttemptRun:
             secrets,
             places,
             self._folders,
-            self._files.variables if self._files is not None else {},
-            self._hash_files,
         )
         self._event = contexts.github.get("event")
         self._steps = StepRunner(
             self.key,
             contexts=self._contexts,
-            command_files=self._files,
+            inline=self._inline,
             masks=self._masks,
             reporter=reporter,
             activity=self._activity,
@@ -133,6 +154,7 @@ class AttemptRun:
         finally:
             for deadline in self._deadlines:
                 deadline.cancel()
+            self._deadlines.clear()
             try:
                 await self._destroy()
             finally:
@@ -181,10 +203,7 @@ class AttemptRun:
 
     async def _create(self) -> None:
         if not self._inline:
-            self._folders.make()
-            assert self._files is not None
-            self._files.make()
-            _write_event(event_path(self._folders), self._event)
+            self._folders.make().write_event(msgspec.json.encode(self._event or {}))
         self._creating = True
         try:
             self._worker = self._steps.worker = await self._activity.awaiting(
@@ -315,11 +334,6 @@ class AttemptRun:
         result = "succeeded" if self._contexts.status == SUCCESS else "failed"
         return JobEnd(result, message, self._exit_code, outputs)
 
-    def _hash_files(self, patterns: Sequence[str]) -> str:
-        from relevo.agent.hash_files import hash_files
-
-        return hash_files(self._folders.workspace, patterns)
-
     async def _destroy(self) -> None:
         if self._worker is None:
             return
@@ -362,13 +376,3 @@ def _tell_defect(key: AttemptKey) -> None:
     import logging
 
     logging.getLogger(__name__).exception("attempt %s", key)
-
-
-def _write_event(path: str, event: object) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
-        rest = memoryview(msgspec.json.encode(event or {}))
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    finally:
-        os.close(descriptor)

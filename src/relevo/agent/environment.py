@@ -83,14 +83,20 @@ def kept(environment: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+_last: tuple[Mapping[str, Value], dict[str, str]] = ({}, {})
+
+
 def github_variables(github: Mapping[str, Value]) -> dict[str, str]:
-    """GITHUB_ variables of a run, from its `github` context."""
-    found: dict[str, str] = {}
-    for name, variable in _GITHUB_VARIABLES:
-        value = github.get(name)
-        if value is not None:
-            found[variable] = value if type(value) is str else to_text(value)
-    return found
+    """GITHUB_ variables of a run, from its `github` context. Not to be changed: the jobs of a run share it."""
+    global _last
+    if github != _last[0]:
+        found: dict[str, str] = {}
+        for name, variable in _GITHUB_VARIABLES:
+            value = github.get(name)
+            if value is not None:
+                found[variable] = to_text(value)
+        _last = (github, found)
+    return _last[1]
 
 
 def runner_context(*, name: str, temp: str, tool_cache: str) -> dict[str, Value]:
@@ -107,14 +113,14 @@ def runner_context(*, name: str, temp: str, tool_cache: str) -> dict[str, Value]
 
 
 def runner_variables(*, name: str, temp: str, tool_cache: str, workspace: str) -> dict[str, str]:
-    """RUNNER_ variables."""
+    """RUNNER_ variables. `workspace`: the folder that the attempt's workspace is in."""
     return {
         "RUNNER_NAME": name,
         "RUNNER_OS": "Linux",
         "RUNNER_ARCH": _ARCH,
         "RUNNER_TEMP": temp,
         "RUNNER_TOOL_CACHE": tool_cache,
-        "RUNNER_WORKSPACE": os.path.dirname(workspace),
+        "RUNNER_WORKSPACE": workspace,
         "RUNNER_ENVIRONMENT": "self-hosted",
     }
 

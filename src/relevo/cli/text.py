@@ -9,7 +9,7 @@ from typing import Final
 #: Sequences that only change how text looks; everything else that starts with ESC could move the cursor or more.
 _LOOK: Final = re.compile(r"\x1b\[[0-9;:]*m")
 _ESCAPES: Final = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])"
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])?"
 )
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f\x80-\x9f]")
 
@@ -71,8 +71,7 @@ def safe(text: str, *, colours: bool) -> str:
         if "\r" in text:
             text = "\n".join(_overwritten(line) for line in text.split("\n"))
     if "\x1b" in text:
-        text = _ESCAPES.sub(_keep_look if colours else "", text).replace("\x1b[", "\x00[")
-        text = text.replace("\x1b", "").replace("\x00[", "\x1b[") if colours else text.replace("\x00[", "[")
+        text = _ESCAPES.sub(_keep_look if colours else "", text)
     return _CONTROLS.sub("", text)
 
 
@@ -87,17 +86,19 @@ def _overwritten(line: str) -> str:
 def table(
     rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset(), indent: str = ""
 ) -> list[str]:
-    """Rows as lines with aligned columns, `right` the columns that are aligned to the right."""
+    """Rows as lines with aligned columns, `right` the columns that are aligned to the right. Cells may be coloured."""
     if not rows:
         return []
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        (
-            indent
-            + "  ".join(
-                cell.rjust(width) if column in right else cell.ljust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-        ).rstrip()
-        for row in rows
-    ]
+    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = []
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            padding = " " * (width - _width(cell))
+            cells.append(padding + cell if column in right else cell + padding)
+        lines.append((indent + "  ".join(cells)).rstrip())
+    return lines
+
+
+def _width(cell: str) -> int:
+    return len(_LOOK.sub("", cell)) if "\x1b" in cell else len(cell)

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from relevo.domain import commands as c
 from relevo.domain import events as e
-from relevo.domain.run import ACTIVE, Job, Node, Run, evolve
-from relevo.domain.states import JOB_ENDS, AttemptStatus, JobStatus, RunStatus
+from relevo.domain.run import ACTIVE, EVOLVE, Job, Node, Run
+from relevo.domain.states import ATTEMPT_STATUS, JOB_ENDS, AttemptStatus, JobStatus, RunStatus
 
 #: How often an attempt that the infrastructure lost is made again.
 LOST_RETRIES: Final = 2
@@ -32,25 +32,24 @@ def handle(run: Run, command: c.Command) -> list[e.Event]:
     All that one level of decisions says happens first, then what it entails: so that each rule sees the whole of
     what was decided before it.
     """
-    events: list[e.Event] = []
-    level = _DECIDE[type(command)](run, command)
-    entailed = False
-    while level:
-        deeper: list[e.Event] = []
-        happened = []
+    events = _DECIDE[type(command)](run, command)
+    for event in events:
+        EVOLVE[type(event)](run, event)
+    level = events
+    while True:
+        entailed: list[e.Event] = []
         for event in level:
-            if entailed and not _still(run, event):
-                continue
-            evolve(run, event)
-            happened.append(event)
-        events += happened
-        for event in happened:
             follow = _FOLLOW.get(type(event))
             if follow is not None:
-                deeper += follow(run, event, getattr(command, "at_ms", 0))
-        level = deeper
-        entailed = True
-    return events
+                entailed += follow(run, event, command.at_ms)  # type: ignore[union-attr]  # such commands have it
+        if not entailed:
+            return events
+        level = []
+        for event in entailed:
+            if _still(run, event):
+                EVOLVE[type(event)](run, event)
+                level.append(event)
+        events = events + level
 
 
 def _still(run: Run, event: e.Event) -> bool:
@@ -66,6 +65,15 @@ def _still(run: Run, event: e.Event) -> bool:
     if isinstance(event, e.RunHeld):
         return _stuck(run)
     return True
+
+
+# What events hold of states: plain text, looked up once.
+_CANCELLED: Final = JobStatus.CANCELLED.value
+_FAILED: Final = JobStatus.FAILED.value
+_LOST: Final = AttemptStatus.LOST.value
+_RUN_CANCELLED: Final = RunStatus.CANCELLED.value
+_RUN_FAILED: Final = RunStatus.FAILED.value
+_RUN_SUCCEEDED: Final = RunStatus.SUCCEEDED.value
 
 
 # --- decide ---------------------------------------------------------------------------------------------------
@@ -170,7 +178,7 @@ def _end(run: Run, command: c.EndAttempt) -> list[e.Event]:
     job = _current(run, command.job, command.number)
     if job is None:
         return []
-    result = AttemptStatus(command.result)
+    result = ATTEMPT_STATUS[command.result]
     ended = e.AttemptEnded(
         command.job,
         command.number,
@@ -194,18 +202,18 @@ def _end(run: Run, command: c.EndAttempt) -> list[e.Event]:
     ):
         reason = f"exit code {command.exit_code}"
         return [ended, e.JobRetrying(command.job, reason, retry.backoff_s * 2**job.retries)]
-    return [ended, e.JobEnded(command.job, result.value, command.message, at_ms=command.at_ms)]
+    return [ended, e.JobEnded(command.job, command.result, command.message, at_ms=command.at_ms)]
 
 
 def _after_loss(job: Job, reason: str, held: bool, at_ms: int) -> e.Event:
     if job.status is JobStatus.CANCELLING:
-        return e.JobEnded(job.index, JobStatus.CANCELLED.value, reason, at_ms=at_ms)
+        return e.JobEnded(job.index, _CANCELLED, reason, at_ms=at_ms)
     if held:
         return e.JobHeld(job.index, f"{reason}; a step that is not idempotent may have begun")
     if job.lost < LOST_RETRIES:
         return e.JobRetrying(job.index, reason, lost=True)
     message = f"lost {job.lost + 1} times, the last time: {reason}"
-    return e.JobEnded(job.index, JobStatus.FAILED.value, message, infrastructure=True, at_ms=at_ms)
+    return e.JobEnded(job.index, _FAILED, message, infrastructure=True, at_ms=at_ms)
 
 
 def _lose(run: Run, command: c.LoseAttempt) -> list[e.Event]:
@@ -215,7 +223,7 @@ def _lose(run: Run, command: c.LoseAttempt) -> list[e.Event]:
     ended = e.AttemptEnded(
         command.job,
         command.number,
-        AttemptStatus.LOST.value,
+        _LOST,
         message=command.reason,
         at_ms=command.at_ms,
     )
@@ -243,7 +251,7 @@ def _cancel(run: Run, command: c.CancelRun) -> list[e.Event]:
         if job.status in JOB_ENDS or (job.node.index in command.spared and not command.forced):
             continue
         if job.status not in ACTIVE:
-            events.append(e.JobEnded(job.index, JobStatus.CANCELLED.value, at_ms=command.at_ms))
+            events.append(e.JobEnded(job.index, _CANCELLED, at_ms=command.at_ms))
         elif job.status is not JobStatus.CANCELLING or (command.forced and not job.forced):
             events.append(e.JobCancelling(job.index, "cancelled", command.forced))
     return events
@@ -253,9 +261,7 @@ def _fail(run: Run, command: c.FailJob) -> list[e.Event]:
     job = run.jobs[command.job]
     if job.status not in (JobStatus.HELD, JobStatus.QUEUED, JobStatus.PENDING):
         return []
-    events: list[e.Event] = [
-        e.JobEnded(command.job, JobStatus.FAILED.value, command.message, at_ms=command.at_ms)
-    ]
+    events: list[e.Event] = [e.JobEnded(command.job, _FAILED, command.message, at_ms=command.at_ms)]
     return _released(run, events, command.at_ms)
 
 
@@ -345,9 +351,7 @@ def _cancel_siblings(node: Node, at_ms: int) -> list[e.Event]:
                 events.append(e.JobCancelling(job.index, "fail-fast"))
         elif job.status not in JOB_ENDS:
             events.append(
-                e.JobEnded(
-                    job.index, JobStatus.CANCELLED.value, "another leg of its matrix failed", at_ms=at_ms
-                ),
+                e.JobEnded(job.index, _CANCELLED, "another leg of its matrix failed", at_ms=at_ms),
             )
     return events
 
@@ -377,12 +381,12 @@ def _stuck(run: Run) -> bool:
 
 def _verdict(run: Run) -> str:
     if run.status is RunStatus.CANCELLING:
-        return RunStatus.CANCELLED.value
+        return _RUN_CANCELLED
     if any(node.failures for node in run.nodes):
-        return RunStatus.FAILED.value
+        return _RUN_FAILED
     if any(job.status is JobStatus.CANCELLED and not job.decl.continue_on_error for job in run.jobs):
-        return RunStatus.CANCELLED.value
-    return RunStatus.SUCCEEDED.value
+        return _RUN_CANCELLED
+    return _RUN_SUCCEEDED
 
 
 _FOLLOW: Final[dict[type, Callable[[Run, Any, int], list[e.Event]]]] = {

@@ -11,7 +11,16 @@ from typing import Any, Final
 
 from relevo.domain import events as e
 from relevo.domain.errors import InvalidTransition
-from relevo.domain.states import JOB_ENDS, RUN_ENDS, AttemptStatus, JobStatus, RunStatus
+from relevo.domain.states import (
+    ATTEMPT_STATUS,
+    JOB_ENDS,
+    JOB_STATUS,
+    RUN_ENDS,
+    RUN_STATUS,
+    AttemptStatus,
+    JobStatus,
+    RunStatus,
+)
 from relevo.domain.tables import ATTEMPT, JOB, RUN
 
 #: An attempt of such a job is somewhere: an agent has it or had it last.
@@ -132,6 +141,7 @@ class Run:
         "delivered",
         "ended_ms",
         "held",
+        "job_names",
         "jobs",
         "jobs_ended",
         "names",
@@ -149,6 +159,7 @@ class Run:
         self.nodes: list[Node] = []
         self.names: dict[str, int] = {}  #: node id → index
         self.jobs: list[Job] = []
+        self.job_names: set[str] = set()
         self.jobs_ended = 0
         self.nodes_left = 0
         self.ready: dict[int, None] = {}  #: nodes whose needs have ended and that wait for their verdict
@@ -185,14 +196,14 @@ class Run:
 
 def evolve(run: Run, event: e.Event) -> None:
     """Let `event` happen to `run`. Raises InvalidTransition when it cannot."""
-    _EVOLVE[type(event)](run, event)
+    EVOLVE[type(event)](run, event)
 
 
 def replay(events: Iterable[e.Event], run: Run | None = None) -> Run:
     """A run from its events."""
     run = run or Run()
     for event in events:
-        _EVOLVE[type(event)](run, event)
+        EVOLVE[type(event)](run, event)
     return run
 
 
@@ -225,6 +236,7 @@ def _expanded(run: Run, event: e.NodeExpanded) -> None:
     for decl in event.jobs:
         job = Job(len(run.jobs), node, decl)
         run.jobs.append(job)
+        run.job_names.add(decl.name)
         node.jobs.append(job)
     node.left += len(event.jobs)
     node.outputs.update(event.outputs)
@@ -300,7 +312,7 @@ def _warned(run: Run, event: e.Warned) -> None:
 
 def _attempt_ended(run: Run, event: e.AttemptEnded) -> None:
     job = run.jobs[event.job]
-    result = AttemptStatus(event.result)
+    result = ATTEMPT_STATUS[event.result]
     _move_attempt(run, job, event.number, result)
     if event.outputs:
         job.node.outputs.update(event.outputs)
@@ -341,7 +353,7 @@ def _job_ended(run: Run, event: e.JobEnded) -> None:
     job = run.jobs[event.job]
     node = job.node
     was = job.status
-    target = JobStatus(event.status)
+    target = JOB_STATUS[event.status]
     _move(run, job, target)
     if target not in JOB_ENDS:
         raise InvalidTransition(f"job {job.decl.name} of run {run.id}", was, target)
@@ -390,7 +402,7 @@ def _run_released(run: Run, event: e.RunReleased) -> None:
 
 
 def _run_ended(run: Run, event: e.RunEnded) -> None:
-    _move_run(run, RunStatus(event.status))
+    _move_run(run, RUN_STATUS[event.status])
     run.ended_ms = event.at_ms
 
 
@@ -398,7 +410,7 @@ def _delivered(run: Run, event: e.SummaryDelivered) -> None:
     run.delivered = True
 
 
-_EVOLVE: Final[dict[type, Callable[[Run, Any], None]]] = {
+EVOLVE: Final[dict[type, Callable[[Run, Any], None]]] = {
     e.RunAccepted: _accepted,
     e.NodesAdded: _nodes_added,
     e.NodeExpanded: _expanded,

@@ -134,7 +134,7 @@ def evaluate_node(
         ancestors_ok=all(result == "success" for result in results),
         ancestors_failed="failure" in results,
         run_cancelled=run.cancelling if cancelled is None else cancelled,
-        taken={job.decl.name for job in run.jobs} if run.jobs and cancelled is None else (),
+        taken=run.job_names if cancelled is None else (),
         max_legs=shared.job_limit - len(run.jobs),
     )
 

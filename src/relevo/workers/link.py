@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -212,63 +213,16 @@ class Link(asyncio.Protocol):
 
     def _take(self, number: int, record: m.AnyRecord, batch: Batch) -> None:
         kind = type(record)
-        run, job, attempt = record.run, record.job, record.number
-        command: c.Command
-        if isinstance(record, m.LogBytes):
-            self._log(AttemptKey(run, job, attempt), record, batch)
-            return
-        if isinstance(record, m.AttemptFinished):
-            self._finish(record, batch)
-            return
-        if isinstance(record, m.AttemptStarted):
-            command = c.StartAttempt(job, attempt, record.at_ms)
-        elif isinstance(record, m.AttemptStarting):
-            command = c.StartingAttempt(job, attempt, record.at_ms)
-        elif isinstance(record, m.StepStarted):
-            command = c.Record(e.StepStarted(job, attempt, record.step, record.name, record.at_ms, number))
-        elif isinstance(record, m.StepFinished):
-            command = c.Record(
-                e.StepEnded(
-                    job,
-                    attempt,
-                    record.step,
-                    record.name,
-                    record.outcome,
-                    record.conclusion,
-                    record.exit_code,
-                    record.message,
-                    record.summary,
-                    record.at_ms,
-                    number,
-                ),
-            )
-        elif isinstance(record, m.Annotation):
-            command = c.Record(
-                e.Annotated(
-                    job,
-                    attempt,
-                    record.step,
-                    record.level,
-                    record.message,
-                    record.title,
-                    record.file,
-                    record.line,
-                    record.column,
-                    number,
-                ),
-            )
-        elif isinstance(record, m.ArtifactSaved):
-            batch.hold()
-            self._taker.blob_durable(self, record.digest, batch)
-            command = c.Record(
-                e.ArtifactSaved(
-                    job, attempt, record.name, record.digest, record.size_bytes, record.files, number
-                ),
-            )
+        if kind is m.LogBytes:
+            self._log(AttemptKey(record.run, record.job, record.number), record, batch)  # type: ignore[arg-type]
+        elif kind is m.AttemptFinished:
+            self._finish(record, batch)  # type: ignore[arg-type]
         else:
-            raise AssertionError(f"no taker for {kind}")
-        batch.hold()
-        self._taker.deliver(self, command, run, batch)
+            if kind is m.ArtifactSaved:
+                batch.hold()
+                self._taker.blob_durable(self, record.digest, batch)  # type: ignore[union-attr]
+            batch.hold()
+            self._taker.deliver(self, COMMANDS[kind](number, record), record.run, batch)
 
     def _log(self, key: AttemptKey, record: m.LogBytes, batch: Batch) -> None:
         if not self._taker.wanted(self, key):
@@ -357,3 +311,65 @@ class Link(asyncio.Protocol):
     def _ask(self) -> None:
         self._asking = None
         self.send(m.Resend(self.next))
+
+
+def _step_finished(number: int, record: m.StepFinished) -> c.Command:
+    return c.Record(
+        e.StepEnded(
+            record.job,
+            record.number,
+            record.step,
+            record.name,
+            record.outcome,
+            record.conclusion,
+            record.exit_code,
+            record.message,
+            record.summary,
+            record.at_ms,
+            number,
+        ),
+    )
+
+
+def _annotation(number: int, record: m.Annotation) -> c.Command:
+    return c.Record(
+        e.Annotated(
+            record.job,
+            record.number,
+            record.step,
+            record.level,
+            record.message,
+            record.title,
+            record.file,
+            record.line,
+            record.column,
+            number,
+        ),
+    )
+
+
+def _artifact(number: int, record: m.ArtifactSaved) -> c.Command:
+    return c.Record(
+        e.ArtifactSaved(
+            record.job,
+            record.number,
+            record.name,
+            record.digest,
+            record.size_bytes,
+            record.files,
+            number,
+        ),
+    )
+
+
+#: What each kind of record tells its run. `number` is the agent's own, by which a repetition is known.
+COMMANDS: Final[dict[type, Callable[[int, Any], c.Command]]] = {
+    m.AttemptStarting: lambda number, record: c.StartingAttempt(record.job, record.number, record.at_ms),
+    m.AttemptStarted: lambda number, record: c.StartAttempt(record.job, record.number, record.at_ms),
+    m.StepStarted: lambda number, record: c.Record(
+        e.StepStarted(record.job, record.number, record.step, record.name, record.at_ms, number),
+    ),
+    m.StepFinished: _step_finished,
+    m.Annotation: _annotation,
+    m.ArtifactSaved: _artifact,
+}

@@ -68,8 +68,6 @@ def _check(node: Node, shape: Shape, allowed: frozenset[str], findings: Findings
         else:
             findings.add(node, f"expected {_wanted(shape)}, not a list")
     elif isinstance(node, Mapping):
-        if isinstance(shape, Items) and shape.single and isinstance(shape.item, Fields):
-            shape = shape.item
         if isinstance(shape, Fields):
             _check_fields(node, shape, allowed, findings)
         else:

@@ -238,6 +238,23 @@ def test_warnings_do_not_refuse() -> None:
 
 
 @pytest.mark.parametrize(
+    ("script", "warned"),
+    [
+        ("echo ${{ github.event.pull_request.title }}", True),
+        ("echo ${{ github.event['Issue'].body }}", True),
+        ("echo ${{ toJSON(github.event.commits.*.message) }}", True),
+        ("echo ${{ github.event.commits[0].author.name || 'x' }}", True),
+        ("echo ${{ github.HEAD_REF }}", True),
+        ("echo ${{ github.sha }} ${{ github.event.number }} ${{ github.event.issue }}", False),
+        ("echo $TITLE", False),
+    ],
+)
+def test_scripts_that_strangers_could_write_to(script: str, warned: bool) -> None:
+    steps = f'[{{run: "{script}", env: {{TITLE: "${{{{ github.event.issue.title }}}}"}}}}]'
+    assert [one.line for one in read(job(steps=steps).encode(), "f.yml").warnings] == [5] * warned
+
+
+@pytest.mark.parametrize(
     ("definition", "part"),
     [
         ("{type: boolean, default: 'true'}", "must be true or false"),

@@ -47,6 +47,6 @@ def write_rows(path: str, rows: Iterable[RunRow]) -> None:
             connection.execute("DELETE FROM runs")
             cursor = connection.cursor()
             marks = ", ".join("?" * 14)
-            cursor.executemany(f"INSERT INTO runs VALUES ({marks})", (run_values(row) for row in rows))  # noqa: S608
+            cursor.executemany(f"INSERT INTO runs VALUES ({marks})", (run_values(row) for row in rows))
     finally:
         connection.close()

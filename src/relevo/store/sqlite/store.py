@@ -205,11 +205,11 @@ class SqliteStore:
             conditions.append("run < ?")
             parameters.append(before)
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-        sql = f"SELECT {RUN_COLUMNS} FROM runs {where} ORDER BY run DESC LIMIT ?"  # noqa: S608  # only our own words
+        sql = f"SELECT {RUN_COLUMNS} FROM runs {where} ORDER BY run DESC LIMIT ?"
         return await self._read(lambda c: [run_row(row) for row in c.execute(sql, (*parameters, limit))])
 
     async def run(self, run: str) -> RunRow | None:
-        sql = f"SELECT {RUN_COLUMNS} FROM runs WHERE run = ?"  # noqa: S608  # only our own words
+        sql = f"SELECT {RUN_COLUMNS} FROM runs WHERE run = ?"
         found = await self._read(lambda c: [run_row(row) for row in c.execute(sql, (run,))])
         return found[0] if found else None
 

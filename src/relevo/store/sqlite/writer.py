@@ -199,7 +199,7 @@ class Writer:
     def _last(self) -> int:
         """The last sequence in the database. Read in the transaction: an earlier holder may have written since."""
         found: Any = self._connection.execute("SELECT max(sequence) FROM appends").fetchall()[0][0] or 0
-        return max(found, self.sequence)
+        return max(int(found), self.sequence)
 
     def delete_run(self, run: str) -> None:
         """Remove a run, in a transaction of its own; the last sequence is remembered, so that none is used twice."""
