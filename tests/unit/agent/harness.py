@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -180,6 +181,8 @@ class Job(Struct):
     number: int = 1
 
 
+#: Of this process alone: providers end whatever is marked as belonging to an attempt of that name.
+RUN = f"run-{os.getpid()}"
 _specs = 0
 _places: dict[tuple[str, bool], Places] = {}
 
@@ -228,7 +231,7 @@ def attempt(
         masks=job.masks,
     )
     return AttemptRun(
-        Assignment("run", 0, job.number, f"spec-{_specs}", b"", timeout_s=job.timeout_s),
+        Assignment(RUN, 0, job.number, f"spec-{_specs}", b"", timeout_s=job.timeout_s),
         spec,
         contexts,
         provider=provider,
