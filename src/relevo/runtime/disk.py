@@ -35,8 +35,11 @@ class AppendFile(Protocol):
 class Disk(Protocol):
     """A tree of files."""
 
-    def append(self, path: str) -> AppendFile:
-        """Open for appending, made if absent (0600), the folder's entry made durable."""
+    def append(self, path: str, *, durable: bool = True) -> AppendFile:
+        """Open for appending, made if absent (0600), the folder's entry made durable.
+
+        Not `durable`: the entry of a new file is left to a later `sync_folder`, so that an event loop need not wait for it.
+        """
 
     def read(self, path: str, start: int = 0, size: int | None = None) -> bytes:
         """Bytes of a file. Raises FileNotFoundError."""
@@ -46,6 +49,9 @@ class Disk(Protocol):
 
     def replace(self, path: str, data: bytes) -> None:
         """Write a small file whole: temporary file, fsync, rename, fsync of the folder."""
+
+    def rename(self, source: str, target: str) -> None:
+        """Give a file another name in the same folder, atomically and durably."""
 
     def remove(self, path: str) -> None:
         """Remove a file. Idempotent."""
@@ -58,6 +64,9 @@ class Disk(Protocol):
 
     def make(self, path: str) -> None:
         """Make a folder and its parents (0700). Idempotent."""
+
+    def sync_folder(self, path: str) -> None:
+        """fsync of a folder: the names in it survive the loss of power. Blocking; may be called from another thread."""
 
 
 class OsAppendFile:
@@ -106,8 +115,8 @@ class OsAppendFile:
 class OsDisk:
     """The machine's own file system."""
 
-    def append(self, path: str) -> AppendFile:
-        existed = os.path.exists(path)
+    def append(self, path: str, *, durable: bool = True) -> AppendFile:
+        existed = not durable or os.path.exists(path)
         file = OsAppendFile(path)
         if not existed:
             _sync_folder(os.path.dirname(path))
@@ -138,6 +147,10 @@ class OsDisk:
             raise
         _sync_folder(os.path.dirname(path))
 
+    def rename(self, source: str, target: str) -> None:
+        os.replace(source, target)
+        _sync_folder(os.path.dirname(target))
+
     def remove(self, path: str) -> None:
         try:
             os.unlink(path)
@@ -159,6 +172,9 @@ class OsDisk:
 
     def make(self, path: str) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
+
+    def sync_folder(self, path: str) -> None:
+        _sync_folder(path)
 
 
 def _sync_folder(path: str) -> None:

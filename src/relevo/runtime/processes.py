@@ -1,75 +1,88 @@
-"""Which process is meant: a pid alone is used again, so that a process is known by pid, start and boot."""
+"""Who a process is: its pid alone says little, since the kernel gives pids out again."""
 
 from __future__ import annotations
 
 import os
 import signal
+from typing import NamedTuple
 
-from msgspec import Struct
 
-
-class ProcessIdentity(Struct, frozen=True):
-    """One process, never to be mistaken for another."""
+class ProcessIdentity(NamedTuple):
+    """One process, told apart from every other that ever has its pid."""
 
     pid: int
-    start_ticks: int  #: field 22 of /proc/PID/stat, clock ticks since boot
+    start_ticks: int  #: clock ticks from boot to its start, as in /proc/PID/stat
     boot_id: str
 
 
+class ProcessStat(NamedTuple):
+    """What /proc/PID/stat says of interest here."""
+
+    state: str  #: R, S, D, T, t, Z, X …
+    parent: int
+    start_ticks: int
+
+
+_boot_id = ""
+
+
 def boot_id() -> str:
-    """The kernel's name for this boot."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()
+    """The kernel's name for the time since it was booted."""
+    global _boot_id
+    if not _boot_id:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            _boot_id = file.read().strip()
+    return _boot_id
+
+
+def stat(pid: int) -> ProcessStat:
+    """Read /proc/PID/stat. Raises ProcessLookupError when there is no such process."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise ProcessLookupError(f"no process {pid}") from None
+    try:
+        text = os.read(fd, 1024)
+    finally:
+        os.close(fd)
+    return parse_stat(text)
+
+
+def parse_stat(text: bytes) -> ProcessStat:
+    """The fields of one line of /proc/PID/stat; the name in it may hold blanks and brackets."""
+    fields = text[text.rindex(b")") + 2 :].split()
+    return ProcessStat(fields[0].decode("ascii"), int(fields[1]), int(fields[19]))
 
 
 def identity(pid: int) -> ProcessIdentity:
-    """Who has the pid now. Raises ProcessLookupError when nobody has."""
-    found = _stat(pid)
-    if found is None:
-        raise ProcessLookupError(f"there is no process {pid}")
-    return ProcessIdentity(pid, found[1], boot_id())
+    """Who has this pid now. Raises ProcessLookupError."""
+    return ProcessIdentity(pid, stat(pid).start_ticks, boot_id())
 
 
-def alive(identity: ProcessIdentity) -> bool:
-    """Whether that very process still runs. A zombie does not: it holds no lock and no file any more."""
-    if identity.boot_id != boot_id():
+def alive(who: ProcessIdentity) -> bool:
+    """Whether it still runs. A zombie does not."""
+    try:
+        now = stat(who.pid)
+    except ProcessLookupError:
         return False
-    found = _stat(identity.pid)
-    return found is not None and found[1] == identity.start_ticks and found[0] not in "ZX"
+    return now.start_ticks == who.start_ticks and who.boot_id == boot_id() and now.state not in "ZX"
 
 
-def kill(identity: ProcessIdentity, *, wait_s: float = 5.0) -> bool:
-    """SIGKILL that very process and wait until it is gone; False when it outlives `wait_s` (stuck in the kernel).
+def kill(who: ProcessIdentity, number: int = signal.SIGKILL) -> bool:
+    """Send it a signal, never to another process that got its pid since. False when it is gone.
 
-    Blocking. The pidfd is opened first and the identity checked afterwards, so that a pid that is used again
-    between the two is never hit. True as well when it was gone before. Raises PermissionError.
+    Raises PermissionError.
     """
     try:
-        fd = os.pidfd_open(identity.pid)
-    except ProcessLookupError:
-        return True
+        fd = os.pidfd_open(who.pid)
+    except OSError:
+        return False
     try:
-        if not alive(identity):
-            return True
-        try:
-            signal.pidfd_send_signal(fd, signal.SIGKILL)
-        except ProcessLookupError:
-            return True
-        import select
-
-        poller = select.poll()
-        poller.register(fd, select.POLLIN)
-        return bool(poller.poll(wait_s * 1_000))
+        if not alive(who):  # looked at while the descriptor pins the pid
+            return False
+        signal.pidfd_send_signal(fd, number)
+    except ProcessLookupError:
+        return False
     finally:
         os.close(fd)
-
-
-def _stat(pid: int) -> tuple[str, int] | None:
-    """State and start of a process, None when there is none. The name may hold blanks and brackets: read from its end."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = text[text.rindex(b")") + 2 :].split()
-    return fields[0].decode(), int(fields[19])
+    return True

@@ -15,7 +15,16 @@ from msgspec import Struct
 
 from relevo.domain.errors import DamagedError, RelevoError
 from relevo.domain.stored import Stored
-from relevo.store.contract import Append, Conflict, Done, FactExists, Fenced, LiveRun, RunRow, StoreUnavailable
+from relevo.store.contract import (
+    Append,
+    Conflict,
+    Done,
+    FactExists,
+    Fenced,
+    LiveRun,
+    RunRow,
+    StoreUnavailable,
+)
 
 
 class MemoryDisk(Struct):

@@ -1,1 +1,1 @@
-"""The public test kit: contract suites, faulty adapters, virtual time. Nothing outside tests imports it."""
+"""The kit for tests of relevo and of what is built on it: virtual time, simulated disks, faulty adapters, contract suites."""

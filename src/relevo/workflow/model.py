@@ -10,6 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from relevo.workflow.diagnostics import Diagnostic
+
 #: A YAML value after resolution: None, bool, int, float, str, list, dict. Strings may hold `${{ }}`.
 Value = Any
 
@@ -82,6 +84,16 @@ class JobNode(Struct, frozen=True):
     memory_bytes: int | None = None
     priority: int = 0
     retry: RetrySpec = RetrySpec()
+    uses: str | None = None  #: a reusable workflow; then there are no steps
+    with_: dict[str, Value] = {}  #: inputs of the reusable workflow
+    secrets: Value = None  #: of the reusable workflow: "inherit" or a mapping
+    container: Value = None
+    services: Value = None
+    environment: Value = None
+    permissions: Value = None
+    snapshot: Value = None
+    #: the whole strategy as one expression; matrix, fail-fast and max-parallel are then in its value
+    strategy: str | None = None
 
 
 class Workflow(Struct, frozen=True):
@@ -95,6 +107,10 @@ class Workflow(Struct, frozen=True):
     concurrency: Value
     jobs: dict[str, JobNode]  #: in order of the file
     permissions: Value = None
+    #: where keys of jobs and steps stand: "jobs.build.container", "jobs.build.steps.0.uses" (the value)
+    marks: dict[str, Position] = {}
+    marked_lines: dict[int, str] = {}  #: the text of lines that marks point at, for excerpts
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 class Leg(Struct, frozen=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from relevo.store.sqlite import SqliteStore, open_store
+from relevo.store.sqlite import SqliteStore
 from relevo.testing.contracts.store import EventStoreContract
 
 
@@ -15,12 +15,13 @@ class SqliteHome:
         self.path = str(path)
 
     async def open(self, epoch: int) -> SqliteStore:
-        return open_store(self.path, asyncio.get_running_loop(), epoch=epoch)
+        return await SqliteStore.open(self.path, epoch, asyncio.get_running_loop())
 
     async def damage(self, stream: str, version: int) -> None:
         with apsw.Connection(self.path) as connection:
             connection.execute(
-                "UPDATE append SET events = CAST('wrong' AS BLOB) WHERE stream = ? AND version = ?", (stream, version)
+                "UPDATE appends SET events = CAST('wrong' AS BLOB) WHERE stream = ? AND version = ?",
+                (stream, version),
             )
         connection.close()
 

@@ -19,22 +19,22 @@ from relevo.domain.stored import Stored
 from relevo.store.contract import Append, Conflict, FactExists, RunRow
 from relevo.store.sqlite.records import append_checksum, fact_checksum, pack_run, run_checksum
 
-_INSERT_APPEND: Final = "INSERT INTO append VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_STREAM: Final = "INSERT INTO stream VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_MOVE_STREAM: Final = "UPDATE stream SET version = ?, head = ? WHERE stream = ?"
+_INSERT_APPEND: Final = "INSERT INTO appends VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_STREAM: Final = "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_MOVE_STREAM: Final = "UPDATE streams SET version = ?, head = ? WHERE stream = ?"
 #: The usual one: what the index over live runs holds stays as it is.
-_MOVE_RUN: Final = "UPDATE stream SET version = ?, head = ?, run = ?, checksum = ? WHERE stream = ?"
+_MOVE_RUN: Final = "UPDATE streams SET version = ?, head = ?, run = ?, checksum = ? WHERE stream = ?"
 _CHANGE_RUN: Final = (
-    "UPDATE stream SET version = ?, head = ?, live = ?, priority = ?, created_ms = ?, run = ?, checksum = ?"
+    "UPDATE streams SET version = ?, head = ?, live = ?, priority = ?, created_ms = ?, run = ?, checksum = ?"
     " WHERE stream = ?"
 )
 _PUT_FACT: Final = (
-    "INSERT INTO fact VALUES (?, ?, ?)"
+    "INSERT INTO facts VALUES (?, ?, ?)"
     " ON CONFLICT (key) DO UPDATE SET value = excluded.value, checksum = excluded.checksum"
 )
-_DELETE_FACT: Final = "DELETE FROM fact WHERE key = ?"
-_FIND_STREAM: Final = "SELECT version, head, live, priority, created_ms FROM stream WHERE stream = ?"
-_FIND_FACT: Final = "SELECT value FROM fact WHERE key = ?"
+_DELETE_FACT: Final = "DELETE FROM facts WHERE key = ?"
+_FIND_STREAM: Final = "SELECT version, head, live, priority, created_ms FROM streams WHERE stream = ?"
+_FIND_FACT: Final = "SELECT value FROM facts WHERE key = ?"
 
 
 class Head(Struct, frozen=True, gc=False):

@@ -20,10 +20,11 @@ T = TypeVar("T")
 class Readers:
     """Runs functions of a connection in threads. Threads and connections are made when first needed."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, loop: asyncio.AbstractEventLoop) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         self._path = path
+        self._loop = loop
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="relevo-store-reader")
         self._idle: list[apsw.Connection] = []
         self._running: set[asyncio.Future[object]] = set()
@@ -43,7 +44,7 @@ class Readers:
             finally:
                 self._idle.append(connection)
 
-        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        future = self._loop.run_in_executor(self._pool, work)
         self._running.add(future)  # type: ignore[arg-type]  # only waited for
         future.add_done_callback(self._running.discard)
         try:

@@ -17,15 +17,15 @@ from relevo.store.contract import RunRow
 from relevo.store.sqlite.records import append_checksum, fact_checksum, run_checksum, unpack_run
 
 _SELECT: Final = (
-    "SELECT sequence, previous, stream, version, epoch, at_ms, count, events, checksum FROM append"
+    "SELECT sequence, previous, stream, version, epoch, at_ms, count, events, checksum FROM appends"
 )
 _APPEND: Final = f"{_SELECT} WHERE sequence = ?"
 _APPENDS: Final = f"{_SELECT} WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?"
 _LIVE: Final = (
-    "SELECT stream, version, head FROM stream INDEXED BY stream_live WHERE live = 1"
+    "SELECT stream, version, head FROM streams INDEXED BY streams_live WHERE live = 1"
     " ORDER BY priority DESC, created_ms, stream"
 )
-_RUN: Final = "SELECT stream, live, priority, created_ms, run, checksum FROM stream"
+RUN: Final = "SELECT stream, live, priority, created_ms, run, checksum FROM streams"
 
 AppendRow = tuple[int, int, str, int, int, int, int, bytes, int]
 Place = tuple[str, int, int]  #: stream, version, sequence of its head
@@ -41,7 +41,7 @@ def places_of_live(connection: apsw.Connection) -> list[Place]:
 def place_of(connection: apsw.Connection, stream: str) -> Place | None:
     """Where a stream stands."""
     found: Place | None = connection.execute(
-        "SELECT stream, version, head FROM stream WHERE stream = ?", (stream,)
+        "SELECT stream, version, head FROM streams WHERE stream = ?", (stream,)
     ).fetchone()
     return found
 
@@ -123,7 +123,7 @@ def read_sequences(
 
 def read_fact(connection: apsw.Connection, path: str, key: str) -> bytes | None:
     """The value of a fact. Raises DamagedError."""
-    found = connection.execute("SELECT value, checksum FROM fact WHERE key = ?", (key,)).fetchone()
+    found = connection.execute("SELECT value, checksum FROM facts WHERE key = ?", (key,)).fetchone()
     return None if found is None else _fact(path, key, *found)
 
 
@@ -131,7 +131,7 @@ def read_facts(connection: apsw.Connection, path: str, prefix: str) -> list[tupl
     """All facts whose key begins with `prefix`, in order of key. Raises DamagedError."""
     found: list[tuple[str, bytes]] = []
     for key, value, checksum in connection.execute(
-        "SELECT key, value, checksum FROM fact WHERE key >= ? ORDER BY key", (prefix,)
+        "SELECT key, value, checksum FROM facts WHERE key >= ? ORDER BY key", (prefix,)
     ):
         if not key.startswith(prefix):
             break
@@ -142,7 +142,7 @@ def read_facts(connection: apsw.Connection, path: str, prefix: str) -> list[tupl
 def read_run(connection: apsw.Connection, path: str, run: str) -> RunRow | None:
     """The row of a run. Raises DamagedError."""
     found = connection.execute(
-        f"{_RUN} WHERE stream = ? AND live IS NOT NULL",
+        f"{RUN} WHERE stream = ? AND live IS NOT NULL",
         (run,),
     ).fetchone()
     return None if found is None else run_of(path, found)
@@ -152,13 +152,13 @@ def read_runs(
     connection: apsw.Connection, path: str, live: bool | None, before: str | None, limit: int
 ) -> tuple[list[RunRow], list[Damage]]:
     """Rows of runs, newest first, and the damage met: a damaged row is left out."""
-    which = {None: "NOT INDEXED WHERE live IS NOT NULL", True: "INDEXED BY stream_live WHERE live = 1"}.get(
+    which = {None: "NOT INDEXED WHERE live IS NOT NULL", True: "INDEXED BY streams_live WHERE live = 1"}.get(
         live, "NOT INDEXED WHERE live = 0"
     )
     found: list[RunRow] = []
     damage: list[Damage] = []
     for row in connection.execute(
-        f"{_RUN} {which} AND (?1 IS NULL OR stream < ?1) ORDER BY stream DESC LIMIT ?2",
+        f"{RUN} {which} AND (?1 IS NULL OR stream < ?1) ORDER BY stream DESC LIMIT ?2",
         (before, limit),
     ):
         try:
@@ -176,17 +176,17 @@ def run_of(path: str, row: tuple[str, int, int, int, bytes, int]) -> RunRow:
             return unpack_run(packed)
     except Exception:  # noqa: S110  # damage may turn a column into anything; what follows says so
         pass
-    raise DamagedError(f"the row of run {stream} is damaged", where=f"{path}, table stream, {stream}")
+    raise DamagedError(f"the row of run {stream} is damaged", where=f"{path}, table streams, {stream}")
 
 
 def _fact(path: str, key: str, value: object, checksum: int) -> bytes:
     if not isinstance(value, bytes) or fact_checksum(key, value) != checksum:
-        raise DamagedError(f"fact {key} is damaged", where=f"{path}, table fact, {key}")
+        raise DamagedError(f"fact {key} is damaged", where=f"{path}, table facts, {key}")
     return value
 
 
 def _damaged(path: str, stream: str, version: int, sequence: int, wrong: str) -> DamagedError:
     return DamagedError(
         f"append {version} of {stream} is damaged: {wrong}",
-        where=f"{path}, table append, sequence {sequence}",
+        where=f"{path}, table appends, sequence {sequence}",
     )

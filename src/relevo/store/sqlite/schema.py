@@ -61,7 +61,7 @@ def migrate(connection: apsw.Connection, path: str, *, only_new: bool = False, f
             sql = _read(file)
             connection.execute(sql)
             connection.execute(
-                "INSERT INTO migration VALUES (?, ?, ?, ?)",
+                "INSERT INTO migrations VALUES (?, ?, ?, ?)",
                 (number, os.path.basename(file), checksum(sql), time.time_ns() // 1_000_000),
             )
             reach("store.in-migration")
@@ -72,7 +72,7 @@ def migrate(connection: apsw.Connection, path: str, *, only_new: bool = False, f
 def verify_applied(connection: apsw.Connection, path: str, folder: str = _FOLDER) -> None:
     """Raises DamagedError when a migration that this home had differs from the one this program knows."""
     known = dict(migrations(folder))
-    for number, name, applied in connection.execute("SELECT number, name, checksum FROM migration"):
+    for number, name, applied in connection.execute("SELECT number, name, checksum FROM migrations"):
         if number not in known or checksum(_read(known[number])) != applied:
             raise DamagedError(f"migration {name} differs from the one of this program", where=path)
 

@@ -13,56 +13,38 @@ import apsw
 
 from relevo.domain.errors import DamagedError, RelevoError, UserError
 from relevo.domain.stored import Stored
-from relevo.store.contract import Append, Done, Fenced, RunRow, StoreUnavailable
+from relevo.store.contract import Append, Done, RunRow, StoreUnavailable
 from relevo.store.sqlite import reading
 from relevo.store.sqlite.connection import connect_reader, connect_writer, opening_error, transaction
 from relevo.store.sqlite.readers import Readers
 from relevo.store.sqlite.schema import migrate, migrations, version_of
 from relevo.store.sqlite.writer import Writer, check_fence, last_sequence
 
-#: The lease whose epoch fences a home's writes; `relevo.leases.local` grants it.
-HOME: Final = "home"
+#: The lease of a home's engine, whose epoch fences all writes. `relevo.leases.local` grants it in the same database.
+LEASE: Final = "engine"
 
 
-def prepare(path: str) -> None:
-    """Make a home's database if there is none, so that its lease can be taken. Blocking, a few milliseconds.
+def open_database(path: str) -> apsw.Connection:
+    """A connection to a home's database, made if there is none. Blocking, a few milliseconds.
 
-    Leaves an older home as it is: `open_store` migrates it, under the lease. Raises NewerHome, UserError, DamagedError,
-    StoreUnavailable.
+    It is for whoever takes the lease: an older home stays as it is, because only the holder may migrate it, which
+    `SqliteStore.open` does. Raises NewerHome, UserError, DamagedError, StoreUnavailable.
     """
     try:
         connection = connect_writer(path)
         try:
             migrate(connection, path, only_new=True)
-            # What was written stays in the WAL: moving it is for whoever closes the store.
+            # Moving the WAL into the database is for the store, which closes later.
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        finally:
-            connection.close()
-    except (apsw.Error, OSError) as error:
-        raise opening_error(error, path) from error
-
-
-def open_store(path: str, loop: asyncio.AbstractEventLoop, *, epoch: int) -> SqliteStore:
-    """Open a home for writing under an epoch; makes and migrates it. Blocking, a few milliseconds.
-
-    Raises Fenced when the home's lease was granted under a higher epoch, NewerHome, UserError, DamagedError,
-    StoreUnavailable.
-    """
-    try:
-        connection = connect_writer(path)
-        try:
-            migrate(connection, path, only_new=True)
-            _enter(connection, epoch)
-            migrate(connection, path)
-            return SqliteStore(connection, path, loop, epoch)
         except BaseException:
             connection.close()
             raise
     except (apsw.Error, OSError) as error:
         raise opening_error(error, path) from error
+    return connection
 
 
-def open_reader(path: str) -> SqliteReader:
+def open_reader(path: str, loop: asyncio.AbstractEventLoop) -> SqliteReader:
     """Open a home for reading, beside an engine or without one. Blocking, about a millisecond.
 
     Raises UserError when there is none or when it must be migrated first, NewerHome, DamagedError.
@@ -71,34 +53,36 @@ def open_reader(path: str) -> SqliteReader:
         connection = connect_reader(path)
         try:
             known = len(migrations())
-            version = version_of(connection, path, known)
-            if version == known:
-                return SqliteReader(connection, path)
+            if version_of(connection, path, known) != known:
+                raise UserError(
+                    f"{path} was left by an older relevo",
+                    hint="`relevo run` or `relevo up` brings it up to date",
+                )
         except BaseException:
             connection.close()
             raise
-        connection.close()
-        raise UserError(f"{path} was left by an older relevo", hint="`relevo up` brings it up to date")
     except apsw.CantOpenError as error:
         raise UserError(f"there is no relevo home at {path}", hint="`relevo run` makes one") from error
     except apsw.Error as error:
         raise opening_error(error, path) from error
+    return SqliteReader(connection, path, loop)
 
 
 class SqliteReader:
     """An EventStore that only reads: every append gets StoreUnavailable."""
 
-    def __init__(self, connection: apsw.Connection, path: str) -> None:
+    def __init__(self, connection: apsw.Connection, path: str, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
         self._path = path
-        self._readers = Readers(path)
+        self._loop = loop
+        self._readers = Readers(path, loop)
         self._damaged: dict[str, str] = {}
         self._closed = False
 
     @property
     def epoch(self) -> int:
         """The epoch of whoever writes."""
-        return self._connection.execute("SELECT epoch FROM lease WHERE name = ?", (HOME,)).get or 0
+        return self._connection.execute("SELECT epoch FROM leases WHERE name = ?", (LEASE,)).get or 0
 
     @property
     def sequence(self) -> int:
@@ -106,7 +90,7 @@ class SqliteReader:
         return last_sequence(self._connection)
 
     def append(self, append: Append, done: Done) -> None:
-        asyncio.get_running_loop().call_soon(done, StoreUnavailable(f"{self._path} is open for reading only"))
+        self._loop.call_soon(done, StoreUnavailable(f"{self._path} is open for reading only"))
 
     async def read(self, stream: str, after_version: int = 0) -> Sequence[Stored]:
         try:
@@ -173,12 +157,31 @@ class SqliteStore(SqliteReader):
     def __init__(
         self, connection: apsw.Connection, path: str, loop: asyncio.AbstractEventLoop, epoch: int
     ) -> None:
-        super().__init__(connection, path)
-        self._loop = loop
+        super().__init__(connection, path, loop)
         self._epoch = epoch
         self._sequence = last_sequence(connection)
-        self._writer = Writer(connection, path, loop, epoch=epoch, lease=HOME, committed=self._committed)
+        self._writer = Writer(connection, path, loop, epoch=epoch, lease=LEASE, committed=self._committed)
         self._ended: asyncio.Future[None] | None = None
+
+    @classmethod
+    async def open(cls, path: str, epoch: int, loop: asyncio.AbstractEventLoop) -> SqliteStore:
+        """Open a home for writing under an epoch; makes and migrates it. Holds the loop for a few milliseconds.
+
+        Raises Fenced when the home's lease was granted under a higher epoch, NewerHome, UserError, DamagedError,
+        StoreUnavailable.
+        """
+        try:
+            connection = connect_writer(path)
+            try:
+                migrate(connection, path, only_new=True)
+                _enter(connection, epoch)
+                migrate(connection, path)
+                return cls(connection, path, loop, epoch)
+            except BaseException:
+                connection.close()
+                raise
+        except (apsw.Error, OSError) as error:
+            raise opening_error(error, path) from error
 
     @property
     def epoch(self) -> int:
@@ -226,12 +229,9 @@ class SqliteStore(SqliteReader):
 def _enter(connection: apsw.Connection, epoch: int) -> None:
     """From here on writes of lower epochs are refused. Raises Fenced when it is us who are lower."""
     with transaction(connection):
-        check_fence(connection.cursor(), HOME, epoch)
+        check_fence(connection.cursor(), LEASE, epoch)
         connection.execute(
-            "INSERT INTO lease (name, epoch) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch"
+            "INSERT INTO leases (name, epoch) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch"
             " WHERE excluded.epoch > epoch",
-            (HOME, epoch),
+            (LEASE, epoch),
         )
-
-
-__all__ = ["HOME", "Fenced", "SqliteReader", "SqliteStore", "open_reader", "open_store", "prepare"]

@@ -197,7 +197,7 @@ def _appends_ahead(waiting: list[Work]) -> int:
 def last_sequence(connection: apsw.Connection) -> int:
     """The highest sequence that was ever given."""
     found: int = connection.execute(
-        "SELECT max(coalesce((SELECT max(sequence) FROM append), 0),"
+        "SELECT max(coalesce((SELECT max(sequence) FROM appends), 0),"
         " coalesce((SELECT value FROM meta WHERE name = 'last_deleted'), 0))"
     ).get
     return found
@@ -205,6 +205,6 @@ def last_sequence(connection: apsw.Connection) -> int:
 
 def check_fence(cursor: apsw.Cursor, lease: str, epoch: int) -> None:
     """Raises Fenced when the lease was granted under a higher epoch."""
-    current = cursor.execute("SELECT epoch FROM lease WHERE name = ?", (lease,)).get
+    current = cursor.execute("SELECT epoch FROM leases WHERE name = ?", (lease,)).get
     if current is not None and current > epoch:
         raise Fenced(epoch, current)

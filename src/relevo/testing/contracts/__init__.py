@@ -1,1 +1,1 @@
-"""What each contract promises, as tests. An adapter's test subclasses the suite and says how it is opened."""
+"""Suites of tests that every adapter of a contract passes: subclass one and give it a fixture that makes the adapter."""

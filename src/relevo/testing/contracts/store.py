@@ -1,8 +1,8 @@
 """The promises of `relevo.store.contract`.
 
-    class TestMine(EventStoreContract):
-        @pytest.fixture
-        def home(self) -> StoreHome: ...
+class TestMine(EventStoreContract):
+    @pytest.fixture
+    def home(self) -> StoreHome: ...
 """
 
 from __future__ import annotations
@@ -87,6 +87,11 @@ async def collect(batches: AsyncIterator[Sequence[Stored]]) -> list[Stored]:
     return [stored async for batch in batches for stored in batch]
 
 
+def _sequence(outcome: Stored | RelevoError) -> int:
+    assert isinstance(outcome, Stored)
+    return outcome.sequence
+
+
 class EventStoreContract:
     """Subclass it, with a fixture `home`."""
 
@@ -116,7 +121,7 @@ class EventStoreContract:
         told: list[int] = []
         outcomes = [submit(store, append(f"run-{n % 7}", n // 7)) for n in range(70)]
         for outcome in outcomes:
-            outcome.add_done_callback(lambda o: told.append(o.result().sequence))
+            outcome.add_done_callback(lambda o: told.append(_sequence(o.result())))
         await asyncio.gather(*outcomes)
         await asyncio.sleep(0)
         assert told == list(range(1, 71))
@@ -194,7 +199,9 @@ class EventStoreContract:
                 ended = run == "d" and version == 2
                 await commit(
                     store,
-                    append(run, version, row=row(run, priority=priority, created_ms=created_ms, live=not ended)),
+                    append(
+                        run, version, row=row(run, priority=priority, created_ms=created_ms, live=not ended)
+                    ),
                 )
         await commit(store, append("group/main"))
         batches = [list(batch) async for batch in store.scan_live(limit=4)]
@@ -217,7 +224,9 @@ class EventStoreContract:
         assert await store.run("group/main") is None
 
     async def test_a_row_is_as_the_last_append_left_it(self, store: EventStore) -> None:
-        last = row("run-1", live=False, status="failed", retried_from="run-0", title="Ünïcode ✓", run_attempt=2)
+        last = row(
+            "run-1", live=False, status="failed", retried_from="run-0", title="Ünïcode ✓", run_attempt=2
+        )
         await asyncio.gather(
             submit(store, append("run-1", 0, row=row("run-1"))),
             submit(store, append("run-1", 1, row=row("run-1", jobs=3))),
@@ -238,7 +247,9 @@ class EventStoreContract:
         assert await store.fact("spec/1") is None
 
     async def test_facts_are_put_changed_and_removed_with_their_append(self, store: EventStore) -> None:
-        await commit(store, append("run-1", facts=[Fact("spec/1", b"one"), Fact("spec/2", b""), Fact("t", b"t")]))
+        await commit(
+            store, append("run-1", facts=[Fact("spec/1", b"one"), Fact("spec/2", b""), Fact("t", b"t")])
+        )
         await commit(store, append("run-1", 1, facts=[Fact("spec/1", b"uno"), Fact("spec/2", None)]))
         await commit(store, append("run-1", 2, facts=[Fact("spec0", b"behind"), Fact("spec/10", b"ten")]))
         assert await store.fact("spec/1") == b"uno"
@@ -260,7 +271,10 @@ class EventStoreContract:
 
     async def test_a_fact_of_the_same_commit_exists_too(self, store: EventStore) -> None:
         one, two, three = await asyncio.gather(
-            *(submit(store, append(f"run-{n}", facts=[Fact("k", b"%d" % n, if_absent=True)])) for n in range(2)),
+            *(
+                submit(store, append(f"run-{n}", facts=[Fact("k", b"%d" % n, if_absent=True)]))
+                for n in range(2)
+            ),
             submit(store, append("run-2", facts=[Fact("k", None)])),
         )
         four = await submit(store, append("run-3", facts=[Fact("k", b"free", if_absent=True)]))
@@ -321,7 +335,9 @@ class EventStoreContract:
     async def test_closing_commits_what_is_queued(self, home: StoreHome, store: EventStore) -> None:
         outcomes = [submit(store, append(f"run-{n}", row=row(f"run-{n}"))) for n in range(100)]
         await store.close()
-        assert [stored.sequence for o in outcomes if isinstance(stored := o.result(), Stored)] == [*range(1, 101)]
+        assert [stored.sequence for o in outcomes if isinstance(stored := o.result(), Stored)] == [
+            *range(1, 101)
+        ]
         refused = await submit(store, append("late"))
         assert isinstance(refused, StoreUnavailable)
         with pytest.raises(StoreUnavailable):

@@ -1,7 +1,7 @@
 -- One row for each append: the events of one decision. `previous` is the sequence of the stream's append before this
 -- one, 0 for the first: a stream is read backwards from its head. An index over (stream, version) would do the same
 -- and dirty a page of its own for each stream in a commit (docs/decisions/0001-sqlite-store.md has the figures).
-CREATE TABLE append (
+CREATE TABLE appends (
     sequence INTEGER PRIMARY KEY,
     previous INTEGER NOT NULL,
     stream   TEXT    NOT NULL,
@@ -14,7 +14,7 @@ CREATE TABLE append (
 );
 
 -- Where each stream stands, and the read model of those that are runs. `live` is NULL for a stream that is no run.
-CREATE TABLE stream (
+CREATE TABLE streams (
     stream     TEXT PRIMARY KEY,
     version    INTEGER NOT NULL,
     head       INTEGER NOT NULL,
@@ -26,9 +26,9 @@ CREATE TABLE stream (
 ) WITHOUT ROWID;
 
 -- The order in which an engine that starts takes up what is live.
-CREATE INDEX stream_live ON stream (priority DESC, created_ms, stream) WHERE live = 1;
+CREATE INDEX streams_live ON streams (priority DESC, created_ms, stream) WHERE live = 1;
 
-CREATE TABLE fact (
+CREATE TABLE facts (
     key      TEXT PRIMARY KEY,
     value    BLOB    NOT NULL,
     checksum INTEGER NOT NULL
@@ -36,7 +36,7 @@ CREATE TABLE fact (
 
 -- Who owns the home. `relevo.leases.local` writes it, every commit of the store reads it. Never change this table:
 -- an older and a newer program must agree about it before either knows which of them may go on.
-CREATE TABLE lease (
+CREATE TABLE leases (
     name   TEXT PRIMARY KEY,
     epoch  INTEGER NOT NULL,
     holder TEXT
@@ -48,7 +48,7 @@ CREATE TABLE meta (
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
 
-CREATE TABLE migration (
+CREATE TABLE migrations (
     number     INTEGER PRIMARY KEY,
     name       TEXT NOT NULL,
     checksum   TEXT NOT NULL,

@@ -1,0 +1,329 @@
+"""How one step runs: its script in a shell in the worker, or a native action; and what it says, taken in."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec import Struct
+
+from relevo.agent.action_context import REFUSED_VARIABLES, Blocking, StepActionContext, exit_code
+from relevo.agent.actions.contract import ActionFailed, load
+from relevo.agent.activity import Activity, Interrupted
+from relevo.agent.command_files import (
+    FILES,
+    SUMMARY_LIMIT_BYTES,
+    CommandFileInvalid,
+    CommandFiles,
+    parse_assignments,
+    parse_paths,
+)
+from relevo.agent.deadline import Deadline
+from relevo.agent.masks import Masks
+from relevo.agent.prepared import Evaluated, PreparedStep
+from relevo.agent.reporter import Reporter
+from relevo.agent.shells import Shell
+from relevo.agent.step_contexts import CANCELLED, FAILURE, SUCCESS, StepContexts
+from relevo.agent.step_log import StepLog
+from relevo.agent.step_record import StepRecord
+from relevo.domain.errors import InfrastructureError
+from relevo.domain.ids import AttemptKey
+from relevo.providers.contract import Command, Exit, Worker, WorkerUnavailable
+from relevo.runtime.clock import Clock
+
+_OUT_OF_MEMORY: Final = "out of memory: the kernel ended it"
+
+
+class StepEnd(Struct):
+    """How a step ended, before continue-on-error."""
+
+    outcome: str
+    exit_code: int | None = None
+    message: str = ""  #: why, when it is no plain exit code
+    summary: str = ""
+    outputs: dict[str, str] = {}
+
+
+class Post(Struct, frozen=True):
+    """What an action wants to do at the job's end."""
+
+    name: str
+    run: Callable[[StepActionContext], Any]
+    evaluated: Evaluated
+    state: dict[str, str]
+    step: PreparedStep
+
+
+class StepRunner:
+    """Runs the steps of one attempt, one after another."""
+
+    __slots__ = (
+        "_activity",
+        "_attempt",
+        "_blocking",
+        "_clock",
+        "_contexts",
+        "_files",
+        "_loop",
+        "_masks",
+        "_reporter",
+        "_tool_cache",
+        "posts",
+        "worker",
+    )
+
+    def __init__(
+        self,
+        attempt: AttemptKey,
+        *,
+        contexts: StepContexts,
+        command_files: CommandFiles | None,
+        masks: Masks,
+        reporter: Reporter,
+        activity: Activity,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        blocking: Blocking,
+        tool_cache: str,
+    ) -> None:
+        """`command_files`: None when the provider takes scripts as text and no file is to be touched."""
+        self.worker: Worker | None = None
+        self.posts: list[Post] = []  #: in order of registration
+        self._attempt = attempt
+        self._contexts = contexts
+        self._files = command_files
+        self._masks = masks
+        self._reporter = reporter
+        self._activity = activity
+        self._clock = clock
+        self._loop = loop
+        self._blocking = blocking
+        self._tool_cache = tool_cache
+
+    async def run(self, step: PreparedStep, evaluated: Evaluated) -> StepEnd:
+        """Run a step to its end. Raises WorkerUnavailable."""
+        record = StepRecord(step.index, self._reporter, self._masks)
+        log = StepLog(step.index, self._reporter, self._masks, record.command)
+        timed_out = False
+        deadline: Deadline | None = None
+        if evaluated.timeout_s is not None:
+
+            def expired() -> None:
+                nonlocal timed_out
+                timed_out = not self._activity.interrupted
+                self._activity.interrupt()
+
+            deadline = Deadline(self._clock, self._loop, evaluated.timeout_s, expired)
+        try:
+            if not step.spec.idempotent:
+                await self._activity.awaiting(self._intend(step.index))
+            if step.spec.run is not None:
+                end = await self._script(step, evaluated, log)
+            else:
+                end = await self._action(step, evaluated, record, log)
+        except Interrupted:
+            end = StepEnd(CANCELLED)
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+            log.flush()
+        self._take_in(record, end)
+        record.closed = True
+        if self._activity.interrupted:
+            end.outcome = CANCELLED
+            if timed_out:
+                end.outcome = FAILURE
+                end.message = _timed_out(evaluated)
+                record.annotate("error", end.message)
+        return end
+
+    async def run_post(self, post: Post, index: int) -> StepEnd:
+        """Run what an action registered for the job's end, as the step with this index."""
+        record = StepRecord(index, self._reporter, self._masks)
+        log = StepLog(index, self._reporter, self._masks, record.command)
+        context = self._context(post.evaluated, post.state, record, log)
+        try:
+            end = await self._act(post.step, post.run, context, record, log)
+        except Interrupted:
+            end = StepEnd(CANCELLED)
+        finally:
+            log.flush()
+        record.closed = True
+        if self._activity.interrupted:
+            end.outcome = CANCELLED
+        return end
+
+    async def _intend(self, index: int) -> None:
+        await self._reporter.intend(index)
+
+    async def _script(self, step: PreparedStep, evaluated: Evaluated, log: StepLog) -> StepEnd:
+        worker = self.worker
+        assert worker is not None
+        folders = self._contexts.folders
+        cwd = folders.workspace
+        if evaluated.working_directory:
+            cwd = os.path.join(cwd, evaluated.working_directory)
+        env = self._contexts.environment(evaluated.env)
+        for shell in evaluated.shells:
+            if self._files is None:
+                argv = [*shell.argv[:-1], evaluated.script]
+            else:
+                path = f"{folders.temp}/_{step.index + 1}{shell.extension}"
+                _write(path, shell.script(evaluated.script))
+                argv = shell.command(path)
+            try:
+                exit = await self._activity.process(worker, Command(argv, env, cwd), log, log.scan)
+            except FileNotFoundError as error:
+                if self._files is not None and not os.path.isdir(cwd):
+                    return StepEnd(FAILURE, message=f"the working directory {cwd} is not there")
+                missing = error
+                continue
+            except (PermissionError, NotADirectoryError, ValueError) as error:
+                return StepEnd(FAILURE, message=f"{argv[0]} could not be started in {cwd}: {error}")
+            return _end_of(exit)
+        return StepEnd(FAILURE, message=_no_shell(evaluated.shells, missing))
+
+    async def _action(
+        self, step: PreparedStep, evaluated: Evaluated, record: StepRecord, log: StepLog
+    ) -> StepEnd:
+        self._contexts.folders.make()
+        try:
+            module = load(step.spec.uses or "")
+        except ActionFailed as error:
+            record.annotate("error", str(error))
+            return StepEnd(FAILURE, message=str(error))
+        context = self._context(evaluated, {}, record, log)
+        try:
+            return await self._act(step, module.main, context, record, log)
+        finally:
+            if context.wants_post and hasattr(module, "post"):
+                self.posts.append(Post(evaluated.name, module.post, evaluated, record.state, step))
+
+    def _context(
+        self, evaluated: Evaluated, state: dict[str, str], record: StepRecord, log: StepLog
+    ) -> StepActionContext:
+        assert self.worker is not None
+        return StepActionContext(
+            self._attempt,
+            evaluated.inputs,
+            self._contexts.environment(evaluated.env),
+            state,
+            contexts=self._contexts,
+            tool_cache=self._tool_cache,
+            masks=self._masks,
+            reporter=self._reporter,
+            record=record,
+            log=log,
+            worker=self.worker,
+            blocking=self._blocking,
+        )
+
+    async def _act(
+        self,
+        step: PreparedStep,
+        run: Callable[[StepActionContext], Any],
+        context: StepActionContext,
+        record: StepRecord,
+        log: StepLog,
+    ) -> StepEnd:
+        try:
+            await self._activity.awaiting(run(context))
+        except (Interrupted, WorkerUnavailable):
+            raise
+        except (ActionFailed, InfrastructureError, OSError) as error:
+            message = str(error)
+        except Exception as error:
+            import traceback
+
+            context.log(traceback.format_exc())
+            message = f"a defect in relevo's own {step.spec.uses}: {error!r}"
+        else:
+            return StepEnd(SUCCESS)
+        context.log(f"Error: {message}")
+        record.annotate("error", message)
+        return StepEnd(FAILURE, message=self._masks.hide(message))
+
+    def _take_in(self, record: StepRecord, end: StepEnd) -> None:
+        """Take in what the step said in its command files; one that cannot be read makes it fail."""
+        if self._files is not None:
+            try:
+                for variable, data in self._files.collect().items():
+                    self._take_in_file(variable, data.decode("utf-8", "replace"), record, end)
+            except CommandFileInvalid as error:
+                record.fail(str(error))
+        end.outputs = record.outputs
+        if record.problem:
+            end.outcome = FAILURE
+            end.message = end.message or self._masks.hide(record.problem)
+
+    def _take_in_file(self, variable: str, text: str, record: StepRecord, end: StepEnd) -> None:
+        try:
+            if variable == "GITHUB_PATH":
+                for folder in parse_paths(text):
+                    self._contexts.add_path(folder)
+            elif variable == "GITHUB_STEP_SUMMARY":
+                end.summary = self._summary(text, record)
+            elif variable == "GITHUB_ENV":
+                for name, value in parse_assignments(text):
+                    if name.upper() in REFUSED_VARIABLES:
+                        raise CommandFileInvalid(
+                            f"Can't store {name} output parameter using '$GITHUB_ENV' command."
+                        )
+                    self._contexts.set_env(name, value)
+            else:
+                into = record.outputs if variable == "GITHUB_OUTPUT" else record.state
+                into.update(parse_assignments(text))
+        except CommandFileInvalid as error:
+            record.fail(f"Unable to process file command '{FILES[variable]}' successfully. {error}")
+
+    def _summary(self, text: str, record: StepRecord) -> str:
+        masked = self._masks.hide(text)
+        size = len(masked.encode("utf-8", "replace"))
+        if size > SUMMARY_LIMIT_BYTES:
+            record.annotate(
+                "error",
+                f"$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of "
+                f"{SUMMARY_LIMIT_BYTES >> 10}k, got {size >> 10}k.",
+            )
+            return ""
+        return masked
+
+
+def _end_of(exit: Exit) -> StepEnd:
+    if exit.code == 0:
+        return StepEnd(SUCCESS, 0)
+    message = _OUT_OF_MEMORY if exit.out_of_memory else ""
+    if exit.code is None:
+        message = message or f"ended by {_signal_name(exit.signal or 0)}"
+    return StepEnd(FAILURE, exit_code(exit), message)
+
+
+def _signal_name(number: int) -> str:
+    import signal
+
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
+
+
+def _timed_out(evaluated: Evaluated) -> str:
+    minutes = (evaluated.timeout_s or 0.0) / 60
+    return f"The action '{evaluated.name}' has timed out after {minutes:g} minutes."
+
+
+def _no_shell(shells: tuple[Shell, ...], error: FileNotFoundError) -> str:
+    names = " and ".join(f"'{shell.argv[0]}'" for shell in shells)
+    return f"the shell {names} was not found on this machine ({error}). Install it, or choose another with `shell:`"
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o755)
+    try:
+        rest = memoryview(text.encode("utf-8", "surrogateescape"))
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,71 @@
+"""How a command reaches an engine: the one place of the command line that knows how parts are wired.
+
+engine(…)   become the engine of the home, or speak to the one that lives: for all that changes something
+client(…)   read only: from the engine that lives, else from what is stored
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from relevo.assembly.api import EngineApi
+
+
+def home() -> str:
+    """The folder that everything is kept in."""
+    from relevo.assembly.home import default_home
+
+    return default_home()
+
+
+@asynccontextmanager
+async def engine(*, jobs: int | None = None) -> AsyncIterator[EngineApi]:
+    """An engine that can do everything; `jobs`: how many jobs run at a time, None: as the machine allows."""
+    from relevo.assembly.embedded import attach
+    from relevo.assembly.home import Home
+
+    api, embedded, connection = await attach(Home(home()), slots=jobs)
+    try:
+        yield api
+    finally:
+        if embedded is not None:
+            await embedded.close()
+        if connection is not None:
+            connection.close()
+
+
+@asynccontextmanager
+async def client() -> AsyncIterator[EngineApi]:
+    """A reader of the home. It makes nothing, and starts nothing."""
+    import asyncio
+    import os
+
+    from relevo.assembly.client import connect
+    from relevo.assembly.home import Home
+    from relevo.assembly.offline import Offline
+
+    place = Home(home())
+    if os.path.exists(place.socket):
+        connection = await connect(place.socket, asyncio.get_running_loop())
+        if connection is not None:
+            try:
+                yield connection
+            finally:
+                connection.close()
+            return
+    offline = Offline(place)
+    await offline.open()
+    try:
+        yield offline
+    finally:
+        await offline.close()
+
+
+def run(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run a command on an event loop; returns its exit code."""
+    from relevo.runtime.loop import run as run_loop
+
+    return run_loop(main())

@@ -1,0 +1,247 @@
+"""The launcher: a tiny process that starts the steps of one slot, so that they are born where they belong.
+
+Run as `python -I -S launcher.py [--pid-namespace] [KILL_FILE]` with a SOCK_SEQPACKET socket as descriptor 3. It imports
+nothing of relevo and little else: it must start in milliseconds and fork cheaply. One thread, one step at a time.
+
+    agent ── (argv, env, cwd) as marshal + write end of the pipe ──►  posix_spawn in an own session
+          ◄─ "R"              ready
+          ◄─ "P" pid          of the launcher inside its own PID namespace
+          ◄─ "S"              started
+          ◄─ "F" errno text   could not be started
+          ◄─ "E" status       ended, as waitpid tells
+
+It is the child subreaper of all that steps leave behind, so nobody leaves its tree by a double fork. When the socket
+ends (the agent died, however) it kills the whole tree and exits. KILL_FILE is the `cgroup.kill` of its own cgroup.
+"""
+
+from __future__ import annotations
+
+# The C modules behind `signal` and `socket`: those import enum and selectors, half of the start-up time.
+import _signal  # type: ignore[import-not-found]
+import _socket
+import marshal
+import os
+import select
+import sys
+
+TYPE_CHECKING = False  # `typing` would cost more than all else here
+if TYPE_CHECKING:
+    import ctypes
+
+SOCKET = 3
+LARGEST = 65536  # of a message; a larger one comes in a memfd as second descriptor
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+MS_REC = 0x4000
+MS_SLAVE = 0x80000
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until the socket ends."""
+    own_namespace = arguments[:1] == ["--pid-namespace"]
+    kill_file = arguments[-1] if arguments and not own_namespace else ""
+    os.set_inheritable(SOCKET, False)
+    os.closerange(SOCKET + 1, os.sysconf("SC_OPEN_MAX"))
+    for number in range(1, _signal.NSIG):
+        if _signal.getsignal(number) in (_signal.SIG_IGN, _signal.default_int_handler):
+            _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    sock = _socket.socket(fileno=SOCKET)
+    if own_namespace:
+        enter_namespace(sock)
+    else:
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+    wake, tell = os.pipe()
+    os.set_blocking(tell, False)
+    os.set_blocking(wake, False)
+    _signal.signal(_signal.SIGCHLD, lambda number, frame: None)
+    _signal.set_wakeup_fd(tell)
+    try:
+        serve(sock, wake)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the agent died while it was told something
+    if not own_namespace:  # else the kernel ends all that is in the namespace, as soon as this process ends
+        end_tree(kill_file)
+
+
+def serve(sock: _socket.socket, wake: int) -> None:
+    """Start what is asked for, tell how it ended, reap all."""
+    poll = select.poll()
+    poll.register(SOCKET, select.POLLIN)
+    poll.register(wake, select.POLLIN)
+    running = 0
+    sock.send(b"R", _socket.MSG_NOSIGNAL)
+    while True:
+        ready = poll.poll()
+        for fd, _ in ready:
+            if fd == SOCKET:
+                request, pipe = receive(sock)
+                if request is None:
+                    return
+                running = start(sock, request, pipe)
+            else:
+                os.read(wake, 4096)
+                if running and (ended := reap(running)) is not None:
+                    running = 0
+                    sock.send(b"E%d" % ended, _socket.MSG_NOSIGNAL)
+                elif not running:
+                    reap(0)
+
+
+def receive(sock: _socket.socket) -> tuple[bytes | None, int]:
+    """The next request and the write end of its pipe; None when the agent is gone."""
+    data, ancillary, _, _ = sock.recvmsg(LARGEST, 32, _socket.MSG_CMSG_CLOEXEC)
+    if not data:
+        return None, -1
+    raw = ancillary[0][2]
+    fds = [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw), 4)]
+    if len(fds) == 2:
+        with open(fds[1], "rb") as file:
+            data = file.read()
+    return data, fds[0]
+
+
+def start(sock: _socket.socket, request: bytes, pipe: int) -> int:
+    """Start a process and tell so. Returns its pid, 0 when it could not be started."""
+    argv, env, cwd = marshal.loads(request)  # noqa: S302  written by the agent, this program's parent
+    where = cwd
+    try:
+        os.chdir(cwd)
+        where = argv[0]
+        pid = os.posix_spawn(
+            find(where, env),
+            argv,
+            env,
+            file_actions=((os.POSIX_SPAWN_DUP2, pipe, 1), (os.POSIX_SPAWN_DUP2, pipe, 2)),
+            setsid=True,
+        )
+    except (OSError, ValueError) as error:
+        number = error.errno if isinstance(error, OSError) and error.errno else 0
+        text = f"{number} {where}: {error.strerror if isinstance(error, OSError) else error}"
+        sock.send(b"F" + text.encode("utf-8", "surrogateescape")[: LARGEST - 1], _socket.MSG_NOSIGNAL)
+        return 0
+    finally:
+        os.close(pipe)
+    sock.send(b"S", _socket.MSG_NOSIGNAL)
+    return pid
+
+
+def find(program: str, env: dict[str, str]) -> str:
+    """The file of a program, by the PATH of the step's own environment."""
+    if "/" in program:
+        return program
+    denied = ""
+    for folder in env.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":"):
+        path = f"{folder or '.'}/{program}"
+        if os.access(path, os.X_OK) and not os.path.isdir(path):
+            return path
+        if not denied and os.path.isfile(path):
+            denied = path
+    return denied or program  # exec tells what is wrong with it
+
+
+def reap(running: int) -> int | None:
+    """Take the status of all that ended; returns that of `running` if it is among them."""
+    ended = None
+    try:
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            if pid == running:
+                ended = status
+    except ChildProcessError:
+        pass
+    return ended
+
+
+def end_tree(kill_file: str) -> None:
+    """Kill everything that descends from this process, and last what else is in its cgroup: itself too."""
+    me = os.getpid()
+    while True:
+        for pid in descendants(me):
+            try:
+                os.kill(pid, _signal.SIGKILL)
+            except OSError:
+                pass  # ended meanwhile
+        try:
+            os.waitpid(-1, 0)
+            reap(0)
+        except ChildProcessError:
+            break
+    if kill_file:
+        with open(kill_file, "w") as file:
+            file.write("1")
+
+
+def descendants(root: int) -> list[int]:
+    """All that descend from `root`, nearest first."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            children.setdefault(int(fields[1]), []).append(int(name))
+    found = list(children.get(root, ()))
+    for pid in found:
+        found.extend(children.get(pid, ()))
+    return found
+
+
+def enter_namespace(sock: _socket.socket) -> None:
+    """Go on as process 1 of an own PID namespace, whose end is the end of everything in it.
+
+    This process stays outside as its parent, ends with it, and takes it along when killed.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    libc = c_library()
+    if libc.unshare(CLONE_NEWPID | CLONE_NEWNS) != 0:
+        if libc.unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS) != 0:
+            sock.send(b"F1 own PID namespace: not permitted", _socket.MSG_NOSIGNAL)
+            os._exit(1)
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{uid} {uid} 1"),
+            ("gid_map", f"{gid} {gid} 1"),
+        ):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+    alive, hold = os.pipe()
+    inner = os.fork()
+    if inner:
+        os.close(alive)
+        sock.send(b"P%d" % inner, _socket.MSG_NOSIGNAL)
+        sock.close()
+        os.waitpid(inner, 0)
+        os._exit(0)
+    os.close(hold)
+    prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
+    if select.select([alive], [], [], 0)[0]:
+        os._exit(1)  # the parent was killed before the line above
+    os.close(alive)
+    libc.mount(b"none", b"/", None, MS_REC | MS_SLAVE, None)
+    libc.mount(b"proc", b"/proc", b"proc", 0, None)
+
+
+def prctl(option: int, value: int) -> None:
+    """Set an attribute of this process."""
+    if c_library().prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(f"prctl {option} was refused")
+
+
+def c_library() -> ctypes.CDLL:
+    """The C library, for what `os` lacks."""
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,67 @@
+"""What is wrong with a file, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from msgspec import Struct
+
+from relevo.domain.errors import UserError
+
+Severity = Literal["error", "warning"]
+_WIDEST_EXCERPT = 160
+
+
+class Diagnostic(Struct, frozen=True):
+    """One remark about one place of a file."""
+
+    path: str
+    line: int  #: 1-based; 0: the file as a whole
+    column: int  #: 1-based, in characters
+    message: str
+    hint: str | None = None
+    severity: Severity = "error"
+    excerpt: str = ""  #: the text of that line
+    width: int = 1  #: how many characters of it are meant
+
+    def __str__(self) -> str:
+        """`file:line:col: message`, the line with a caret below, and the hint."""
+        place = f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+        said = self.message if self.severity == "error" else f"warning: {self.message}"
+        lines = [f"{place}: {said}"]
+        if self.line and self.excerpt.strip():
+            lines += _excerpt(self)
+        if self.hint:
+            lines.append(f"  hint: {self.hint}")
+        return "\n".join(lines)
+
+
+def _excerpt(diagnostic: Diagnostic) -> list[str]:
+    # a long line is cut so that the place stays in sight; tabs would move the caret
+    text = diagnostic.excerpt.replace("\t", " ")
+    column = diagnostic.column - 1
+    start = max(0, column - _WIDEST_EXCERPT // 2) if len(text) > _WIDEST_EXCERPT else 0
+    text = text[start : start + _WIDEST_EXCERPT].rstrip()
+    carets = "^" * max(1, min(diagnostic.width, len(text) - (column - start)))
+    margin = f"{diagnostic.line:>5} | "
+    return [f"{margin}{text}", f"{' ' * (len(margin) - 2)}| {' ' * (column - start)}{carets}"]
+
+
+class WorkflowInvalid(UserError):
+    """A workflow file that cannot be run; `diagnostics` holds all that was found, in order of the file."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(sorted(diagnostics, key=lambda found: (found.line, found.column)))
+        super().__init__("\n".join(map(str, self.diagnostics)))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """A hint that names what `name` was probably meant to be, else all that there is if that is short."""
+    import difflib
+
+    names = sorted(known)
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known here: {', '.join(names)}" if 0 < len(names) <= 25 else None
