@@ -103,7 +103,7 @@ class Client:
                 ended = isinstance(message, control.Done)
                 if not ended or not known.streams:
                     value = message.value
-                    yield msgspec.convert(value, known.result) if known.result is not None else value
+                    yield _typed(value, known.result)
                 if ended:
                     return
         finally:
@@ -167,6 +167,15 @@ class Client:
     async def actors(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = await self._call("actors")
         return found
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    if kind is None:
+        return value
+    if kind is LogFrame:
+        # Its data is bytes or a view of some: msgspec converts to no such union.
+        return LogFrame(*value)
+    return msgspec.convert(value, kind)
 
 
 async def connect(path: str, loop: asyncio.AbstractEventLoop, *, timeout_s: float = 2.0) -> Client | None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from relevo.domain.errors import RelevoError, UserError
+from relevo.logs.contract import LogFrame
 from relevo.protocol import control
 from relevo.protocol.framing import FrameReader, frame
 from relevo.protocol.messages import decoder, encode
@@ -83,7 +84,7 @@ class Caller(asyncio.Protocol):
                 try:
                     async for item in source:
                         await self._writable.wait()
-                        self._send(control.Item(number, msgspec.to_builtins(item, builtin_types=(bytes,))))
+                        self._send(control.Item(number, _plain(item)))
                 finally:
                     await source.aclose()
                 self._send(control.Done(number))
@@ -99,6 +100,13 @@ class Caller(asyncio.Protocol):
                 raise
         finally:
             self._calls.pop(number, None)
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, LogFrame):
+        # msgspec would write a view of bytes as base64.
+        return [item.offset, item.step, item.at_ms, bytes(item.data)]
+    return msgspec.to_builtins(item, builtin_types=(bytes,))
 
 
 class _Doorkeeper(asyncio.Protocol):

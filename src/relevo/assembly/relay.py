@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from relevo.assembly.client import EngineGone
 from relevo.assembly.embedded import Embedded, attach
 from relevo.assembly.home import Home
-from relevo.domain.errors import UserError
 
 if TYPE_CHECKING:
     from relevo.assembly.api import EngineApi, Submission
@@ -168,38 +167,6 @@ class Relay:
         return await self._ask(lambda api: api.actors())
 
 
-class ReadOnly:
-    """What is stored, where no engine lives. What would change something raises UserError."""
-
-    def __init__(self, home: Home) -> None:
-        from relevo.assembly.reading import Reading
-        from relevo.logs.blocking import Threads
-        from relevo.logs.store import FileLogStore
-        from relevo.runtime.disk import OsDisk
-        from relevo.store.sqlite import open_reader
-
-        loop = asyncio.get_running_loop()
-        self._threads = Threads(loop)
-        self._store = open_reader(home.database, loop)
-        self._logs = FileLogStore(OsDisk(), home.logs, loop, self._threads)
-        reading = Reading(self._store, self._logs)
-        self.events = reading.events
-        self.log = reading.log
-        self.runs = reading.runs
-        self.find = reading.find
-
-    async def close(self) -> None:
-        """Close what was opened."""
-        await self._store.close()
-        await self._logs.close()
-        self._threads.close()
-
-    async def actors(self) -> list[dict[str, Any]]:
-        raise UserError(
-            "no engine lives in this home", hint="actors live while `relevo run` or `relevo resume` does"
-        )
-
-
 @asynccontextmanager
 async def open_engine(
     home: str,
@@ -213,26 +180,3 @@ async def open_engine(
         yield relay
     finally:
         await relay.close()
-
-
-@asynccontextmanager
-async def open_client(home: str) -> AsyncIterator[EngineApi]:
-    """A reader of a home: the living engine, else what is stored. It makes nothing, and starts nothing."""
-    from relevo.assembly.client import connect
-
-    place = Home(home)
-    if os.path.exists(place.socket):
-        client = await connect(place.socket, asyncio.get_running_loop())
-        if client is not None:
-            try:
-                yield client
-            finally:
-                client.close()
-            return
-    if not place.exists:
-        raise UserError(f"there is no run yet in {place.path}", hint="relevo run starts one")
-    stored = ReadOnly(place)
-    try:
-        yield stored  # type: ignore[misc]  # the reading part of the API; the rest raises AttributeError by design
-    finally:
-        await stored.close()

@@ -7,7 +7,7 @@ client(…)   read only: from the engine that lives, else from what is stored
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,20 +21,11 @@ def home() -> str:
     return default_home()
 
 
-@asynccontextmanager
-async def engine(*, jobs: int | None = None) -> AsyncIterator[EngineApi]:
+def engine(*, jobs: int | None = None) -> AbstractAsyncContextManager[EngineApi]:
     """An engine that can do everything; `jobs`: how many jobs run at a time, None: as the machine allows."""
-    from relevo.assembly.embedded import attach
-    from relevo.assembly.home import Home
+    from relevo.assembly.relay import open_engine
 
-    api, embedded, connection = await attach(Home(home()), slots=jobs)
-    try:
-        yield api
-    finally:
-        if embedded is not None:
-            await embedded.close()
-        if connection is not None:
-            connection.close()
+    return open_engine(home(), jobs=jobs)
 
 
 @asynccontextmanager

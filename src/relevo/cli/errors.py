@@ -9,6 +9,10 @@ from collections.abc import Callable
 from relevo.cli import exits
 
 
+class PipeClosed(Exception):
+    """Whoever read our output has seen enough."""
+
+
 def guarded(command: Callable[[], int]) -> int:
     """Run a command; whatever it raises is told in one message. Returns the exit code."""
     try:
@@ -16,7 +20,7 @@ def guarded(command: Callable[[], int]) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return exits.CANCELLED
-    except BrokenPipeError:
+    except (BrokenPipeError, PipeClosed):
         return _pipe_closed()
     except Exception as error:
         if os.environ.get("RELEVO_DEBUG") == "1":
@@ -28,7 +32,7 @@ def guarded(command: Callable[[], int]) -> int:
 
 
 def _pipe_closed() -> int:
-    """Whoever read our output has seen enough. What is still buffered must not fail again when Python ends."""
+    """What is still buffered must not fail again when Python ends."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from relevo.cli.errors import PipeClosed
 from relevo.cli.main import SECTIONS
 
 _COMMANDS = {name: words for section in SECTIONS.values() for name, words in section.items()}
@@ -30,6 +31,13 @@ class LazyGroup(click.Group):
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
             ctx.fail(_unknown(args[0]))
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # click would leave with its own code here.
+            raise PipeClosed from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(len(name) for name in _COMMANDS)

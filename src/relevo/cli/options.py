@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -55,10 +56,9 @@ def _secret(name: str) -> str:
     value = os.environ.get(name)
     if value is not None:
         return value
-    if not click.get_text_stream("stdin").isatty():
+    if not sys.stdin.isatty():
         raise click.UsageError(
             f"secret {name} is not in the environment, and there is no terminal to ask on: "
             f"set the variable {name}, or write --secret {name}=VALUE"
         )
-    prompted: str = click.prompt(f"{name}", hide_input=True, err=True)
-    return prompted
+    return str(click.prompt(name, hide_input=True, err=True))

@@ -152,6 +152,11 @@ async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
     return await asyncio.to_thread(function, *args)
 
 
+async def at_once(function: Callable[..., Any], *args: Any) -> Any:
+    """Instead of a pool, in virtual time."""
+    return function(*args)
+
+
 class Job(Struct):
     """What a test asks for; a step is its script, or the fields of a StepSpec."""
 
@@ -176,6 +181,14 @@ class Job(Struct):
 
 
 _specs = 0
+_places: dict[tuple[str, bool], Places] = {}
+
+
+def places_of(folder: str, keep: bool = False) -> Places:
+    """The places of the one agent that a test has in a folder."""
+    if (folder, keep) not in _places:
+        _places[folder, keep] = Places(f"{folder}/work", f"{folder}/temp", f"{folder}/tools", keep)
+    return _places[folder, keep]
 
 
 def attempt(
@@ -220,7 +233,7 @@ def attempt(
         contexts,
         provider=provider,
         reporter=reporter,
-        places=Places(f"{folder}/work", f"{folder}/temp", f"{folder}/tools", keep),
+        places=places_of(folder, keep),
         clock=clock or SystemClock(),
         loop=asyncio.get_running_loop(),
         blocking=blocking,

@@ -25,10 +25,11 @@ def check(rebuild: bool, as_json: bool) -> int:
       relevo db check
       relevo db check --rebuild
     """
+    from relevo.assembly.maintenance import check as check_home
     from relevo.cli import connect, text
 
     async def main() -> int:
-        checked = await connect.check(rebuild=rebuild)
+        checked = await check_home(connect.home(), rebuild=rebuild)
         if as_json:
             import msgspec
 

@@ -264,5 +264,8 @@ async def test_a_cancelled_start_leaves_nothing(provider: ProcessProvider) -> No
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    await worker.end(0.0)
+    await worker.end(5.0)
+    sink = RecordingSink()
+    await worker.start(bash("echo on"), sink)
+    assert (await sink.until_ended()).ok
     await worker.destroy()
