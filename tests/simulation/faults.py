@@ -33,6 +33,8 @@ class Fault:
             self._world.note("fault", self._plan.kind, self._plan.agent, self._plan.for_s, self._plan.nth)
             self._world.saw(f"fault: {self._plan.kind}")
             self.over = True
+        elif self._world.client.finished:
+            self.over = True  # there is nothing that it could befall any more
         else:
             self._world.loop.call_later(0.2, self._try)
 

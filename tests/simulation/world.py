@@ -155,6 +155,7 @@ class AgentProcess:
         self.machine.host.set_exception_handler(world.host_error)
         self.disk = WorldDisk(lambda: world.crash_agent(self))
         self.disk.make("/agent")
+        self.disk.sync_folder("/")
         self.incarnation = 0
         self.up = False
         self.host: SimHost
@@ -181,6 +182,7 @@ class World:
         self.store_disk = MemoryDisk()
         self.log_disk = WorldDisk(lambda: self.crash_engine(self.engine))
         self.log_disk.make("/home")
+        self.log_disk.sync_folder("/")
         self.random = Random(f"world {seed}")
         self.entropy = SeededEntropy(seed)
         self.checker = Checker(self)

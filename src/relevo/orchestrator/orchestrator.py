@@ -16,6 +16,7 @@ from relevo.domain.errors import RelevoError, UserError
 from relevo.domain.ids import AttemptKey
 from relevo.domain.machine import handle
 from relevo.domain.run import Job, Run, evolve
+from relevo.domain.states import JOB_ENDS
 from relevo.domain.stored import Stored
 from relevo.orchestrator.artifacts import artifacts_of
 from relevo.orchestrator.plans import Carried, Plan, PlanCache, SharedContexts, needs_of
@@ -127,6 +128,7 @@ class Orchestrator:
         shared = await self._contexts(accepted.contexts)
         carried = await self._stored_carried(run.id) if accepted.retried_from else {}
         actor = self._spawn(run, plan, shared, carried)
+        self.manager.keep(run.id, actor.placed())
         actor.resume_effects()
         for envelope in self._reloading.pop(run.id, []):
             self._refs[run.id].tell(envelope)
@@ -214,11 +216,13 @@ class Orchestrator:
         ref = self._refs.get(run)
         if ref is not None:
             ref.tell(Envelope(command, batch))
-        elif batch is not None:
-            if run in self._reloading:
+        elif run in self._reloading:
+            if batch is not None:
                 batch.fail()
             else:
-                batch.settle()
+                self._reloading[run].append(Envelope(command))  # nobody says it again
+        elif batch is not None:
+            batch.settle()
 
     def run_ended(self, actor: RunActor) -> None:
         """Its end is stored and told: it needs no memory any more."""
@@ -259,6 +263,7 @@ class Orchestrator:
                 return
         except RelevoError as error:
             self._loop.call_exception_handler({"message": f"run {name} cannot be read", "exception": error})
+        self.manager.keep(name, set())
         for envelope in self._reloading.pop(name, []):
             if envelope.reply is not None and not envelope.reply.done():
                 envelope.reply.set_exception(NoSuchRun(f"run {name} is not live"))
@@ -344,9 +349,8 @@ class Orchestrator:
 
     def attempt_ended(self, key: AttemptKey, job: Job) -> None:
         self.manager.ended(key, job.agent)
-        if job.status.value not in ("queued", "pending"):
-            return
-        self.scheduler.tell(Withdraw(key.run, key.job))
+        if job.status not in JOB_ENDS:  # the end of a job frees its place by itself
+            self.scheduler.tell(Withdraw(key.run, key.job))
 
     def adopt(self, key: AttemptKey, job: Job) -> None:
         """A stored attempt is somewhere: expect it at its agent, and count its place."""

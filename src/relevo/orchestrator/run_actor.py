@@ -186,6 +186,15 @@ class RunActor(Actor[Envelope]):
         elif self.run.jobs[event.job].status is JobStatus.QUEUED:
             self._home.enqueue(self, event.job)
 
+    def placed(self) -> set[AttemptKey]:
+        """The attempts that agents have."""
+        run = self.run
+        return {
+            AttemptKey(run.id, job.index, job.number)
+            for job in run.jobs
+            if job.number and job.status in _PLACED
+        }
+
     def resume_effects(self) -> None:
         """Bring about again, after a start or a discard, what the stored state asks for."""
         run = self.run

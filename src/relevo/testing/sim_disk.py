@@ -122,9 +122,11 @@ class SimDisk:
         """The power goes. Unsynced names are gone or not; of unsynced bytes a prefix stays, in which pages may be zero."""
         self.kill()
         for name in sorted(self._folders):
-            if not self._folders[name] and name in self._folders and entropy.uniform() < 0.5:
+            if name not in self._folders:
+                continue  # went with the folder that held it
+            if not self._folders[name] and entropy.uniform() < 0.5:
                 self.remove_tree(name)
-            elif name in self._folders:
+            else:
                 self._folders[name] = True
         for name in sorted(self._files):
             file = self._files[name]

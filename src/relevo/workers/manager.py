@@ -130,6 +130,11 @@ class WorkerManager:
     def place(self, key: AttemptKey, agent: str, timeout_s: float, *, started: bool = False) -> None:
         """An attempt is stored as assigned to an agent. It is sent as soon as the agent is ready."""
         state = self._agent(agent)
+        known = state.placed.get(key)
+        if known is not None:
+            # Its run was read again. The agent got it then: sent twice, it could run twice.
+            known.started = known.started or started
+            return
         placed = state.placed[key] = Placed(self._loop.time() + timeout_s + BACKSTOP_S)
         placed.started = started
         if state.ready:
@@ -153,6 +158,12 @@ class WorkerManager:
     def ended(self, key: AttemptKey, agent: str) -> None:
         """It is stored that it ended."""
         self._agent(agent).placed.pop(key, None)
+
+    def keep(self, run: str, keys: set[AttemptKey]) -> None:
+        """Of a run that was read again, only these attempts are anywhere."""
+        for state in self.agents.values():
+            for key in [key for key in state.placed if key.run == run and key not in keys]:
+                del state.placed[key]
 
     def _send(self, state: AgentState, keys: list[AttemptKey]) -> None:
         link = state.link
