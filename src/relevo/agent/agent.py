@@ -167,6 +167,8 @@ class Agent:
         config = self._config
         self.spool.flush()
         live = [m.Live(*key, started=attempt is not None) for key, attempt in self._live.items()]
+        # An end that the disk does not take yet is not handed in: until then the attempt is here, not gone.
+        live += [m.Live(*key, started=True) for key in self.spool.unwritten_ends()]
         return m.Hello(
             m.VERSION,
             config.id,

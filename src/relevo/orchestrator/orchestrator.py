@@ -20,7 +20,7 @@ from relevo.domain.states import JOB_ENDS
 from relevo.domain.stored import Stored
 from relevo.orchestrator.artifacts import artifacts_of
 from relevo.orchestrator.plans import Carried, Plan, PlanCache, SharedContexts, needs_of
-from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
+from relevo.orchestrator.run_actor import LAST, Envelope, RunActor, run_row
 from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
 from relevo.scheduler.actor import Scheduler
@@ -234,7 +234,7 @@ class Orchestrator:
         ref = self._refs.pop(run, None)
         self._actors.pop(run, None)
         if ref is not None:
-            ref.stop()
+            ref.tell(LAST)  # not stopped: what waits for it must be answered
 
     def _actor_ended(self, name: str, signal: Terminated) -> None:
         """A run's actor is gone. When it failed, what it held is void, and it is read again."""
@@ -242,6 +242,11 @@ class Orchestrator:
         if actor is not None and signal.error is not None:
             self._loop.call_exception_handler({"message": f"run {name} failed", "exception": signal.error})
             self.discard(actor)
+
+    def again(self, run: str, envelope: Envelope) -> None:
+        """Keep what nobody says again for the run as it will be read."""
+        if run in self._reloading:
+            self._reloading[run].append(envelope)
 
     def discard(self, actor: RunActor) -> None:
         """Its append was refused: what it holds is void. It is read again in a while."""

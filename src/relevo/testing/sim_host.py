@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import events
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from heapq import heappush
-from typing import Any
+from typing import Any, TypeVar
 
+from relevo.testing.sim_disk import Killed
 from relevo.testing.virtual_loop import Host, VirtualLoop
+
+T = TypeVar("T")
 
 
 class _Soon(asyncio.Handle):
@@ -72,6 +75,14 @@ class SimHost(Host):
         held, self.held = self.held, []
         if not self.dead:
             self._ready.extend(held)
+
+    def create_task(  # type: ignore[override]
+        self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
+    ) -> asyncio.Task[T]:
+        if self.dead:
+            coro.close()
+            raise Killed(self.name)
+        return super().create_task(coro, name=name, context=context)
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
