@@ -102,6 +102,8 @@ class Link(asyncio.Protocol):
         self._asking: asyncio.TimerHandle | None = None
         self._out: list[bytes] = []
         self._specs: set[str] = set()  # digests that the agent got on this connection
+        self._frames_in = 0
+        self._frames_out = 0
         self.agent = ""
         self.hello: m.Hello | None = None
         self.next = 1  #: number of the record to come
@@ -140,11 +142,16 @@ class Link(asyncio.Protocol):
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(frame(m.encode(message)))
+        self._frames_out += 1
 
     def _flush(self) -> None:
         out, self._out = self._out, []
         if out and not self.closed:
             self._transport.write(b"".join(out))
+
+    def beat(self) -> None:
+        """Tell that the engine is alive, and how much it has sent."""
+        self.send(m.Beat(frames=self._frames_out))
 
     def knows(self, digest: str) -> bool:
         """Whether the agent got that spec on this connection; from now on it has."""
@@ -158,6 +165,7 @@ class Link(asyncio.Protocol):
         try:
             for payload in self._reader.feed(data):
                 self._received(_decoder.decode(payload))
+                self._frames_in += 1
         except (msgspec.DecodeError, msgspec.ValidationError, RelevoError):
             # Not a message: nothing on this connection can be trusted any more.
             self.close()
@@ -177,6 +185,8 @@ class Link(asyncio.Protocol):
         elif kind is m.GetBlob:
             self._taker.get_blob(self, message)
         elif kind is m.Beat:
+            if message.frames != self._frames_in:
+                raise RelevoError(f"{message.frames} frames were sent, {self._frames_in} came")
             self._taker.beat(self, message)
 
     def welcome(self, epoch: int, next_number: int, unknown: list[m.Live]) -> None:
@@ -204,6 +214,8 @@ class Link(asyncio.Protocol):
                 batch.next = number
                 self._ask_later()
                 break
+            if batch.generation != self._generation:
+                return  # a taker failed the batch at once: all of it comes again
             number += 1
         self.next = number
         self._batches.append(batch)

@@ -259,7 +259,7 @@ class WorkerManager:
         self._orders.command(run, command, batch)
 
     def beat(self, link: Link, message: m.Beat) -> None:
-        link.send(m.Beat())
+        link.beat()
 
     def put_blob(self, link: Link, message: m.PutBlob) -> None:
         self._bulk.put(link, message)
