@@ -17,6 +17,7 @@ from relevo.bus.inprocess import InProcessBus
 from relevo.domain.errors import RelevoError
 from relevo.domain.ids import AttemptKey
 from relevo.domain.stored import Stored
+from relevo.logs.claim import Claim
 from relevo.logs.store import FileLogStore
 from relevo.protocol import messages as m
 from relevo.runtime.entropy import SeededEntropy
@@ -35,6 +36,7 @@ from tests.simulation.sometimes import probing
 from tests.simulation.truth import Machine, SimProvider, Truth
 
 ENGINE: Final = "engine"
+LOGS: Final = "/home/logs"
 #: So long after the last disturbance everything must be over.
 FINISHES_S: Final = 240.0
 #: What agents may take to hand in their last words, and the engine to let go of their slots.
@@ -130,7 +132,8 @@ class EngineProcess:
         self.host.set_exception_handler(world.host_error)
         random = Random(f"engine {world.plan.seed} {epoch}")
         self.store = WorldStore(world, self, lambda: 0.0003 + 0.004 * random.random() ** 3)
-        self.logs = FileLogStore(world.log_disk, "/home/logs", self.host, Blocking(self.host, random))
+        claim = Claim(world.log_disk, LOGS, epoch)
+        self.logs = FileLogStore(world.log_disk, LOGS, self.host, Blocking(self.host, random), claim)
         self.opened = False
         self.fenced = False
         system = ActorSystem(self.host, order=random.randrange)
@@ -325,7 +328,7 @@ class World:
         """All that would survive the loss of power of a run's segments."""
         syncs, held = self._durable.get(run, (-1, b""))
         if syncs != self.log_disk.syncs:
-            folder = f"/home/logs/{run}/"
+            folder = f"{LOGS}/{run}/"
             held = b"".join(
                 file.durable
                 for path, file in self.log_disk._files.items()
@@ -338,7 +341,12 @@ class World:
 
     def start_engine(self) -> None:
         """A new engine takes the lease."""
-        process = EngineProcess(self, self.store_disk.epoch + 1)
+        try:
+            process = EngineProcess(self, self.store_disk.epoch + 1)
+        except OSError:
+            self.saw("an engine cannot start")
+            self._engine_again()
+            return
         self.engine = process
         self.note("engine starts", process.epoch)
         process.host.create_task(self._open_engine(process))

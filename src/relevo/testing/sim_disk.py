@@ -95,8 +95,8 @@ class SimDisk:
             self._folders[folder] = False
 
     def sync_folder(self, path: str) -> None:
-        folder = path.rstrip("/")
-        if folder and folder not in self._folders:
+        folder = path.rstrip("/") or "/"
+        if folder not in self._folders:
             raise FileNotFoundError(errno.ENOENT, "no such folder", path)
         for name in self._folders:
             if os.path.dirname(name) == folder:

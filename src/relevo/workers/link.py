@@ -263,20 +263,18 @@ class Link(asyncio.Protocol):
             record.at_ms,
             held=record.held,
         )
+        promised = record.result != "lost" and record.log_size > 0 and self._taker.wanted(self, key)
+        if promised:
+            try:
+                self._logs.end(key, LogEnd(record.log_size, record.log_digest))
+            except LogMismatch as error:
+                promised = False
+                command = c.LoseAttempt(
+                    record.job, record.number, f"its log is not what the agent sent: {error}", record.at_ms
+                )
         batch.hold()
-        if not self._taker.wanted(self, key):
-            self._taker.deliver(self, command, record.run, batch)
-            return
-        if record.result == "lost" or not record.log_size:
+        if not promised:
             # No bytes were promised, or the promise is void: there is nothing to wait for.
-            self._taker.deliver(self, command, record.run, batch)
-            return
-        try:
-            self._logs.end(key, LogEnd(record.log_size, record.log_digest))
-        except LogMismatch as error:
-            command = c.LoseAttempt(
-                record.job, record.number, f"its log is not what the agent sent: {error}", record.at_ms
-            )
             self._taker.deliver(self, command, record.run, batch)
             return
 
