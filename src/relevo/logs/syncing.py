@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
@@ -178,6 +179,8 @@ def _sync_share(disk: Disk, folders: list[str], share: list[_Job]) -> list[OSErr
 def _sync_job(disk: Disk, job: _Job) -> None:
     for segment, file, size in job.files:
         if job.failed_before:
+            if not job.run.owns():
+                raise OSError(errno.ESTALE, "another engine writes the logs now")
             _write_anew(disk, segment, size)
         elif file is not None:
             file.sync()
