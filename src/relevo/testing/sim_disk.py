@@ -68,6 +68,13 @@ class SimDisk:
         file.named = True
         self._files[path] = file
 
+    def rename(self, source: str, target: str) -> None:
+        self._need_folder(target)
+        file = self._file(source)
+        del self._files[source]
+        file.named = True
+        self._files[target] = file
+
     def remove(self, path: str) -> None:
         self._files.pop(path, None)
 
