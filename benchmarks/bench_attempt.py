@@ -31,10 +31,27 @@ SLOTS = 32
 CHUNK = 262_144
 GITHUB = {
     name: f"some {name}"
-    for name in (
-        "actor api_url event_name graphql_url ref ref_name ref_protected ref_type repository repository_owner"
-        " run_attempt run_id run_number server_url sha triggering_actor workflow workflow_ref workflow_sha"
-    ).split()
+    for name in [
+        "actor",
+        "api_url",
+        "event_name",
+        "graphql_url",
+        "ref",
+        "ref_name",
+        "ref_protected",
+        "ref_type",
+        "repository",
+        "repository_owner",
+        "run_attempt",
+        "run_id",
+        "run_number",
+        "server_url",
+        "sha",
+        "triggering_actor",
+        "workflow",
+        "workflow_ref",
+        "workflow_sha",
+    ]
 }
 
 

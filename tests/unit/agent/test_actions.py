@@ -200,6 +200,7 @@ def test_an_action_is_cancelled_and_always_steps_run(install: Install, tmp_path:
             reporter,
             str(tmp_path),
             clock=VirtualClock(loop),
+            blocking=at_once,
         )
         loop.call_later(90, one.cancel, "cancelled", False)
         await one.run()
