@@ -145,12 +145,14 @@ class RunLog:
 
         Raises LogUnavailable; then what was held before is still exact.
         """
-        segment, position = self._put(DATA, data, attempt=key, step=step, at_ms=at_ms, offset=log.size)
+        segment = self._writable(HEAD_SIZE + len(data))
+        position = self._add(segment, DATA, data, attempt=key, step=step, at_ms=at_ms, offset=log.size)
         log.extend(segment, key[1:], position, len(data), data.count(b"\n"))
 
     def append_end(self, key: AttemptKey, log: AttemptLog, end: LogEnd) -> None:
         """Write an end record. Raises LogUnavailable."""
-        segment, _ = self._put(END, end.digest, attempt=key, offset=end.size_bytes)
+        segment = self._writable(HEAD_SIZE + len(end.digest))
+        self._add(segment, END, end.digest, attempt=key, offset=end.size_bytes)
         log.finish(segment, key[1:], end)
 
     def synced(self, upto: int) -> None:
@@ -169,16 +171,14 @@ class RunLog:
         if segment is None or segment.sealed or segment.damaged or self.dirty or self.told >= self.written:
             return True
         was_open, written = segment.file is not None, self.written
-        head = pack_head(segment.salt, segment.size, MARK, b"", durable=self.durable)
         try:
-            self._write(segment, [head])
+            self._add(segment, MARK, b"")
         except LogUnavailable:
             return False
         finally:
             if not was_open:
                 segment.close()
         self.written = written
-        self.told = self.durable
         return True
 
     def release(self) -> None:
@@ -213,37 +213,34 @@ class RunLog:
         segment.sealed = True
         segment.held = None
 
-    def _put(
+    def _add(
         self,
+        segment: Segment,
         kind: int,
-        payload: bytes | memoryview,
+        payload: bytes,
         *,
         attempt: AttemptKey | None = None,
         step: int = 0,
         at_ms: int = 0,
         offset: int = 0,
-    ) -> tuple[Segment, int]:
-        """Append one frame; returns where it stands."""
-        segment = self._writable(HEAD_SIZE + len(payload))
+    ) -> int:
+        """Append one frame to a segment; returns where it stands."""
         parts: list[bytes | memoryview] = [] if segment.size else [pack_header(segment.salt)]
         position = segment.size or HEADER_SIZE
-        parts += [
-            pack_head(
-                segment.salt,
-                position,
-                kind,
-                payload,
-                attempt=attempt,
-                step=step,
-                at_ms=at_ms,
-                offset=offset,
-                durable=self.durable,
-            ),
+        head = pack_head(
+            segment.salt,
+            position,
+            kind,
             payload,
-        ]
-        self._write(segment, parts)
+            attempt=attempt,
+            step=step,
+            at_ms=at_ms,
+            offset=offset,
+            durable=self.durable,
+        )
+        self._write(segment, [*parts, head, payload])
         self.told = self.durable
-        return segment, position
+        return position
 
     def _write(self, segment: Segment, parts: list[bytes | memoryview]) -> None:
         try:
