@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -55,7 +56,7 @@ def _secret(name: str) -> str:
     value = os.environ.get(name)
     if value is not None:
         return value
-    if not click.get_text_stream("stdin").isatty():
+    if not sys.stdin.isatty():
         raise click.UsageError(
             f"secret {name} is not in the environment, and there is no terminal to ask on: "
             f"set the variable {name}, or write --secret {name}=VALUE"

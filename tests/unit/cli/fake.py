@@ -30,7 +30,13 @@ def step_started(job: str, step: int, name: str, at: int = 0, attempt: int = 1) 
 def step_finished(
     job: str, step: int, name: str, outcome: str = "success", at: int = 0, **fields: Any
 ) -> dict[str, Any]:
-    told: dict[str, Any] = {"attempt": 1, "conclusion": outcome, "exit_code": None, "message": "", "summary": ""}
+    told: dict[str, Any] = {
+        "attempt": 1,
+        "conclusion": outcome,
+        "exit_code": None,
+        "message": "",
+        "summary": "",
+    }
     told |= fields
     return event("step.finished", at, job=job, step=step, name=name, outcome=outcome, **told)
 
@@ -51,7 +57,9 @@ def one_job(status: str = "succeeded", **fields: Any) -> list[dict[str, Any]]:
         event("job.assigned", 1000, job="build", attempt=1, agent="local"),
         event("job.running", 1000, job="build", attempt=1),
         step_started("build", 0, "Compile", 1000),
-        step_finished("build", 0, "Compile", "success" if good else "failure", 2500, exit_code=0 if good else 2),
+        step_finished(
+            "build", 0, "Compile", "success" if good else "failure", 2500, exit_code=0 if good else 2
+        ),
         event("attempt.finished", 2500, job="build", attempt=1, result=status, message="", log_size=6),
         job_finished("build", status, 2500, **fields),
         event("run.finished", 2600, status=status),
@@ -64,7 +72,9 @@ class FakeApi:
     def __init__(
         self, script: list[Any], logs: dict[str, list[tuple[int, bytes]]] | None = None, *, stored: int = 0
     ) -> None:
-        self.script = [dict(item, seq=n + 1) if isinstance(item, dict) else item for n, item in enumerate(script)]
+        self.script = [
+            dict(item, seq=n + 1) if isinstance(item, dict) else item for n, item in enumerate(script)
+        ]
         self.logs = logs or {}
         self.stored = stored  #: how many items of the script had happened before anybody looked
         self.calls: list[tuple[Any, ...]] = []

@@ -68,6 +68,7 @@ def waits_for_cancel() -> FakeApi:
             event("run.finished", 3000, status="cancelled"),
         ]
     ).script
+    api.stored = 7
     return api
 
 

@@ -15,7 +15,9 @@ def all_lines(chunks: list[bytes], *, annotations: bool = True) -> list[str]:
     return told + lines.feed(b"", final=True)
 
 
-@given(st.lists(st.sampled_from([b"a", "é".encode(), b"\n", b"\r\n", b"\xff", b"::group::x\n", b" "])), st.data())
+@given(
+    st.lists(st.sampled_from([b"a", "é".encode(), b"\n", b"\r\n", b"\xff", b"::group::x\n", b" "])), st.data()
+)
 def test_any_chunking_gives_the_same_lines(parts: list[bytes], data: st.DataObject) -> None:
     whole = b"".join(parts)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)))))

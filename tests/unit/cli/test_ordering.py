@@ -41,7 +41,12 @@ def test_a_quiet_log_ends_the_wait() -> None:
 
 def test_held_bytes_are_bounded() -> None:
     ordering = Ordering()
-    shown = sum(len(item[1]) for _ in range(64) for item in ordering.bytes(3, b"x" * 65_536) if isinstance(item, tuple))
+    shown = sum(
+        len(item[1])
+        for _ in range(64)
+        for item in ordering.bytes(3, b"x" * 65_536)
+        if isinstance(item, tuple)
+    )
     assert shown >= 64 * 65_536 - HELD_LIMIT - 65_536
 
 

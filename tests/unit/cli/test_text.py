@@ -10,21 +10,56 @@ from relevo.cli import text
 
 PIECES = st.lists(
     st.sampled_from(
-        ["a", "\n", "\r", "\r\n", "\t", "\x1b", "\x1b[31m", "\x1b[2J", "\x1b[1;1H", "\x1b]0;t\x07", "[", "31m", "\x00", "\x9b", "é", "\x07"]
+        [
+            "a",
+            "\n",
+            "\r",
+            "\r\n",
+            "\t",
+            "\x1b",
+            "\x1b[31m",
+            "\x1b[2J",
+            "\x1b[1;1H",
+            "\x1b]0;t\x07",
+            "[",
+            "31m",
+            "\x00",
+            "\x9b",
+            "é",
+            "\x07",
+        ]
     )
 ).map("".join)
 
 
 @pytest.mark.parametrize(
     ("ms", "told"),
-    [(None, ""), (0, "0.0s"), (49, "0.0s"), (1234, "1.2s"), (59_940, "59.9s"), (59_999, "1m00s"), (184_000, "3m04s"), (3_599_600, "1h00m"), (7_500_000, "2h05m")],
+    [
+        (None, ""),
+        (0, "0.0s"),
+        (49, "0.0s"),
+        (1234, "1.2s"),
+        (59_940, "59.9s"),
+        (59_999, "1m00s"),
+        (184_000, "3m04s"),
+        (3_599_600, "1h00m"),
+        (7_500_000, "2h05m"),
+    ],
 )
 def test_duration(ms: int | None, told: str) -> None:
     assert text.duration(ms) == told
 
 
 @pytest.mark.parametrize(
-    ("count", "told"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_234_567, "1.2 MB"), (5_000_000_000, "5.0 GB"), (7_000_000_000_000, "7.0 TB")]
+    ("count", "told"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1_234_567, "1.2 MB"),
+        (5_000_000_000, "5.0 GB"),
+        (7_000_000_000_000, "7.0 TB"),
+    ],
 )
 def test_size(count: int, told: str) -> None:
     assert text.size(count) == told
