@@ -81,7 +81,10 @@ def test_a_lost_attempt_is_made_again_and_then_no_more():
     expand(run, 0, "a")
     for _ in range(LOST_RETRIES):
         assign(run, 0)
-        assert names(handle(run, c.LoseAttempt(0, run.jobs[0].number, "gone"))) == ["AttemptEnded", "JobRetrying"]
+        assert names(handle(run, c.LoseAttempt(0, run.jobs[0].number, "gone"))) == [
+            "AttemptEnded",
+            "JobRetrying",
+        ]
     assign(run, 0)
     handle(run, c.LoseAttempt(0, run.jobs[0].number, "gone"))
     assert run.jobs[0].infrastructure
