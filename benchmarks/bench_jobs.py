@@ -34,8 +34,7 @@ async def _measure(home_path: str, jobs: int, rate: float | None = None) -> dict
     shared = msgspec.msgpack.encode(SharedContexts(github={"sha": "0" * 40, "event_name": "push"}))
     digest = digest_of(shared)
     declarations = plan.declarations()
-    while not (embedded.engine.manager.agents and next(iter(embedded.engine.manager.agents.values())).ready):
-        await asyncio.sleep(0.01)
+    await embedded.ready()
     finished = loop.create_future()
     submitted = done = 0
     intended: dict[str, float] = {}

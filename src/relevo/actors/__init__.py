@@ -1,89 +1,38 @@
-"""Temporary."""
+"""The kernel: objects with mailboxes, stepped on one event loop, watched over by their parents.
 
-from __future__ import annotations
+    tell / send / ask ─► mailbox (bounded) ─► Dispatcher ─► actor.receive([all that waits])
+                                                                  │ raises
+    parent.supervision ◄─ judge(failure) ◄────────────────────────┘ ─► restart · stop · escalate
 
-from collections import deque
-from typing import Any, Generic, TypeVar
+It owns tasks and turns: `create_task` stands here and in `runtime` only. A message is either handled, or waits, or is
+counted among the dead letters; every ask is answered. What an actor owns is void after its failure: it must be able to
+make it anew from what is stored.
+"""
 
-M = TypeVar("M")
+from relevo.actors.actor import Actor, TaskActor
+from relevo.actors.context import Context, Timer
+from relevo.actors.errors import ActorDead, Escalated, MailboxFull, NameTaken
+from relevo.actors.messages import DeadLetter, Request, Terminated
+from relevo.actors.ref import ActorRef
+from relevo.actors.supervision import Directive, Strategy, Supervision
+from relevo.actors.system import ActorSystem, Group
 
-
-class Context:
-    __slots__ = ("paused", "ref")
-
-    def __init__(self, ref: Any) -> None:
-        self.ref = ref
-        self.paused = False
-
-    def pause(self) -> None:
-        self.paused = True
-
-    def resume(self) -> None:
-        self.paused = False
-        if self.ref.mail:
-            self.ref.system.ready(self.ref)
-
-
-class Actor(Generic[M]):
-    context: Any
-
-    def receive(self, messages: list[M]) -> None: ...
-
-
-class ActorRef(Generic[M]):
-    def __init__(self, system: Any, actor: Any, name: str) -> None:
-        self.system = system
-        self.actor = actor
-        self.name = name
-        self.mail: list[Any] = []
-        self.queued = False
-        self.dead = False
-        actor.context = Context(self)
-
-    def tell(self, m: M) -> None:
-        self.mail.append(m)
-        if not self.queued and not self.actor.context.paused:
-            self.system.ready(self)
-
-    def stop(self) -> None:
-        self.dead = True
-
-
-class ActorSystem:
-    def __init__(self, loop: Any) -> None:
-        self.loop = loop
-        self.q: Any = deque()
-        self.scheduled = False
-
-    def spawn(self, actor: Any, name: str) -> Any:
-        return ActorRef(self, actor, name)
-
-    def spawn_group(self, name: str) -> Any:
-        return self
-
-    def ready(self, ref: Any) -> None:
-        if ref.queued:
-            return
-        ref.queued = True
-        self.q.append(ref)
-        if not self.scheduled:
-            self.scheduled = True
-            self.loop.call_soon(self.run)
-
-    def run(self) -> None:
-        self.scheduled = False
-        n = len(self.q)
-        for _ in range(n):
-            ref = self.q.popleft()
-            ref.queued = False
-            if ref.dead or ref.actor.context.paused:
-                continue
-            mail, ref.mail = ref.mail, []
-            ref.actor.receive(mail)
-        if self.q and not self.scheduled:
-            self.scheduled = True
-            self.loop.call_soon(self.run)
-
-    async def shutdown(self) -> None: ...
-    def tree(self) -> list[dict[str, Any]]:
-        return []
+__all__ = [
+    "Actor",
+    "ActorDead",
+    "ActorRef",
+    "ActorSystem",
+    "Context",
+    "DeadLetter",
+    "Directive",
+    "Escalated",
+    "Group",
+    "MailboxFull",
+    "NameTaken",
+    "Request",
+    "Strategy",
+    "Supervision",
+    "TaskActor",
+    "Terminated",
+    "Timer",
+]

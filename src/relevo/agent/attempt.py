@@ -11,7 +11,6 @@ or a disk went away, a defect of ours) makes the attempt lost, and the engine ma
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from typing import Final
 
@@ -20,14 +19,13 @@ from msgspec import Struct
 
 from relevo.agent.action_context import Blocking
 from relevo.agent.activity import Activity, Interrupted
-from relevo.agent.command_files import CommandFiles
 from relevo.agent.deadline import Deadline
 from relevo.agent.evaluation import continues_on_error, evaluate_outputs, evaluate_step, still_wanted
 from relevo.agent.masks import Masks
 from relevo.agent.prepared import Evaluated, PreparedStep, name_of, prepare
 from relevo.agent.reporter import Reporter
 from relevo.agent.shells import ShellInvalid
-from relevo.agent.step_contexts import CANCELLED, FAILURE, SKIPPED, SUCCESS, StepContexts, event_path
+from relevo.agent.step_contexts import CANCELLED, FAILURE, SKIPPED, SUCCESS, StepContexts
 from relevo.agent.steps import StepEnd, StepRunner
 from relevo.agent.workspace import Folders, Places
 from relevo.domain.errors import InfrastructureError
@@ -70,7 +68,6 @@ class AttemptRun:
         "_deadlines",
         "_event",
         "_exit_code",
-        "_files",
         "_folders",
         "_forced",
         "_inline",
@@ -114,7 +111,6 @@ class AttemptRun:
         self._activity = Activity(loop)
         #: scripts go to the provider as text, and no file is touched
         self._inline = bool(getattr(provider, "inline_scripts", False))
-        self._files = None if self._inline else CommandFiles(self._folders.temp)
         self._contexts = StepContexts(
             self.key,
             self._job,
@@ -122,13 +118,12 @@ class AttemptRun:
             secrets,
             places,
             self._folders,
-            self._files.variables if self._files is not None else {},
         )
         self._event = contexts.github.get("event")
         self._steps = StepRunner(
             self.key,
             contexts=self._contexts,
-            command_files=self._files,
+            inline=self._inline,
             masks=self._masks,
             reporter=reporter,
             activity=self._activity,
@@ -208,10 +203,7 @@ class AttemptRun:
 
     async def _create(self) -> None:
         if not self._inline:
-            self._folders.make()
-            assert self._files is not None
-            self._files.make()
-            _write_event(event_path(self._folders), self._event)
+            self._folders.make().write_event(msgspec.json.encode(self._event or {}))
         self._creating = True
         try:
             self._worker = self._steps.worker = await self._activity.awaiting(
@@ -384,13 +376,3 @@ def _tell_defect(key: AttemptKey) -> None:
     import logging
 
     logging.getLogger(__name__).exception("attempt %s", key)
-
-
-def _write_event(path: str, event: object) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
-        rest = memoryview(msgspec.json.encode(event or {}))
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    finally:
-        os.close(descriptor)

@@ -28,7 +28,6 @@ class StepContexts:
     __slots__ = (
         "_action_id",
         "_attempt",
-        "_command_files",
         "_contexts",
         "_fixed",
         "_github",
@@ -52,9 +51,7 @@ class StepContexts:
         secrets: Mapping[str, str],
         places: Places,
         folders: Folders,
-        command_files: Mapping[str, str],
     ) -> None:
-        """`command_files`: variable → path, {} where a provider needs none."""
         self.status = SUCCESS  #: of the job so far: success, failure, cancelled
         self.env: dict[str, str] = {}  #: of workflow, job, run and GITHUB_ENV
         self.steps: dict[str, Value] = {}
@@ -64,7 +61,6 @@ class StepContexts:
         self._contexts = contexts
         self._secrets = secrets
         self._places = places
-        self._command_files = command_files
         self._paths: list[str] = []  # put in front of PATH, the last one first
         self._fixed: dict[str, Value] | None = None  # contexts that stay the same
         self._github: dict[str, Value] = {}
@@ -139,12 +135,12 @@ class StepContexts:
         self.steps[step_id] = {"outputs": outputs, "outcome": outcome, "conclusion": conclusion}
 
     def _fixed_contexts(self) -> dict[str, Value]:
-        contexts, folders, files = self._contexts, self.folders, self._command_files
+        contexts, folders, files = self._contexts, self.folders, self.folders.command_files
         self._github = {
             **contexts.github,
             "workspace": folders.workspace,
             "job": self._job.spec.id,
-            "event_path": event_path(folders),
+            "event_path": folders.event_path,
             "env": files.get("GITHUB_ENV", ""),
             "output": files.get("GITHUB_OUTPUT", ""),
             "path": files.get("GITHUB_PATH", ""),
@@ -178,9 +174,9 @@ class StepContexts:
             ),
             "GITHUB_WORKSPACE": folders.workspace,
             "GITHUB_JOB": self._job.spec.id,
-            "GITHUB_EVENT_PATH": event_path(folders),
+            "GITHUB_EVENT_PATH": folders.event_path,
             "RELEVO_ATTEMPT": str(self._attempt),
-            **self._command_files,
+            **folders.command_files,
         }
 
 
@@ -188,11 +184,6 @@ def _hash_files(workspace: str, patterns: Sequence[str]) -> str:
     from relevo.agent.hash_files import hash_files
 
     return hash_files(workspace, patterns)
-
-
-def event_path(folders: Folders) -> str:
-    """GITHUB_EVENT_PATH."""
-    return f"{folders.temp}/_event.json"
 
 
 def evaluated_env(layer: dict[str, Value] | str, scope: Scope) -> dict[str, str]:

@@ -16,7 +16,6 @@ from relevo.agent.command_files import (
     FILES,
     SUMMARY_LIMIT_BYTES,
     CommandFileInvalid,
-    CommandFiles,
     parse_assignments,
     parse_paths,
 )
@@ -65,7 +64,7 @@ class StepRunner:
         "_blocking",
         "_clock",
         "_contexts",
-        "_files",
+        "_inline",
         "_loop",
         "_masks",
         "_reporter",
@@ -79,7 +78,7 @@ class StepRunner:
         attempt: AttemptKey,
         *,
         contexts: StepContexts,
-        command_files: CommandFiles | None,
+        inline: bool,
         masks: Masks,
         reporter: Reporter,
         activity: Activity,
@@ -88,12 +87,12 @@ class StepRunner:
         blocking: Blocking,
         tool_cache: str,
     ) -> None:
-        """`command_files`: None when the provider takes scripts as text and no file is to be touched."""
+        """`inline`: the provider takes scripts as text, and no file is to be touched for them."""
         self.worker: Worker | None = None
         self.posts: list[Post] = []  #: in order of registration
         self._attempt = attempt
         self._contexts = contexts
-        self._files = command_files
+        self._inline = inline
         self._masks = masks
         self._reporter = reporter
         self._activity = activity
@@ -167,16 +166,15 @@ class StepRunner:
             cwd = os.path.join(cwd, evaluated.working_directory)
         env = self._contexts.environment(evaluated.env)
         for shell in evaluated.shells:
-            if self._files is None:
+            if self._inline:
                 argv = [*shell.argv[:-1], evaluated.script]
             else:
-                path = f"{folders.temp}/_{step.index + 1}{shell.extension}"
-                _write(path, shell.script(evaluated.script))
-                argv = shell.command(path)
+                name = f"_{step.index + 1}{shell.extension}"
+                argv = shell.command(folders.make().write_script(name, shell.script(evaluated.script)))
             try:
                 exit = await self._activity.process(worker, Command(argv, env, cwd), log, log.scan)
             except FileNotFoundError as error:
-                if self._files is not None and not os.path.isdir(cwd):
+                if not self._inline and not os.path.isdir(cwd):
                     return StepEnd(FAILURE, message=f"the working directory {cwd} is not there")
                 missing = error
                 continue
@@ -247,9 +245,9 @@ class StepRunner:
 
     def _take_in(self, record: StepRecord, end: StepEnd) -> None:
         """Take in what the step said in its command files; one that cannot be read makes it fail."""
-        if self._files is not None:
+        if not self._inline:
             try:
-                for variable, data in self._files.collect().items():
+                for variable, data in self._contexts.folders.make().command_files.collect().items():
                     self._take_in_file(variable, data.decode("utf-8", "replace"), record, end)
             except CommandFileInvalid as error:
                 record.fail(str(error))
@@ -317,13 +315,3 @@ def _timed_out(evaluated: Evaluated) -> str:
 def _no_shell(shells: tuple[Shell, ...], error: FileNotFoundError) -> str:
     names = " and ".join(f"'{shell.argv[0]}'" for shell in shells)
     return f"the shell {names} was not found on this machine ({error}). Install it, or choose another with `shell:`"
-
-
-def _write(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o755)
-    try:
-        rest = memoryview(text.encode("utf-8", "surrogateescape"))
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    finally:
-        os.close(descriptor)

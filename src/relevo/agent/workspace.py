@@ -1,77 +1,112 @@
-"""The folders of an attempt: a fresh, empty workspace, and a temporary folder beside it. Both go with the attempt."""
+"""The folders of an attempt: a fresh, empty workspace, and a temporary folder. Both go with the attempt."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Final
 
-from msgspec import Struct
-
+from relevo.agent.temp_folder import TempFolder
 from relevo.domain.ids import AttemptKey
 
-#: Temporary files of a job that left none of its own behind: command files, event, and a script for each step.
-_FEW: Final = 64
 _TRIES: Final = 10
+_SPARES: Final = 64
 
 
-class Places(Struct, frozen=True):
-    """Where an agent's attempts live on its host; absolute paths."""
+class Places:
+    """Where an agent's attempts live on its host. One for each agent; nobody else may use its folders."""
 
-    work: str  #: workspaces: `<work>/<run>/<job>-<number>`
-    temp: str  #: RUNNER_TEMP of each attempt and its command files
-    tool_cache: str  #: RUNNER_TOOL_CACHE, shared by all attempts
-    keep: bool = False  #: leave workspaces behind for whoever wants to look
-    runner_name: str = "relevo"  #: RUNNER_NAME
+    __slots__ = ("_next", "_spares", "keep", "runner_name", "temp", "tool_cache", "work")
+
+    def __init__(
+        self, work: str, temp: str, tool_cache: str, keep: bool = False, runner_name: str = "relevo"
+    ) -> None:
+        """Absolute paths. `keep`: leave workspaces behind for whoever wants to look."""
+        self.work = work  #: workspaces: `<work>/<run>/<job>-<number>`
+        self.temp = temp  #: temporary folders of attempts
+        self.tool_cache = tool_cache  #: RUNNER_TOOL_CACHE, shared by all attempts
+        self.keep = keep
+        self.runner_name = runner_name  #: RUNNER_NAME
+        self._spares: list[TempFolder] = []
+        self._next = 0
+
+    def take_temp(self) -> TempFolder:
+        """A temporary folder for an attempt. Raises OSError."""
+        if self._spares:
+            return self._spares.pop()
+        self._next += 1
+        path = f"{self.temp}/{self._next}"
+        _make_empty(path, 0o700)
+        return TempFolder(path)
+
+    def give_back_temp(self, folder: TempFolder) -> bool:
+        """Keep it for the next attempt; False when it has to be removed instead."""
+        if len(self._spares) >= _SPARES or not folder.renew():
+            return False
+        self._spares.append(folder)
+        return True
+
+    def clear(self) -> None:
+        """Remove what attempts left, but for kept workspaces: at the agent's start, once its provider has recovered,
+        and at its end. Blocking. Raises OSError."""
+        self._spares.clear()
+        remove_tree(self.temp)
+        if not self.keep:
+            remove_tree(self.work)
 
 
 class Folders:
     """The two folders of one attempt. Nothing is on disk before `make`."""
 
-    __slots__ = ("_keep", "made", "of_run", "temp", "workspace")
+    __slots__ = ("_places", "_temp", "made", "of_run", "temp", "workspace")
 
     def __init__(self, places: Places, attempt: AttemptKey) -> None:
         self.of_run = f"{places.work}/{attempt.run}"  #: holds the workspaces of the run's attempts
         self.workspace = f"{self.of_run}/{attempt.job}-{attempt.number}"
-        self.temp = f"{places.temp}/{attempt.run}-{attempt.job}-{attempt.number}"
+        self.temp = places.temp  #: RUNNER_TEMP, once it is made
         self.made = False
-        self._keep = places.keep
+        self._places = places
+        self._temp: TempFolder | None = None
 
-    def make(self) -> None:
-        """Make both, empty. Raises OSError."""
-        if not self.made:
+    @property
+    def event_path(self) -> str:
+        """GITHUB_EVENT_PATH."""
+        return self._temp.event_path if self._temp is not None else ""
+
+    @property
+    def command_files(self) -> Mapping[str, str]:
+        """Variable → path, {} before they are made."""
+        return self._temp.command_files.variables if self._temp is not None else {}
+
+    def make(self) -> TempFolder:
+        """Make both, empty but for the command files. Raises OSError. Idempotent."""
+        if self._temp is None:
             self.made = True
-            _make_empty(self.workspace)
-            _make_empty(self.temp)
+            _make_empty(self.workspace, 0o755)
+            self._temp = self._places.take_temp()
+            self.temp = self._temp.path
+        return self._temp
 
     def remove_quickly(self) -> bool:
         """Remove what takes a few system calls; whether nothing is left for `remove`."""
         if not self.made:
             return True
-        if not self._keep and not _remove_empty(self.workspace):
-            return False
-        try:
-            names = os.listdir(self.temp)
-            if len(names) > _FEW:
-                return False
-            for name in names:
-                os.unlink(f"{self.temp}/{name}")
-            os.rmdir(self.temp)
-        except FileNotFoundError:
-            pass
-        except OSError:
+        if self._temp is not None and self._places.give_back_temp(self._temp):
+            self._temp = None
+        if not self._places.keep and not _remove_empty(self.workspace):
             return False
         self._remove_folder_of_run()
-        return True
+        return self._temp is None
 
     def remove(self) -> None:
         """Remove both (only the temporary one with `keep`). Blocking: a workspace may hold a million files. Idempotent.
 
         Raises OSError when something could not be removed.
         """
-        if not self.made:
-            return
-        remove_tree(self.temp)
-        if not self._keep:
+        if self._temp is not None:
+            remove_tree(self._temp.path)
+            self._temp = None
+        if self.made and not self._places.keep:
             remove_tree(self.workspace)
             self._remove_folder_of_run()
 
@@ -82,10 +117,10 @@ class Folders:
             pass  # other attempts of the run are there
 
 
-def _make_empty(path: str) -> None:
+def _make_empty(path: str, mode: int) -> None:
     for _ in range(_TRIES):
         try:
-            os.mkdir(path, 0o755)
+            os.mkdir(path, mode)
             return
         except FileNotFoundError:
             # another attempt of the run may be removing the parent at this moment: then once more
@@ -93,7 +128,7 @@ def _make_empty(path: str) -> None:
         except FileExistsError:
             # an agent died here before; its attempt is never run again under this number
             remove_tree(path)
-    os.mkdir(path, 0o755)
+    os.mkdir(path, mode)
 
 
 def _remove_empty(path: str) -> bool:

@@ -69,6 +69,10 @@ class Embedded:
         agent = self.engine.manager.agents.get(AGENT)
         return not self.engine.orchestrator.live and (agent is None or not agent.placed)
 
+    async def ready(self) -> None:
+        """Returns when the agent takes jobs."""
+        await self.engine.manager.some_agent_ready.wait()
+
     async def close(self) -> None:
         """Leave. The agent stays for whoever comes next while anything runs, else it leaves too. Idempotent."""
         if self._closed:

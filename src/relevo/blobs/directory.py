@@ -25,7 +25,7 @@ class DirectoryBlobs:
 
     async def create(self) -> DirectoryWriter:
         self._writers += 1
-        temporary = f"{self._root}/tmp/{os.getpid()}-{self._writers}"
+        temporary = f"{self._root}/unfinished/{os.getpid()}-{self._writers}"
         return await asyncio.to_thread(DirectoryWriter, self._root, temporary)
 
     async def size(self, digest: str) -> int | None:
@@ -137,6 +137,5 @@ def _list(root: str) -> list[tuple[str, int]]:
     for folder in sorted(os.listdir(root)):
         if len(folder) != 2:
             continue
-        for entry in os.scandir(f"{root}/{folder}"):
-            found.append((entry.name, entry.stat().st_size))
+        found += [(entry.name, entry.stat().st_size) for entry in os.scandir(f"{root}/{folder}")]
     return found

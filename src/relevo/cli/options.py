@@ -61,5 +61,4 @@ def _secret(name: str) -> str:
             f"secret {name} is not in the environment, and there is no terminal to ask on: "
             f"set the variable {name}, or write --secret {name}=VALUE"
         )
-    prompted: str = click.prompt(f"{name}", hide_input=True, err=True)
-    return prompted
+    return str(click.prompt(name, hide_input=True, err=True))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from relevo.actors import ActorRef, ActorSystem
+from relevo.actors import ActorRef, ActorSystem, Terminated
 from relevo.bus.contract import Bus
 from relevo.domain import commands as c
 from relevo.domain import events as e
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 #: How long a run whose append was refused rests before it is read again.
 RELOAD_S: Final = 0.5
+#: What may wait at one run: more than its agents may send before they are held (see workers/link.py).
+RUN_MAILBOX: Final = 500_000
+SCHEDULER_MAILBOX: Final = 5_000_000
 
 _shared_decoder = msgspec.msgpack.Decoder(SharedContexts)
 _carried_decoder = msgspec.msgpack.Decoder(dict[str, Carried])
@@ -79,9 +82,9 @@ class Orchestrator:
         self._reloading: dict[str, list[Envelope]] = {}
         self._timers: set[asyncio.TimerHandle] = set()
         self.plans = PlanCache()
-        self.parent = system.spawn_group("orchestrator")
+        self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
         self.scheduler_actor = Scheduler(self._assign)
-        self.scheduler = system.spawn(self.scheduler_actor, "scheduler")
+        self.scheduler = system.spawn(self.scheduler_actor, "scheduler", mailbox=SCHEDULER_MAILBOX)
         self.idle = asyncio.Event()  #: set while no run is live
         self.idle.set()
 
@@ -163,7 +166,7 @@ class Orchestrator:
         return self._register(name, actor)
 
     def _register(self, name: str, actor: RunActor) -> RunActor:
-        self._refs[name] = self.parent.spawn(actor, name)
+        self._refs[name] = self._group.spawn(actor, name, mailbox=RUN_MAILBOX)
         self._actors[name] = actor
         self.idle.clear()
         return actor
@@ -228,6 +231,13 @@ class Orchestrator:
         self._actors.pop(run, None)
         if ref is not None:
             ref.stop()
+
+    def _actor_ended(self, name: str, signal: Terminated) -> None:
+        """A run's actor is gone. When it failed, what it held is void, and it is read again."""
+        actor = self._actors.get(name)
+        if actor is not None and signal.error is not None:
+            self._loop.call_exception_handler({"message": f"run {name} failed", "exception": signal.error})
+            self.discard(actor)
 
     def discard(self, actor: RunActor) -> None:
         """Its append was refused: what it holds is void. It is read again in a while."""

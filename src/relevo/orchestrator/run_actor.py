@@ -44,7 +44,7 @@ class Envelope(Struct, frozen=True, gc=False):
 class RunActor(Actor[Envelope]):
     """Owns a run: decides, stores, then acts."""
 
-    __slots__ = ("_home", "carried", "plan", "run", "shared")
+    __slots__ = ("_home", "_in_hand", "carried", "plan", "run", "shared")
 
     def __init__(
         self,
@@ -54,19 +54,34 @@ class RunActor(Actor[Envelope]):
         shared: SharedContexts,
         carried: dict[str, Carried],
     ) -> None:
-        super().__init__()
         self._home = home
+        self._in_hand: Envelope | None = None
         self.run = run
         self.plan = plan
         self.shared = shared
         self.carried = carried
 
     def receive(self, messages: list[Envelope]) -> None:
+        try:
+            self._receive(messages)
+        except Exception as error:
+            # What the run holds may be half of a change: it is void. The message in hand is poison and not taken again;
+            # the others come again to the run as it is read from the store.
+            poison = self._in_hand
+            for envelope in messages:
+                if envelope.batch is not None:
+                    (envelope.batch.settle if envelope is poison else envelope.batch.fail)()
+                if envelope.reply is not None and not envelope.reply.done():
+                    envelope.reply.set_exception(error)
+            raise
+
+    def _receive(self, messages: list[Envelope]) -> None:
         run = self.run
         home = self._home
         events: list[e.Event] = []
         facts: list[Fact] = []
         for envelope in messages:
+            self._in_hand = envelope
             command = envelope.command
             if type(command) is c.Record:
                 command = _shortened(command, run.id, facts)

@@ -15,7 +15,6 @@ class Scheduler(Actor[Message]):
     """Owns queue and capacity. `assign` gets what was placed: the places are reserved from then on."""
 
     def __init__(self, assign: Callable[[list[Placement]], None], policy: Policy | None = None) -> None:
-        super().__init__()
         self._assign = assign
         self._policy = policy or Policy()
         self.queue = Queue()

@@ -93,6 +93,7 @@ class WorkerManager:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self.agents: dict[str, AgentState] = {}
+        self.some_agent_ready = asyncio.Event()  #: set when the first agent has passed the start barrier
         self.on_fenced: Callable[[int], None] = lambda epoch: None
 
     def open(self) -> None:
@@ -163,9 +164,7 @@ class WorkerManager:
             if found is None:
                 continue
             assignment, named = found
-            for digest, blob in named.items():
-                if not link.knows(digest):
-                    blobs[digest] = blob
+            blobs |= {digest: blob for digest, blob in named.items() if not link.knows(digest)}
             assignments.append(assignment)
         if assignments:
             link.send(m.Assign(assignments, blobs))
@@ -205,6 +204,7 @@ class WorkerManager:
         if state.ready or link is None or state.hello is None or link.acknowledged < state.hello.next:
             return
         state.ready = True
+        self.some_agent_ready.set()
         again = []
         for key, placed in list(state.placed.items()):
             if key in state.told:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -152,6 +153,11 @@ async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
     return await asyncio.to_thread(function, *args)
 
 
+async def at_once(function: Callable[..., Any], *args: Any) -> Any:
+    """Instead of a pool, in virtual time."""
+    return function(*args)
+
+
 class Job(Struct):
     """What a test asks for; a step is its script, or the fields of a StepSpec."""
 
@@ -175,7 +181,17 @@ class Job(Struct):
     number: int = 1
 
 
+#: Of this process alone: providers end whatever is marked as belonging to an attempt of that name.
+RUN = f"run-{os.getpid()}"
 _specs = 0
+_places: dict[tuple[str, bool], Places] = {}
+
+
+def places_of(folder: str, keep: bool = False) -> Places:
+    """The places of the one agent that a test has in a folder."""
+    if (folder, keep) not in _places:
+        _places[folder, keep] = Places(f"{folder}/work", f"{folder}/temp", f"{folder}/tools", keep)
+    return _places[folder, keep]
 
 
 def attempt(
@@ -215,12 +231,12 @@ def attempt(
         masks=job.masks,
     )
     return AttemptRun(
-        Assignment("run", 0, job.number, f"spec-{_specs}", b"", timeout_s=job.timeout_s),
+        Assignment(RUN, 0, job.number, f"spec-{_specs}", b"", timeout_s=job.timeout_s),
         spec,
         contexts,
         provider=provider,
         reporter=reporter,
-        places=Places(f"{folder}/work", f"{folder}/temp", f"{folder}/tools", keep),
+        places=places_of(folder, keep),
         clock=clock or SystemClock(),
         loop=asyncio.get_running_loop(),
         blocking=blocking,

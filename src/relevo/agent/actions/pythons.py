@@ -83,11 +83,16 @@ def candidates(env: Mapping[str, str], tool_cache: str) -> list[Candidate]:
 
 
 def matching(spec: Spec, found: Iterable[Candidate]) -> list[Python]:
-    """The interpreters that a spec admits, the latest first."""
-    admitted = []
-    for candidate in found:
-        if candidate.minor is not None and not spec.may_admit(*candidate.minor):
-            continue
+    """The interpreters of the latest minor release that a spec admits, the latest first. Asks no more than it must."""
+    # Those whose name tells nothing come first: they may be of any release.
+    ordered = sorted(found, key=lambda candidate: candidate.minor or (1 << 30, 0), reverse=True)
+    admitted: list[Python] = []
+    for candidate in ordered:
+        if candidate.minor is not None:
+            if not spec.may_admit(*candidate.minor):
+                continue
+            if any((python.version.major, python.version.minor) > candidate.minor for python in admitted):
+                break
         python = ask(candidate.path)
         if python and python.freethreaded == spec.freethreaded and spec.admits(python.version):
             admitted.append(python)

@@ -200,13 +200,19 @@ class Slot:
         v1 = {name: path for name, path in record.folders.items() if name not in ("unified", "freezer")}
         self.limits = Limits(v1, unified=record.folders.get("unified", ""), launcher=pid)
 
-    def take(self, spec: WorkerSpec) -> None:
+    async def take(self, spec: WorkerSpec) -> None:
         """Let an attempt have it. Raises WorkerUnavailable."""
         self.record.attempt = spec.attempt
         self._file.write(self.record)
         self._spec = spec
         self._new = False
+        await self._limit(spec)
+
+    async def _limit(self, spec: WorkerSpec) -> None:
+        assert self.launcher is not None
         assert self.limits is not None
+        if self.record.mechanism == "pid-namespace":
+            await self.launcher.until_inside()  # both its selves are to stand in the limited groups
         self.limits.apply(spec)
 
     def leave(self) -> None:
@@ -264,8 +270,7 @@ class Slot:
         await self._end_tree()
         self.open()
         if self._spec is not None:
-            assert self.limits is not None
-            self.limits.apply(self._spec)
+            await self._limit(self._spec)
 
     async def raze(self) -> None:
         """Kill all in it and give everything back, its file last. Raises WorkerUnavailable; call it again then."""

@@ -1,5 +1,15 @@
-"""The event store on SQLite (apsw carries a current one): WAL, synchronous=FULL, one writer, a few readers."""
+"""The embedded event store: one SQLite database in the home.
 
-from relevo.store.sqlite.store import SqliteStore, open_database, open_reader
+    schema.py  migrations/*.sql     what the tables are
+    connection.py                   how they are opened, what errors mean
+    writer.py ─► commit.py          appends of many streams in one commit, fenced by the lease's epoch
+    readers.py ─► reading.py        everything that is read, checked against its checksum
+    check.py                        `relevo db check`
 
-__all__ = ["SqliteStore", "open_database", "open_reader"]
+A full disk or an I/O error refuses the appends of that commit and leaves everything as it was; the next commit is
+tried anew. Damaged bytes make one run unreadable, which `damaged()` names.
+"""
+
+from relevo.store.sqlite.store import LEASE, SqliteReader, SqliteStore, open_database, open_reader
+
+__all__ = ["LEASE", "SqliteReader", "SqliteStore", "open_database", "open_reader"]

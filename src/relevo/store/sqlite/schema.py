@@ -1,72 +1,87 @@
-"""The schema, as numbered SQL files, each applied once and remembered with its checksum.
+"""The tables of a home, by numbered .sql files. A file that was released never changes: `migration` holds its checksum.
 
-No migration tool: those that are kept well import an ORM (300 ms), and two dialects' plain SQL needs none of it.
+Why not a kept tool: docs/decisions/0002-migrations.md.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any, Final
-from zlib import crc32
+import time
+from typing import Final
 
-from relevo.domain.errors import DamagedError
+import apsw
+from blake3 import blake3
+
+from relevo.domain.errors import DamagedError, UserError
 from relevo.runtime.failpoints import reach
 from relevo.store.contract import NewerHome
+from relevo.store.sqlite.connection import APPLICATION_ID, transaction
 
 _FOLDER: Final = os.path.join(os.path.dirname(__file__), "migrations")
 
 
-def migrations() -> list[tuple[int, str, str]]:
-    """(number, name, SQL) of all that this program knows, in order."""
-    found = []
-    for name in sorted(os.listdir(_FOLDER)):
-        if name.endswith(".sql"):
-            with open(os.path.join(_FOLDER, name), encoding="utf-8") as file:
-                found.append((int(name.split("_")[0]), name, file.read()))
+def migrations(folder: str = _FOLDER) -> list[tuple[int, str]]:
+    """(number, path) of every migration, in order; numbers are gapless from 1."""
+    names = sorted(name for name in os.listdir(folder) if name.endswith(".sql"))
+    found = [(int(name[:4]), os.path.join(folder, name)) for name in names]
+    assert [number for number, _ in found] == list(range(1, len(found) + 1)), f"numbers in {folder} have gaps"
     return found
 
 
-def migrate(connection: Any) -> None:
-    """Bring a database up to date, in one transaction. Raises NewerHome, or DamagedError when its history is not ours."""
-    known = migrations()
-    newest = known[-1][0]
-    found = connection.execute("PRAGMA user_version").fetchall()[0][0]
-    if found > newest:
-        raise NewerHome(found, newest)
-    if found == newest:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        found = connection.execute("PRAGMA user_version").fetchall()[0][0]
-        if found < newest:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, crc INTEGER NOT NULL)",
+def version_of(connection: apsw.Connection, path: str, known: int) -> int:
+    """The schema's number, 0 for an empty file. Raises NewerHome, or UserError when the database is not ours."""
+    version = connection.pragma("user_version")
+    application = connection.pragma("application_id")
+    if application != APPLICATION_ID:
+        if version or application or connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").get:
+            raise UserError(
+                f"{path} is not a relevo database", hint="name another RELEVO_HOME, or move that file away"
             )
-            for number, name, sql in known:
-                if number > found:
-                    connection.execute(sql)
-                    reach("store.in-migration")
-                    row = (number, name, crc32(sql.encode()))
-                    connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", row)
-            connection.execute(f"PRAGMA user_version = {newest}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+        return 0
+    if version > known:
+        raise NewerHome(version, known)
+    return int(version)
 
 
-def verify(connection: Any) -> list[str]:
-    """What is wrong with the applied migrations: edited after they were applied, or unknown."""
-    known = {number: (name, crc32(sql.encode())) for number, name, sql in migrations()}
-    wrong = []
-    for number, name, crc in connection.execute("SELECT number, name, crc FROM migrations"):
-        if number not in known:
-            wrong.append(f"migration {number} ({name}) is unknown to this program")
-        elif known[number][1] != crc:
-            wrong.append(f"migration {number} ({name}) is not what was applied")
-    return wrong
+def migrate(connection: apsw.Connection, path: str, *, only_new: bool = False, folder: str = _FOLDER) -> None:
+    """Bring the tables to what this program knows, all steps in one transaction.
+
+    `only_new` makes the tables of an empty file and leaves an older home as it is, because only who holds the lease may
+    change it. Raises NewerHome, UserError, DamagedError (an applied migration is not the one this program knows).
+    """
+    steps = migrations(folder)
+    version = version_of(connection, path, len(steps))
+    if version == len(steps) or (version and only_new):
+        return
+    with transaction(connection):
+        version = version_of(connection, path, len(steps))  # another process may have been quicker
+        if version:
+            verify_applied(connection, path, folder)
+        for number, file in steps[version:]:
+            sql = _read(file)
+            connection.execute(sql)
+            connection.execute(
+                "INSERT INTO migrations VALUES (?, ?, ?, ?)",
+                (number, os.path.basename(file), checksum(sql), time.time_ns() // 1_000_000),
+            )
+            reach("store.in-migration")
+        connection.pragma("user_version", len(steps))
+        connection.pragma("application_id", APPLICATION_ID)
 
 
-def damaged(path: str, error: Exception) -> DamagedError:
-    """A database that SQLite itself finds broken."""
-    return DamagedError(f"the database is damaged: {error}", where=path)
+def verify_applied(connection: apsw.Connection, path: str, folder: str = _FOLDER) -> None:
+    """Raises DamagedError when a migration that this home had differs from the one this program knows."""
+    known = dict(migrations(folder))
+    for number, name, applied in connection.execute("SELECT number, name, checksum FROM migrations"):
+        if number not in known or checksum(_read(known[number])) != applied:
+            raise DamagedError(f"migration {name} differs from the one of this program", where=path)
+
+
+def checksum(sql: str) -> str:
+    """What stands in the table `migration` for a step."""
+    return blake3(sql.encode()).hexdigest()
+
+
+def _read(file: str) -> str:
+    with open(file, encoding="utf-8") as opened:
+        return opened.read()

@@ -1,69 +1,187 @@
-"""See the package."""
+"""A home's database as an EventStore: one thread writes, a few read, the loop never waits for the disk.
+
+append, delete_run ─► writer.py (a thread) ─► SQLite ◄─ reading.py (reader threads) ◄─ read, scan, facts, runs
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncGenerator, Sequence
+from typing import Final
 
 import apsw
 
-from relevo.domain.errors import DamagedError, UserError
+from relevo.domain.errors import DamagedError, RelevoError, UserError
 from relevo.domain.stored import Stored
-from relevo.store.contract import Append, Conflict, Done, Fenced, RunRow, StoreUnavailable
-from relevo.store.sqlite.rows import APPEND_COLUMNS, RUN_COLUMNS, run_row, stored
-from relevo.store.sqlite.schema import damaged, migrate
-from relevo.store.sqlite.writer import Writer
+from relevo.store.contract import Append, Done, RunRow, StoreUnavailable
+from relevo.store.sqlite import reading
+from relevo.store.sqlite.connection import connect_reader, connect_writer, opening_error, transaction
+from relevo.store.sqlite.readers import Readers
+from relevo.store.sqlite.schema import migrate, migrations, version_of
+from relevo.store.sqlite.writer import Writer, check_fence, last_sequence
 
-BUSY_MS: Final = 5_000
-T = TypeVar("T")
-
-
-def connect(path: str, *, readonly: bool = False) -> apsw.Connection:
-    """A connection with the store's settings. Raises UserError, DamagedError."""
-    flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    try:
-        connection = apsw.Connection(path, flags=flags)
-        connection.set_busy_timeout(BUSY_MS)
-        if not readonly:
-            connection.execute(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000"
-            )
-        connection.execute("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
-    except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
-        raise UserError(f"{path} cannot be opened: {error}", hint="is the folder yours to write?") from None
-    except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise damaged(path, error) from None
-    return connection
+#: The lease of a home's engine, whose epoch fences all writes. `relevo.leases.local` grants it in the same database.
+LEASE: Final = "engine"
 
 
 def open_database(path: str) -> apsw.Connection:
-    """A connection to a home's database, made and brought up to date where needed."""
-    connection = connect(path)
-    migrate(connection)
+    """A connection to a home's database, made if there is none. Blocking, a few milliseconds.
+
+    It is for whoever takes the lease: an older home stays as it is, because only the holder may migrate it, which
+    `SqliteStore.open` does. Raises NewerHome, UserError, DamagedError, StoreUnavailable.
+    """
+    try:
+        connection = connect_writer(path)
+        try:
+            migrate(connection, path, only_new=True)
+            # Moving the WAL into the database is for the store, which closes later.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        except BaseException:
+            connection.close()
+            raise
+    except (apsw.Error, OSError) as error:
+        raise opening_error(error, path) from error
     return connection
 
 
-class SqliteStore:
-    """An EventStore. Make it by `open`, or `open_reader` for reading alone."""
+def open_reader(path: str, loop: asyncio.AbstractEventLoop) -> SqliteReader:
+    """Open a home for reading, beside an engine or without one. Blocking, about a millisecond.
 
-    def __init__(self, path: str, epoch: int, loop: asyncio.AbstractEventLoop, writer: Writer | None) -> None:
+    Raises UserError when there is none or when it must be migrated first, NewerHome, DamagedError.
+    """
+    try:
+        connection = connect_reader(path)
+        try:
+            known = len(migrations())
+            if version_of(connection, path, known) != known:
+                raise UserError(
+                    f"{path} was left by an older relevo",
+                    hint="`relevo run` or `relevo up` brings it up to date",
+                )
+        except BaseException:
+            connection.close()
+            raise
+    except apsw.CantOpenError as error:
+        raise UserError(f"there is no relevo home at {path}", hint="`relevo run` makes one") from error
+    except apsw.Error as error:
+        raise opening_error(error, path) from error
+    return SqliteReader(connection, path, loop)
+
+
+class SqliteReader:
+    """An EventStore that only reads: every append gets StoreUnavailable."""
+
+    def __init__(self, connection: apsw.Connection, path: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = connection
         self._path = path
-        self._epoch = epoch
         self._loop = loop
-        self._writer = writer
-        self._readers = ThreadPoolExecutor(1, "relevo-read")
-        self._reader: apsw.Connection | None = None
-        self._damage: dict[str, str] = {}
+        self._readers = Readers(path, loop)
+        self._damaged: dict[str, str] = {}
+        self._closed = False
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of whoever writes."""
+        return self._connection.execute("SELECT epoch FROM leases WHERE name = ?", (LEASE,)).get or 0
+
+    @property
+    def sequence(self) -> int:
+        """The last committed sequence, as of now."""
+        return last_sequence(self._connection)
+
+    def append(self, append: Append, done: Done) -> None:
+        self._loop.call_soon(done, StoreUnavailable(f"{self._path} is open for reading only"))
+
+    async def read(self, stream: str, after_version: int = 0) -> Sequence[Stored]:
+        try:
+            return await self._readers.run(reading.read_stream, self._path, stream, after_version)
+        except DamagedError as error:
+            self._damaged[stream] = str(error)
+            raise
+
+    def scan(self, after_sequence: int = 0, *, limit: int = 1_000) -> AsyncGenerator[Sequence[Stored], None]:
+        return self._scan(after_sequence, self.sequence, limit)
+
+    async def _scan(self, after: int, last: int, limit: int) -> AsyncGenerator[Sequence[Stored], None]:
+        while after < last:
+            after, batch, damage = await self._readers.run(
+                reading.read_sequences, self._path, after, last, limit
+            )
+            self._damaged.update(damage)
+            if batch:
+                yield batch
+
+    async def scan_live(self, *, limit: int = 1_000) -> AsyncGenerator[Sequence[Stored], None]:
+        places = await self._readers.run(reading.places_of_live)
+        index = 0
+        while index < len(places):
+            index, batch, damage = await self._readers.run(
+                reading.read_places, self._path, places, index, limit
+            )
+            self._damaged.update(damage)
+            if batch:
+                yield batch
+
+    def damaged(self) -> Sequence[tuple[str, str]]:
+        return list(self._damaged.items())
+
+    async def fact(self, key: str) -> bytes | None:
+        return await self._readers.run(reading.read_fact, self._path, key)
+
+    async def facts(self, prefix: str) -> Sequence[tuple[str, bytes]]:
+        return await self._readers.run(reading.read_facts, self._path, prefix)
+
+    async def runs(
+        self, *, live: bool | None = None, before: str | None = None, limit: int = 50
+    ) -> Sequence[RunRow]:
+        rows, damage = await self._readers.run(reading.read_runs, self._path, live, before, limit)
+        self._damaged.update(damage)
+        return rows
+
+    async def run(self, run: str) -> RunRow | None:
+        return await self._readers.run(reading.read_run, self._path, run)
+
+    async def delete_run(self, run: str) -> None:
+        raise StoreUnavailable(f"{self._path} is open for reading only")
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            await self._readers.close()
+            self._connection.close()
+
+
+class SqliteStore(SqliteReader):
+    """The home of the engine that holds its lease."""
+
+    def __init__(
+        self, connection: apsw.Connection, path: str, loop: asyncio.AbstractEventLoop, epoch: int
+    ) -> None:
+        super().__init__(connection, path, loop)
+        self._epoch = epoch
+        self._sequence = last_sequence(connection)
+        self._writer = Writer(connection, path, loop, epoch=epoch, lease=LEASE, committed=self._committed)
+        self._ended: asyncio.Future[None] | None = None
 
     @classmethod
     async def open(cls, path: str, epoch: int, loop: asyncio.AbstractEventLoop) -> SqliteStore:
-        """Open for writing under `epoch`, which the lease has granted in this very database."""
-        connection = open_database(path)
-        _claim(connection, epoch)
-        return cls(path, epoch, loop, Writer(connection, epoch, loop))
+        """Open a home for writing under an epoch; makes and migrates it. Holds the loop for a few milliseconds.
+
+        Raises Fenced when the home's lease was granted under a higher epoch, NewerHome, UserError, DamagedError,
+        StoreUnavailable.
+        """
+        try:
+            connection = connect_writer(path)
+            try:
+                migrate(connection, path, only_new=True)
+                _enter(connection, epoch)
+                migrate(connection, path)
+                return cls(connection, path, loop, epoch)
+            except BaseException:
+                connection.close()
+                raise
+        except (apsw.Error, OSError) as error:
+            raise opening_error(error, path) from error
 
     @property
     def epoch(self) -> int:
@@ -71,189 +189,49 @@ class SqliteStore:
 
     @property
     def sequence(self) -> int:
-        return self._writer.sequence if self._writer is not None else 0
+        return self._sequence
 
     def append(self, append: Append, done: Done) -> None:
-        if self._writer is None:
-            self._loop.call_soon(done, StoreUnavailable("the store was opened for reading"))
+        if self._closed:
+            self._loop.call_soon(done, StoreUnavailable(f"{self._path} is closed"))
         else:
             self._writer.append(append, done)
 
-    # --- reading ----------------------------------------------------------------------------------------------------
-
-    async def _read(self, function: Callable[[apsw.Connection], T]) -> T:
-        return await self._loop.run_in_executor(self._readers, self._reading, function)
-
-    def _reading(self, function: Callable[[apsw.Connection], T]) -> T:
-        if self._reader is None:
-            self._reader = connect(self._path, readonly=True)
-        try:
-            return function(self._reader)
-        except (apsw.CorruptError, apsw.NotADBError) as error:
-            raise damaged(self._path, error) from None
-        except (apsw.IOError, apsw.BusyError) as error:
-            raise StoreUnavailable(f"the store cannot be read: {error}") from None
-
-    def _checked(self, row: tuple[Any, ...]) -> Stored:
-        try:
-            return stored(row)
-        except DamagedError as error:
-            self._damage[row[1]] = str(error)
-            raise
-
-    async def read(self, stream: str, after_version: int = 0) -> Sequence[Stored]:
-        sql = f"SELECT {APPEND_COLUMNS} FROM appends a WHERE stream = ? AND version > ? ORDER BY version"
-
-        def query(connection: apsw.Connection) -> list[Stored]:
-            found = [self._checked(row) for row in connection.execute(sql, (stream, after_version))]
-            for position, one in enumerate(found):
-                if one.version != after_version + 1 + position:
-                    message = f"append {after_version + 1 + position} is missing"
-                    self._damage[stream] = message
-                    raise DamagedError(message, where=f"run {stream}")
-            return found
-
-        return await self._read(query)
-
-    async def scan(self, after_sequence: int = 0, *, limit: int = 1_000) -> AsyncIterator[Sequence[Stored]]:
-        sql = f"SELECT {APPEND_COLUMNS} FROM appends a WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?"
-        last: Any = await self._read(
-            lambda c: c.execute("SELECT max(sequence) FROM appends").fetchall()[0][0] or 0
-        )
-        reached = after_sequence
-        while reached < last:
-            at = reached
-
-            def query(connection: apsw.Connection, at: int = at) -> list[Stored]:
-                return [self._checked(row) for row in connection.execute(sql, (at, last, limit))]
-
-            found = await self._read(query)
-            if not found:
-                return
-            reached = found[-1].sequence
-            yield found
-
-    async def scan_live(self, *, limit: int = 1_000) -> AsyncIterator[Sequence[Stored]]:
-        sql = (
-            f"SELECT {APPEND_COLUMNS} FROM runs r JOIN appends a ON a.stream = r.run WHERE r.live AND "
-            "(r.priority < ?1 OR (r.priority = ?1 AND r.run > ?2)) ORDER BY r.priority DESC, r.run, a.version"
-        )
-        live = "SELECT priority, run FROM runs WHERE live AND (priority < ?1 OR (priority = ?1 AND run > ?2)) ORDER BY priority DESC, run LIMIT ?3"
-        at: tuple[int, str] = (1 << 62, "")
-        while True:
-            start = at
-
-            def query(
-                connection: apsw.Connection, start: tuple[int, str] = start
-            ) -> tuple[list[Stored], tuple[int, str] | None]:
-                runs: list[Any] = connection.execute(live, (*start, limit)).fetchall()
-                if not runs:
-                    return [], None
-                wanted = {run for _, run in runs}
-                found: list[Stored] = []
-                for row in connection.execute(sql, start):
-                    if row[1] not in wanted:
-                        break
-                    self._take(row, found)
-                return found, (runs[-1][0], runs[-1][1])
-
-            batch, reached = await self._read(query)
-            if reached is None:
-                return
-            at = reached
-            if batch:
-                yield batch
-
-    def _take(self, row: tuple[Any, ...], found: list[Stored]) -> None:
-        """Add a row, unless its run is damaged: then all of that run is left out."""
-        stream = row[1]
-        if stream in self._damage:
-            return
-        try:
-            found.append(self._checked(row))
-            before = found[-2] if len(found) > 1 and found[-2].stream == stream else None
-            expected = before.version + 1 if before is not None else 1
-            if found[-1].version != expected:
-                self._damage[stream] = f"append {expected} is missing"
-        except DamagedError:
-            pass  # noted by `_checked`
-        if stream in self._damage:
-            found[:] = [one for one in found if one.stream != stream]
-
-    def damaged(self) -> Sequence[tuple[str, str]]:
-        return list(self._damage.items())
-
-    async def fact(self, key: str) -> bytes | None:
-        found: list[Any] = await self._read(
-            lambda c: c.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchall()
-        )
-        return found[0][0] if found else None
-
-    async def facts(self, prefix: str) -> Sequence[tuple[str, bytes]]:
-        sql = "SELECT key, value FROM facts WHERE key >= ?1 AND substr(key, 1, length(?1)) = ?1 AND key < ?1 || x'f48fbfbf' ORDER BY key"
-        found: list[Any] = await self._read(lambda c: c.execute(sql, (prefix,)).fetchall())
-        return found
-
-    async def runs(
-        self, *, live: bool | None = None, before: str | None = None, limit: int = 50
-    ) -> Sequence[RunRow]:
-        conditions = []
-        if live is not None:
-            conditions.append("live" if live else "NOT live")
-        parameters: list[Any] = []
-        if before is not None:
-            conditions.append("run < ?")
-            parameters.append(before)
-        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-        sql = f"SELECT {RUN_COLUMNS} FROM runs {where} ORDER BY run DESC LIMIT ?"  # noqa: S608  # only our own words
-        return await self._read(lambda c: [run_row(row) for row in c.execute(sql, (*parameters, limit))])
-
-    async def run(self, run: str) -> RunRow | None:
-        sql = f"SELECT {RUN_COLUMNS} FROM runs WHERE run = ?"  # noqa: S608  # only our own words
-        found = await self._read(lambda c: [run_row(row) for row in c.execute(sql, (run,))])
-        return found[0] if found else None
-
     async def delete_run(self, run: str) -> None:
-        row = await self.run(run)
-        if row is not None and row.live:
-            raise Conflict(run, 0, 0)
-        writer = self._writer
-        if writer is None:
-            raise StoreUnavailable("the store was opened for reading")
-        await writer.call(lambda: writer.delete_run(run))
+        if self._closed:
+            raise StoreUnavailable(f"{self._path} is closed")
+        deleted: asyncio.Future[None] = self._loop.create_future()
+
+        def done(error: RelevoError | None) -> None:
+            if deleted.done():
+                return
+            if error is None:
+                self._damaged.pop(run, None)
+                deleted.set_result(None)
+            else:
+                deleted.set_exception(error)
+
+        self._writer.delete(run, done)
+        await deleted
 
     async def close(self) -> None:
-        if self._writer is not None:
-            await self._writer.close()
-        self._readers.shutdown(wait=True)
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        if self._ended is None:
+            self._closed = True
+            self._ended = ended = self._loop.create_future()
+            await self._readers.close()
+            self._writer.end(lambda: ended.set_result(None))
+        await asyncio.shield(self._ended)
+
+    def _committed(self, sequence: int) -> None:
+        self._sequence = sequence
 
 
-def _claim(connection: apsw.Connection, epoch: int) -> None:
-    """From here on writes of lower epochs are refused. Raises Fenced when a higher one was here before."""
-    connection.execute("BEGIN IMMEDIATE")
-    found: list[Any] = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchall()
-    current = found[0][0] if found else 0
-    if current > epoch:
-        connection.execute("ROLLBACK")
-        raise Fenced(epoch, current)
-    connection.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (epoch,))
-    connection.execute("COMMIT")
-
-
-def open_reader(path: str, loop: asyncio.AbstractEventLoop) -> SqliteStore:
-    """A store for reading alone, beside an engine or without one. Raises UserError, NewerHome."""
-    connection = connect(path, readonly=True)
-    try:
-        found: Any = connection.execute("PRAGMA user_version").fetchall()[0][0]
-    finally:
-        connection.close()
-    from relevo.store.contract import NewerHome
-    from relevo.store.sqlite.schema import migrations
-
-    newest = migrations()[-1][0]
-    if found > newest:
-        raise NewerHome(found, newest)
-    return SqliteStore(path, 0, loop, None)
+def _enter(connection: apsw.Connection, epoch: int) -> None:
+    """From here on writes of lower epochs are refused. Raises Fenced when it is us who are lower."""
+    with transaction(connection):
+        check_fence(connection.cursor(), LEASE, epoch)
+        connection.execute(
+            "INSERT INTO leases (name, epoch) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch"
+            " WHERE excluded.epoch > epoch",
+            (LEASE, epoch),
+        )

@@ -1,238 +1,210 @@
-"""The writer: one thread, one connection, one commit for all that waits.
+"""The one thread that writes.
 
-    loop: append ─► waiting ─┐                    ┌─ done(…) for each, in order ◄─ one wake-up of the loop
-                             └► thread: take all ─► check each, write the rest, commit ─┘
+    loop: append ─► what this turn of the loop collected ─► queue ─► thread: BEGIN, fence, judge, write, COMMIT
+    loop: done, done, done … ◄── one call_soon_threadsafe for each commit ◄──────────────────┘
 
-While a commit runs, the next group collects: no timer. A conflict is found before anything of its append is written, so that
-it costs its neighbours nothing. When the commit itself fails, nothing of the group is stored, and each is told.
+While a commit runs, the queue collects the next one. The fence is read in the same transaction that writes: who holds
+an older epoch than the lease writes nothing any more.
 """
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Callable
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 from typing import Any, Final
 
 import apsw
+from msgspec import Struct
 
-from relevo.domain.errors import RelevoError
-from relevo.domain.stored import Stored
+from relevo.domain.errors import DamagedError, RelevoError
 from relevo.runtime.failpoints import reach
-from relevo.store.contract import Append, Conflict, Done, FactExists, Fenced, StoreUnavailable
-from relevo.store.sqlite.rows import checksum, run_values
+from relevo.store.contract import Append, Done, Fenced, LiveRun, StoreUnavailable
+from relevo.store.sqlite.commit import Commit, Head
+from relevo.store.sqlite.connection import is_full, running_error, transaction
+from relevo.store.sqlite.deletion import delete_run
 
-#: Streams whose version is remembered at most.
-VERSIONS: Final = 200_000
+#: More appends would gain nothing and keep the first of them waiting.
+MOST_APPENDS: Final = 1_024
+#: Streams whose head is remembered. Beyond, all are forgotten and read again when needed.
+MOST_HEADS: Final = 200_000
 
-_INSERT: Final = "INSERT INTO appends VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_PUT_RUN: Final = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * 14)})"
-_PUT_FACT: Final = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
 
-Outcome = Stored | RelevoError
-Job = Callable[[Any], None]
+class Deletion(Struct, frozen=True):
+    """An ended run is to be removed."""
+
+    run: str
+
+
+Work = tuple[Append | Deletion, Callable[[Any], None]]
 
 
 class Writer:
-    """Writes for one epoch."""
+    """Commits what the loop hands over. `committed` is called on the loop with the last sequence of each commit."""
 
-    def __init__(self, connection: apsw.Connection, epoch: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        path: str,
+        loop: AbstractEventLoop,
+        *,
+        epoch: int,
+        lease: str,
+        committed: Callable[[int], None],
+    ) -> None:
         self._connection = connection
-        self._epoch = epoch
+        self._cursor = connection.cursor()
+        self._path = path
         self._loop = loop
-        self._waiting: list[tuple[Append, Done]] = []
-        self._calls: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
-        self._wake = threading.Condition(threading.Lock())
-        self._closing = False
-        self._versions: dict[str, int] = {}
-        self.sequence = self._last_sequence()
-        self._thread = threading.Thread(target=self._work, name="relevo-store", daemon=True)
+        self._epoch = epoch
+        self._lease = lease
+        self._committed = committed
+        self._turn: list[Work] = []
+        self._queue: SimpleQueue[list[Work] | None] = SimpleQueue()
+        self._heads: dict[str, Head] = {}
+        self._sequence = last_sequence(connection)
+        self._stale = False  # what is remembered may not be what is stored: read it again
+        self._fenced_by = 0
+        self._ended: Callable[[], None] = lambda: None
+        # A daemon: whoever leaves without closing has no acknowledgement to wait for.
+        self._thread = threading.Thread(target=self._run, name="relevo-store-writer", daemon=True)
         self._thread.start()
 
+    # --- on the loop ------------------------------------------------------------------------------------------------
+
     def append(self, append: Append, done: Done) -> None:
-        """Queue; `done` is called on the loop."""
-        with self._wake:
-            if self._closing:
-                self._loop.call_soon(done, StoreUnavailable("the store is closed"))
-                return
-            self._waiting.append((append, done))
-            if len(self._waiting) == 1:
-                self._wake.notify()
+        """Queue an append."""
+        self._hand_over((append, done))
 
-    async def call(self, function: Callable[[], Any]) -> Any:
-        """Run something between two commits, on the writer's connection."""
-        future: asyncio.Future[Any] = self._loop.create_future()
-        with self._wake:
-            if self._closing:
-                raise StoreUnavailable("the store is closed")
-            self._calls.append((function, future))
-            self._wake.notify()
-        return await future
+    def delete(self, run: str, done: Callable[[RelevoError | None], None]) -> None:
+        """Queue the removal of a run."""
+        self._hand_over((Deletion(run), done))
 
-    async def close(self) -> None:
-        """Commit what waits, then end the thread. Idempotent."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
-        await self._loop.run_in_executor(None, self._thread.join)
+    def end(self, ended: Callable[[], None]) -> None:
+        """Commit what is queued, then close the connection and call `ended` on the loop."""
+        self._flush()
+        self._ended = ended
+        self._queue.put(None)
 
-    def _last_sequence(self) -> int:
-        rows: list[Any] = self._connection.execute("SELECT max(sequence) FROM appends").fetchall()
-        highest: list[Any] = self._connection.execute(
-            "SELECT value FROM meta WHERE key = 'sequence'"
-        ).fetchall()
-        return max(rows[0][0] or 0, highest[0][0] if highest else 0)
+    def _hand_over(self, work: Work) -> None:
+        if not self._turn:
+            self._loop.call_soon(self._flush)
+        self._turn.append(work)
 
-    def _work(self) -> None:
-        while True:
-            with self._wake:
-                while not (self._waiting or self._calls or self._closing):
-                    self._wake.wait()
-                group, self._waiting = self._waiting, []
-                calls, self._calls = self._calls, []
-                if not group and not calls:
-                    return
-            outcomes = self._commit([append for append, _ in group]) if group else []
-            results = [(future, self._run(function)) for function, future in calls]
+    def _flush(self) -> None:
+        if self._turn:
+            turn, self._turn = self._turn, []
+            self._queue.put(turn)
+
+    def _deliver(self, works: Sequence[Work], outcomes: Sequence[Any], sequence: int) -> None:
+        self._committed(sequence)
+        for (_, done), outcome in zip(works, outcomes, strict=True):
             try:
-                self._loop.call_soon_threadsafe(self._tell, group, outcomes, results)
-            except RuntimeError:
-                return  # the loop is closed: nobody is left to be told
+                done(outcome)
+            except Exception as error:
+                # One caller's bug is not to keep the others from their answers.
+                self._loop.call_exception_handler({"message": "a store callback failed", "exception": error})
 
-    def _run(self, function: Callable[[], Any]) -> Any:
+    # --- in the thread ----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        waiting: list[Work] = []
+        open_ = True
+        while open_ or waiting:
+            while open_ and (not waiting or not self._queue.empty()):
+                more = self._queue.get()
+                if more is None:
+                    open_ = False
+                    break
+                waiting += more
+            if waiting:
+                count = _appends_ahead(waiting) or 1
+                works, waiting = waiting[:count], waiting[count:]
+                outcomes = self._commit_all(works)
+                self._tell(self._deliver, works, outcomes, self._sequence)
+        self._connection.close()
+        self._tell(self._ended)
+
+    def _tell(self, call: Callable[..., None], *arguments: Any) -> None:
         try:
-            return function()
+            self._loop.call_soon_threadsafe(call, *arguments)
+        except RuntimeError:
+            pass  # the loop is closed: nobody waits for an answer any more
+
+    def _commit_all(self, works: list[Work]) -> list[Any]:
+        try:
+            return self._commit(works)
+        except Fenced as error:
+            self._fenced_by = error.current
+            return [error] * len(works)
         except Exception as error:
-            return error
+            self._stale = True
+            if (
+                len(works) == 1
+                or is_full(error)
+                or isinstance(error, apsw.IOError | apsw.BusyError | OSError)
+            ):
+                return [self._refusal(error)] * len(works)
+            # It may lie in one of them: a damaged page, a value that SQLite does not take.
+            return [self._commit_all([work])[0] for work in works]
 
-    def _tell(
-        self,
-        group: list[tuple[Append, Done]],
-        outcomes: list[Outcome],
-        results: list[tuple[asyncio.Future[Any], Any]],
-    ) -> None:
-        for (_, done), outcome in zip(group, outcomes, strict=True):
-            if type(outcome) is Stored:
-                self.sequence = outcome.sequence
-            done(outcome)
-        for future, result in results:
-            if future.done():
-                continue
-            if isinstance(result, Exception):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+    def _commit(self, works: list[Work]) -> list[Any]:
+        if self._fenced_by:
+            raise Fenced(self._epoch, self._fenced_by)
+        if self._stale:
+            self._heads.clear()
+            self._sequence = last_sequence(self._connection)
+            self._stale = False
+        if len(self._heads) > MOST_HEADS:
+            self._heads.clear()
+        cursor = self._cursor
+        with transaction(self._connection):
+            check_fence(cursor, self._lease, self._epoch)
+            first = works[0][0]
+            if isinstance(first, Deletion):
+                return self._delete(first.run)
+            commit = Commit(cursor, self._heads, self._sequence, self._epoch)
+            outcomes = [commit.judge(append) for append, _ in works if isinstance(append, Append)]
+            commit.write()
+            reach("store.before-commit")
+        reach("store.after-commit")
+        commit.keep()
+        self._sequence = commit.sequence
+        return outcomes
 
-    def _commit(self, group: list[Append]) -> list[Outcome]:
-        connection = self._connection
+    def _delete(self, run: str) -> list[Any]:
+        self._heads.pop(run, None)
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                outcomes = self._write(group)
-                reach("store.before-commit")
-                connection.execute("COMMIT")
-                reach("store.after-commit")
-            except BaseException:
-                self._versions.clear()
-                if not connection.getautocommit():
-                    connection.execute("ROLLBACK")
-                raise
-        except (apsw.FullError, apsw.IOError, apsw.BusyError, apsw.CantOpenError, OSError) as error:
-            full = isinstance(error, apsw.FullError) or "full" in str(error).lower()
-            what = "no room is left on its disk" if full else str(error)
-            return [StoreUnavailable(f"the store cannot commit: {what}", full=full) for _ in group]
-        except (apsw.CorruptError, apsw.NotADBError, apsw.ReadOnlyError, apsw.Error) as error:
-            return [StoreUnavailable(f"the store cannot commit: {error}") for _ in group]
-        return outcomes
+            delete_run(self._cursor, run, self._sequence)
+        except LiveRun as error:
+            return [error]
+        return [None]
 
-    def _write(self, group: list[Append]) -> list[Outcome]:
-        current: Any = self._connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchall()[0][0]
-        if current != self._epoch:
-            return [Fenced(self._epoch, current) for _ in group]
-        versions = self._versions
-        outcomes: list[Outcome] = []
-        appends = []
-        rows: dict[str, tuple[Any, ...]] = {}
-        facts: dict[str, bytes | None] = {}
-        sequence = self._last
-        for append in group:
-            stream = append.stream
-            version = versions.get(stream)
-            if version is None:
-                version = self._version(stream)
-            refused = (
-                Conflict(stream, append.expected_version, version)
-                if version != append.expected_version
-                else self._exists(append, facts)
-            )
-            if refused is not None:
-                outcomes.append(refused)
-                continue
-            version += 1
-            sequence += 1
-            versions[stream] = version
-            body = append.events
-            crc = checksum(stream, version, self._epoch, append.at_ms, body)
-            appends.append((sequence, stream, version, self._epoch, append.at_ms, append.count, crc, body))
-            outcomes.append(Stored(sequence, stream, version, self._epoch, append.at_ms, body))
-            if append.row is not None:
-                rows[stream] = run_values(append.row)
-                if not append.row.live:
-                    del versions[stream]
-            for fact in append.facts:
-                facts[fact.key] = fact.value
-        cursor = self._connection.cursor()
-        cursor.executemany(_INSERT, appends)
-        if rows:
-            cursor.executemany(_PUT_RUN, rows.values())
-        puts = [(key, value) for key, value in facts.items() if value is not None]
-        if puts:
-            cursor.executemany(_PUT_FACT, puts)
-        drops = [(key,) for key, value in facts.items() if value is None]
-        if drops:
-            cursor.executemany("DELETE FROM facts WHERE key = ?", drops)
-        if len(versions) > VERSIONS:
-            versions.clear()
-        return outcomes
+    def _refusal(self, error: Exception) -> RelevoError:
+        found = running_error(error, self._path)
+        return StoreUnavailable(str(found)) if isinstance(found, DamagedError) else found
 
-    @property
-    def _last(self) -> int:
-        """The last sequence in the database. Read in the transaction: an earlier holder may have written since."""
-        found: Any = self._connection.execute("SELECT max(sequence) FROM appends").fetchall()[0][0] or 0
-        return max(int(found), self.sequence)
 
-    def delete_run(self, run: str) -> None:
-        """Remove a run, in a transaction of its own; the last sequence is remembered, so that none is used twice."""
-        connection = self._connection
-        with connection:
-            last = ("sequence", self._last)
-            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", last)
-            connection.execute("DELETE FROM appends WHERE stream = ?", (run,))
-            connection.execute("DELETE FROM runs WHERE run = ?", (run,))
-            for prefix in ("summary", "outputs"):
-                connection.execute(
-                    "DELETE FROM facts WHERE key >= ? AND key < ?", (f"{prefix}/{run}/", f"{prefix}/{run}0")
-                )
-            connection.execute("DELETE FROM facts WHERE key IN (?, ?)", (f"secrets/{run}", f"carried/{run}"))
-        self._versions.pop(run, None)
+def _appends_ahead(waiting: list[Work]) -> int:
+    """How many of the next works are appends and go into one commit."""
+    for index, (work, _) in enumerate(waiting[:MOST_APPENDS]):
+        if isinstance(work, Deletion):
+            return index
+    return min(len(waiting), MOST_APPENDS)
 
-    def _version(self, stream: str) -> int:
-        found: list[Any] = self._connection.execute(
-            "SELECT max(version) FROM appends WHERE stream = ?", (stream,)
-        ).fetchall()
-        return found[0][0] or 0
 
-    def _exists(self, append: Append, pending: dict[str, bytes | None]) -> FactExists | None:
-        for fact in append.facts:
-            if not fact.if_absent:
-                continue
-            if fact.key in pending:
-                held = pending[fact.key]
-            else:
-                found: list[Any] = self._connection.execute(
-                    "SELECT value FROM facts WHERE key = ?", (fact.key,)
-                ).fetchall()
-                held = found[0][0] if found else None
-            if held is not None and held != fact.value:
-                return FactExists(fact.key, held)
-        return None
+def last_sequence(connection: apsw.Connection) -> int:
+    """The highest sequence that was ever given."""
+    found: int = connection.execute(
+        "SELECT max(coalesce((SELECT max(sequence) FROM appends), 0),"
+        " coalesce((SELECT value FROM meta WHERE name = 'last_deleted'), 0))"
+    ).get
+    return found
+
+
+def check_fence(cursor: apsw.Cursor, lease: str, epoch: int) -> None:
+    """Raises Fenced when the lease was granted under a higher epoch."""
+    current = cursor.execute("SELECT epoch FROM leases WHERE name = ?", (lease,)).get
+    if current is not None and current > epoch:
+        raise Fenced(epoch, current)

@@ -62,11 +62,13 @@ def test_all_the_places(tmp_path: Path, interpreter: Any) -> None:
 
 def test_only_those_that_may_match_are_asked_and_only_once(tmp_path: Path, interpreter: Any) -> None:
     old = interpreter("bin/python3.8", "3.8.18")
+    late = interpreter("bin/python3.11", "3.11.1")
     new = interpreter("bin/python3.12", "3.12.1")
     found = found_in(tmp_path, PATH=str(tmp_path / "bin"))
     for _ in range(2):
         assert [str(python.version) for python in pythons.matching(parse(">=3.10"), found)] == ["3.12.1"]
     assert not Path(f"{old}.asked").exists()
+    assert not Path(f"{late}.asked").exists()
     assert Path(f"{new}.asked").read_text() == "asked\n"
 
 

@@ -1,0 +1,104 @@
+"""RUNNER_TEMP, with what the agent itself keeps there: command files, the event, scripts. All begin with `_`.
+
+Making these takes a dozen slow system calls. So a folder that its attempt left as it was given is emptied of what was
+written into it and serves the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Final
+
+from relevo.agent.command_files import CommandFiles
+
+#: Scripts that are kept for the next attempt; those of later steps are removed.
+_SCRIPTS_KEPT: Final = 16
+
+
+class TempFolder:
+    """One for each attempt at a time. Raises OSError where the disk does."""
+
+    __slots__ = ("_event", "_event_changed_ns", "_scripts", "command_files", "event_path", "path")
+
+    def __init__(self, path: str) -> None:
+        """`path`: an empty folder."""
+        self.path = path
+        self.command_files = CommandFiles(path)
+        self.event_path = f"{path}/_event.json"
+        self._event: bytes | None = None  # what the event's file holds
+        self._event_changed_ns = 0
+        self._scripts: dict[str, bool] = {}  # name → whether it was written since it was last emptied
+        self.command_files.make()
+
+    def write_event(self, event: bytes) -> None:
+        """Write GITHUB_EVENT_PATH."""
+        if event != self._event:
+            self._event = event
+            self._event_changed_ns = _write(self.event_path, event, 0o644)
+
+    def write_script(self, name: str, text: str) -> str:
+        """Write the script of a step; returns its path. Raises ValueError for a text that is no text."""
+        path = f"{self.path}/{name}"
+        self._scripts[name] = True
+        try:
+            _write(path, text.encode("utf-8", "surrogateescape"), 0o700)
+        except FileNotFoundError:
+            # the step before removed the folder
+            os.makedirs(self.path, 0o700, exist_ok=True)
+            _write(path, text.encode("utf-8", "surrogateescape"), 0o700)
+        return path
+
+    def renew(self) -> bool:
+        """Make it ready for the next attempt; False when it is not as it was given, and must be removed.
+
+        No process of the attempt may be left.
+        """
+        try:
+            if not self._is_ours():
+                return False
+            for name in [name for name, written in self._scripts.items() if written]:
+                path = f"{self.path}/{name}"
+                if len(self._scripts) > _SCRIPTS_KEPT:
+                    os.unlink(path)
+                    del self._scripts[name]
+                elif _plain(os.lstat(path)):
+                    os.truncate(path, 0)  # it may hold secrets
+                    self._scripts[name] = False
+                else:
+                    return False
+        except OSError:
+            return False
+        return True
+
+    def _is_ours(self) -> bool:
+        folder = os.lstat(self.path)
+        if not stat.S_ISDIR(folder.st_mode) or stat.S_IMODE(folder.st_mode) != 0o700:
+            return False
+        names = set(os.listdir(self.path))
+        event = os.path.basename(self.event_path)
+        if names != {event, *self._scripts, *map(os.path.basename, self.command_files.variables.values())}:
+            return False
+        for path in self.command_files.variables.values():
+            file = os.lstat(path)
+            if file.st_size or not _plain(file):
+                return False
+        return os.lstat(self.event_path).st_ctime_ns == self._event_changed_ns
+
+
+def _plain(file: os.stat_result) -> bool:
+    # a second name somewhere else would let the next attempt be read or written
+    return stat.S_ISREG(file.st_mode) and file.st_nlink == 1 and file.st_mode & 0o600 == 0o600
+
+
+def _write(path: str, data: bytes, mode: int) -> int:
+    # returns when the file was changed, as the file system has it
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, mode)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        return os.fstat(descriptor).st_ctime_ns
+    finally:
+        os.close(descriptor)
