@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from benchmarks import harness
 
 FIGURE = {"name": "n", "value": 1.0, "unit": "s", "baseline": None, "ratio": None, "goal": 2}

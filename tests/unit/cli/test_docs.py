@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from scripts.docs import PAGE, command_line
 
 ROOT = Path(__file__).parents[3]
