@@ -86,7 +86,7 @@ class LocalApi:
             run,
             workflow.name or workflow.path,
             title,
-            submission.event,
+            str(shared.github["event_name"]),
             plan.digest,
             digest_of(blob),
             plan.declarations(),
