@@ -42,8 +42,7 @@ class Place:
 
     def dead(self, address: str) -> Holder:
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-            holder = holder_of(process.pid, address)
-        return holder
+            return holder_of(process.pid, address)
 
 
 @pytest.fixture
