@@ -91,7 +91,7 @@ class Context(Generic[M]):
             yield message
 
     def watch(self, ref: ActorRef[Any]) -> None:
-        """Have `on_terminated` called when `ref` is gone, at once if it is gone already. Idempotent."""
+        """Have `on_terminated` called when `ref` is gone, at once if it is gone already. Idempotent while it lives."""
         from relevo.actors.cell import Cell
 
         cell = self._cell

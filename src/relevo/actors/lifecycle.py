@@ -265,17 +265,18 @@ def _gone(cell: Cell[Any]) -> None:
 
 
 def _watch_idleness(cell: Cell[Any], after_s: float) -> None:
-    """Stop the actor once it had nothing to do for `after_s`. One timer, moved on only when it fires."""
-    loop = cell.system.loop
+    """Look again in `after_s` whether the actor can be passivated. One timer, moved on only when it fires."""
+    cell.idle_timer = cell.system.loop.call_later(after_s, _look, cell)
 
-    def look() -> None:
-        left_s = after_s if cell.busy else cell.active_at + after_s - loop.time()
-        if left_s > 0:
-            cell.idle_timer = loop.call_later(left_s, look)
-        else:
-            cell.post(_passivate, cell)
 
-    cell.idle_timer = loop.call_later(after_s, look)
+def _look(cell: Cell[Any]) -> None:
+    after_s = cell.options.passivate_after_s
+    assert after_s is not None
+    left_s = after_s if cell.busy else cell.active_at + after_s - cell.system.loop.time()
+    if left_s > 0:
+        _watch_idleness(cell, left_s)
+    else:
+        cell.post(_passivate, cell)
 
 
 def _passivate(cell: Cell[Any]) -> None:

@@ -98,9 +98,10 @@ def _filter_facts(facts: git_facts.GitFacts, workflow: Workflow, event: str) -> 
     configuration = workflow.on.get(event)
     asks = isinstance(configuration, dict) and bool({"paths", "paths-ignore"} & set(configuration))
     changed = None
-    if asks and facts.head is not None:
-        base = facts.default_branch if event.startswith("pull_request") else "HEAD~1"
-        changed = tuple(snapshot.changed_paths(facts, base))
+    if asks:
+        base = snapshot.comparison_base(facts, event)
+        if base is not None:
+            changed = tuple(snapshot.changed_paths(facts, base))
     return GitFacts(facts.ref if facts.ref != "HEAD" else "", facts.default_branch, changed)
 
 

@@ -71,6 +71,7 @@ class Engine:
             Bulk(parts.blobs, self.orchestrator.resolve, self.spawn),
             loop,
             parts.clock,
+            self.system.spawn_group("workers"),
         )
         self.manager.on_fenced = self._epoch_passed
         self.orchestrator.manager = self.manager

@@ -12,6 +12,8 @@ import apsw
 from relevo.domain.errors import DamagedError, RelevoError, UserError
 from relevo.store.contract import StoreUnavailable
 
+_NO_ACCESS: Final = (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError, OSError)
+
 APPLICATION_ID: Final = 0x72656C76  #: "relv"
 #: How long a statement waits for another process's transaction. Ours take milliseconds, a migration some seconds.
 BUSY_MS: Final = 5_000
@@ -22,7 +24,10 @@ CACHE_KIB: Final = 16_384
 
 
 def connect_writer(path: str) -> apsw.Connection:
-    """A connection that may write; the file is made if absent. Commits are on disk when they return (WAL, FULL)."""
+    """A connection that may write; the file is made if absent (0600). Commits are on disk when they return (WAL, FULL)."""
+    if not os.path.exists(path):
+        # Never opened by hand when it exists: closing any descriptor of it would drop the locks of this process.
+        _make_private(path)
     connection = apsw.Connection(path)
     try:
         connection.set_busy_timeout(BUSY_MS)
@@ -76,7 +81,7 @@ def opening_error(error: Exception, path: str) -> RelevoError:
         return UserError(
             f"{path} is not a relevo database", hint="name another RELEVO_HOME, or move that file away"
         )
-    if isinstance(error, apsw.CantOpenError | apsw.ReadOnlyError | apsw.PermissionsError | apsw.AuthError):
+    if isinstance(error, _NO_ACCESS) and not is_full(error):
         folder = os.path.dirname(path) or "."
         return UserError(
             f"{path} cannot be written: {error}",
@@ -110,6 +115,15 @@ def is_full(error: Exception) -> bool:
     return isinstance(error, apsw.FullError) or (
         isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
     )
+
+
+def _make_private(path: str) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass  # another process was quicker
+    except OSError as error:
+        raise opening_error(error, path) from error
 
 
 def _uri_path(path: str) -> str:
