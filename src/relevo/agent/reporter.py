@@ -73,4 +73,4 @@ class Reporter(Protocol):
         """Bytes from the engine (see protocol GetBlob). Waits for an engine that is away. Raises BlobUnavailable when refused."""
 
     async def put_blob(self, chunks: AsyncIterator[bytes]) -> str:
-        """Hand bytes over; returns their digest once they are durable. Waits for an engine that is away."""
+        """Spool bytes for the engine; returns their digest once they are durable here. An absent engine stops nothing."""

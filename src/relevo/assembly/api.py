@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from relevo.logs.contract import LogFrame
+from relevo.protocol.control import METHODS, Method
 from relevo.store.contract import RunRow
 
 #: One public event, JSON-able, the same in `--json` and over any wire. Always there: "v": 1, "event": kind, "run": id,
@@ -39,7 +40,7 @@ class Submission(Struct, frozen=True):
 
     workflow_path: str  #: as the user named it; shown, and part of `github.workflow_ref`
     workflow_text: bytes
-    event: str = "workflow_dispatch"
+    event: str = ""  #: "": the one that is meant by hand (workflow_dispatch, else push, …), unfiltered
     inputs: dict[str, str] = {}
     env: dict[str, str] = {}
     secrets: dict[str, str] = {}
@@ -57,8 +58,9 @@ class EngineApi(Protocol):
     async def submit(self, submission: Submission) -> str:
         """Read, check, snapshot and accept; returns the run's id once it is durable. Raises UserError (with all diagnostics)."""
 
-    def events(self, run: str, after: int = 0) -> AsyncIterator[PublicEvent]:
-        """Events of a run after a sequence, then live ones, until run.finished (included), or run.held when nothing else can go on."""
+    def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[PublicEvent]:
+        """Events of a run after a sequence, then live ones (`follow`), until run.finished (included), or run.held when
+        nothing else can go on."""
 
     def log(
         self, run: str, job: str, *, attempt: int | None = None, start: int = 0, follow: bool = False
@@ -85,5 +87,34 @@ class EngineApi(Protocol):
     async def find(self, prefix: str) -> RunRow:
         """A run by its id or a unique beginning of it; `latest`. Raises UserError."""
 
+    async def prune(
+        self,
+        *,
+        keep_days: float | None = None,
+        keep_runs: int | None = None,
+        max_bytes: int | None = None,
+        dry: bool = False,
+    ) -> dict[str, Any]:
+        """Remove old runs; None: the home's own limits. Returns `runs` (ids removed) and `bytes` (freed)."""
+
+    async def ping(self) -> dict[str, Any]:
+        """Who answers: `pid`, `epoch`, `version`, `live` (runs)."""
+
     async def actors(self) -> list[dict[str, Any]]:
         """The live tree: path, kind, state, mailbox depth, handled, restarts."""
+
+
+METHODS.update(
+    submit=Method(types={"submission": Submission}),
+    events=Method(streams=True),
+    log=Method(streams=True, result=LogFrame),
+    cancel=Method(),
+    retry=Method(),
+    fail=Method(),
+    delivered=Method(),
+    runs=Method(result=list[RunRow]),
+    find=Method(result=RunRow),
+    actors=Method(),
+    prune=Method(),
+    ping=Method(),
+)

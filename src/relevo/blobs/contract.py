@@ -35,6 +35,9 @@ class BlobStore(Protocol):
     def read(self, digest: str, *, chunk_bytes: int = 1 << 20) -> AsyncIterator[bytes]:
         """Its bytes. Raises KeyError when it is not there, DamagedError when the hash is off."""
 
+    async def slice(self, digest: str, start: int, size: int) -> bytes:
+        """At most `size` bytes from an offset, b"" past the end. The hash is not checked. Raises KeyError when it is not there."""
+
     async def delete(self, digest: str) -> None:
         """Remove it. Idempotent."""
 

@@ -20,19 +20,33 @@ class Message(Struct, frozen=True, array_like=True, gc=False, tag=True):
 # --- what an attempt is asked to do -------------------------------------------------------------------------
 
 
+class JobFacts(Struct, frozen=True, array_like=True, gc=False):
+    """The contexts that are a job's own."""
+
+    name: str
+    needs: dict[str, dict[str, Any]] = {}  #: job id → result, outputs
+    matrix: dict[str, Any] = {}
+    leg: int = 0
+    legs: int = 1
+    fail_fast: bool = True
+    max_parallel: int | None = None
+
+
 class Assignment(Struct, frozen=True, array_like=True, gc=False):
     """One attempt, with all that the agent needs to run it alone."""
 
     run: str
     job: int
     number: int
-    spec: str  #: digest of the encoded `workflow.model.JobSpec`, sent before in Assign.specs
-    contexts: (
-        bytes  #: msgpack of a map: github, vars, needs, strategy, matrix, inputs, job name (`JobContexts`)
-    )
+    spec: str  #: digest of the encoded `workflow.model.JobSpec`, sent before in Assign.blobs
+    contexts: str  #: digest of the run's shared contexts (msgpack of a map: github, inputs, vars, env), sent likewise
+    own: JobFacts
     #: seconds without an engine after which the agent ends it; None: never (the agent is on the engine's own machine)
     fence_after_s: float | None = None
     timeout_s: float = 21_600.0
+    secrets: bool = False  #: the run has secrets: fetch them before the first step
+    keep: bool = False  #: leave the workspace for somebody to look at
+    run_attempt: int = 1
 
 
 # --- agent to engine: records, numbered, spooled until acknowledged -----------------------------------------
@@ -44,6 +58,12 @@ class Record(Message, frozen=True, array_like=True, gc=False):
     run: str
     job: int
     number: int
+
+
+class AttemptStarting(Record, frozen=True, array_like=True, gc=False):
+    """Its worker is being made, and that takes time. Told only then."""
+
+    at_ms: int = 0
 
 
 class AttemptStarted(Record, frozen=True, array_like=True, gc=False):
@@ -164,19 +184,24 @@ class Beat(Message, frozen=True, array_like=True, gc=False):
 
 
 class GetBlob(Message, frozen=True, array_like=True, gc=False):
-    """Ask for a blob: `blob:<digest>`, `artifact:<run>/<name>`, `artifacts:<run>` (a JSON list), `secrets:<run>/<job>/<number>`."""
+    """Ask for the next bytes, at most a mebibyte, of `blob:<digest>`, `artifact:<run>/<name>`, `artifacts:<run>` (a JSON list), `secrets:<run>/<job>/<number>`.
+
+    `start`: from this offset on. Answered by one BlobBytes: who asks decides the pace.
+    """
 
     request: int
     what: str
+    start: int = 0
 
 
 class PutBlob(Message, frozen=True, array_like=True, gc=False):
-    """Bytes of a blob; answered by BlobStored after `last`."""
+    """The next bytes of a blob, in order; records that name its digest follow on the same stream and are
+    acknowledged only when the blob is durable too."""
 
-    request: int
+    digest: str
+    offset: int
     data: bytes
     last: bool
-    abort: bool = False
 
 
 # --- engine to agent ------------------------------------------------------------------------------------------
@@ -199,10 +224,10 @@ class Refused(Message, frozen=True, array_like=True, gc=False):
 
 
 class Assign(Message, frozen=True, array_like=True, gc=False):
-    """Attempts to run, in order, and the job specs that they name for the first time in this session."""
+    """Attempts to run, in order, and what they name by digest for the first time on this connection."""
 
     assignments: list[Assignment]
-    specs: dict[str, bytes] = {}
+    blobs: dict[str, bytes] = {}
 
 
 class Cancel(Message, frozen=True, array_like=True, gc=False):
@@ -236,14 +261,6 @@ class BlobBytes(Message, frozen=True, array_like=True, gc=False):
     error: str = ""
 
 
-class BlobStored(Message, frozen=True, array_like=True, gc=False):
-    """A blob that was put is durable."""
-
-    request: int
-    digest: str
-    error: str = ""
-
-
 class Drain(Message, frozen=True, array_like=True, gc=False):
     """Take nothing new. With `stop`: exit when nothing is live and all records are acknowledged."""
 
@@ -251,10 +268,17 @@ class Drain(Message, frozen=True, array_like=True, gc=False):
 
 
 AnyRecord = (
-    AttemptStarted | StepStarted | StepFinished | Annotation | LogBytes | ArtifactSaved | AttemptFinished
+    AttemptStarting
+    | AttemptStarted
+    | StepStarted
+    | StepFinished
+    | Annotation
+    | LogBytes
+    | ArtifactSaved
+    | AttemptFinished
 )
 ToEngine = Hello | Records | Beat | GetBlob | PutBlob
-ToAgent = Welcome | Refused | Assign | Cancel | Ack | Resend | BlobBytes | BlobStored | Drain | Beat
+ToAgent = Welcome | Refused | Assign | Cancel | Ack | Resend | BlobBytes | Drain | Beat
 
 _encoder = msgspec.msgpack.Encoder()
 #: One message as msgpack.

@@ -50,6 +50,9 @@ class Disk(Protocol):
     def replace(self, path: str, data: bytes) -> None:
         """Write a small file whole: temporary file, fsync, rename, fsync of the folder."""
 
+    def rename(self, source: str, target: str) -> None:
+        """Give a file another name in the same folder, atomically and durably."""
+
     def remove(self, path: str) -> None:
         """Remove a file. Idempotent."""
 
@@ -143,6 +146,10 @@ class OsDisk:
             self.remove(temporary)
             raise
         _sync_folder(os.path.dirname(path))
+
+    def rename(self, source: str, target: str) -> None:
+        os.replace(source, target)
+        _sync_folder(os.path.dirname(target))
 
     def remove(self, path: str) -> None:
         try:

@@ -27,6 +27,14 @@ class Conflict(RelevoError):
         self.actual = actual
 
 
+class LiveRun(Conflict):
+    """The run has not ended, so it is not removed."""
+
+    def __init__(self, run: str, version: int) -> None:
+        super().__init__(run, 0, version)
+        self.args = (f"run {run} is live: cancel it first",)
+
+
 class FactExists(RelevoError):
     """A fact that was to be put only if absent is there already; `value` is what it holds."""
 
@@ -128,7 +136,10 @@ class EventStore(Protocol):
         """All appends of a stream after a version. Raises DamagedError naming the row when a checksum is off."""
 
     def scan(self, after_sequence: int = 0, *, limit: int = 1_000) -> AsyncIterator[Sequence[Stored]]:
-        """All appends in order of sequence, in batches of at most `limit`, up to the last one committed at the call."""
+        """All appends in order of sequence, in batches of at most `limit`, up to the last one committed at the call.
+
+        A damaged append is left out here and named by `damaged()`.
+        """
 
     def scan_live(self, *, limit: int = 1_000) -> AsyncIterator[Sequence[Stored]]:
         """The appends of all live runs, a run's appends in order and together, runs by priority then age.
@@ -159,7 +170,10 @@ class EventStore(Protocol):
         """One run row, by full id."""
 
     async def delete_run(self, run: str) -> None:
-        """Remove an ended run: its stream, row and facts. Idempotent. Raises Conflict when the run is live."""
+        """Remove an ended run: its stream, row and facts (`kind/<run>` and `kind/<run>/…`). Idempotent.
+
+        Raises LiveRun, Fenced or StoreUnavailable.
+        """
 
     async def close(self) -> None:
         """Commit what is queued, then close. Later appends get StoreUnavailable. Idempotent."""

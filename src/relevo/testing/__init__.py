@@ -1,1 +1,1 @@
-"""What tests of relevo and of its adapters are made of: faulty adapters, contract suites."""
+"""The kit for tests of relevo and of what is built on it: virtual time, simulated disks, faulty adapters, contract suites."""

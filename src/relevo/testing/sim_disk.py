@@ -16,8 +16,8 @@ from relevo.runtime.entropy import Entropy
 PAGE: Final = 4096
 
 
-class Killed(BaseException):
-    """The process ends here: raised out of the write at which `kill_at_write` strikes."""
+class Killed(SystemExit):
+    """The process ends here: raised out of the write at which `kill_at_write` strikes, and through any event loop."""
 
 
 class _File:
@@ -68,6 +68,13 @@ class SimDisk:
         file.named = True
         self._files[path] = file
 
+    def rename(self, source: str, target: str) -> None:
+        self._need_folder(target)
+        file = self._file(source)
+        del self._files[source]
+        file.named = True
+        self._files[target] = file
+
     def remove(self, path: str) -> None:
         self._files.pop(path, None)
 
@@ -95,8 +102,8 @@ class SimDisk:
             self._folders[folder] = False
 
     def sync_folder(self, path: str) -> None:
-        folder = path.rstrip("/")
-        if folder and folder not in self._folders:
+        folder = path.rstrip("/") or "/"
+        if folder not in self._folders:
             raise FileNotFoundError(errno.ENOENT, "no such folder", path)
         for name in self._folders:
             if os.path.dirname(name) == folder:
@@ -122,9 +129,11 @@ class SimDisk:
         """The power goes. Unsynced names are gone or not; of unsynced bytes a prefix stays, in which pages may be zero."""
         self.kill()
         for name in sorted(self._folders):
-            if not self._folders[name] and name in self._folders and entropy.uniform() < 0.5:
+            if name not in self._folders:
+                continue  # it went with its parent
+            if not self._folders[name] and entropy.uniform() < 0.5:
                 self.remove_tree(name)
-            elif name in self._folders:
+            else:
                 self._folders[name] = True
         for name in sorted(self._files):
             file = self._files[name]

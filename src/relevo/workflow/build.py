@@ -15,9 +15,9 @@ DEFAULT_TIMEOUT_MINUTES: Final = 360
 CHECKOUT: Final = "actions/checkout"
 
 
-def build(root: Mapping, path: str, warnings: tuple[Diagnostic, ...]) -> Workflow:
+def build(root: Mapping, path: str, lines: list[str], warnings: tuple[Diagnostic, ...]) -> Workflow:
     """The model of a file without errors."""
-    marks: dict[str, Position] = {}
+    marks = {key.text: Position(key.line, key.column) for key, _ in root.entries}
     jobs_node = root.get("jobs")
     assert isinstance(jobs_node, Mapping)
     shared = _Shared(root)
@@ -33,6 +33,7 @@ def build(root: Mapping, path: str, warnings: tuple[Diagnostic, ...]) -> Workflo
         jobs=jobs,
         permissions=_value(root, "permissions"),
         marks=marks,
+        marked_lines={position.line: lines[position.line - 1] for position in marks.values()},
         warnings=warnings,
     )
 
@@ -65,7 +66,6 @@ def _job(
     for field, _ in node.entries:
         marks[f"{where}.{field.text}"] = Position(field.line, field.column)
     strategy = node.get("strategy")
-    dynamic = plain(strategy) if isinstance(strategy, Scalar) else None
     strategy_value: dict[str, Value] = plain(strategy) if isinstance(strategy, Mapping) else {}
     own = {**shared.own, **(_value(node, "relevo") or {})}
     resources = own.get("resources") or {}
@@ -78,8 +78,7 @@ def _job(
         name=_text_or_none(node.get("name")),
         if_=_condition(node.get("if")),
         runs_on=_value(node, "runs-on"),
-        # a strategy that is one expression stands in for its matrix too; evaluation takes it apart
-        matrix={templates.INSERT: dynamic} if dynamic is not None else strategy_value.get("matrix"),
+        matrix=strategy_value.get("matrix"),
         fail_fast=strategy_value.get("fail-fast", True),
         max_parallel=strategy_value.get("max-parallel"),
         timeout_minutes=_value(node, "timeout-minutes", DEFAULT_TIMEOUT_MINUTES),
@@ -96,6 +95,8 @@ def _job(
         services=_value(node, "services"),
         environment=_value(node, "environment"),
         permissions=_value(node, "permissions"),
+        snapshot=_value(node, "snapshot"),
+        strategy=strategy.text if isinstance(strategy, Scalar) else None,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from relevo.workflow import templates
 from relevo.workflow.diagnostics import Diagnostic, Severity, did_you_mean
 from relevo.workflow.expressions import Expression, ExpressionError
+from relevo.workflow.expressions.lexer import MAX_LENGTH
 from relevo.workflow.grammar import (
     Anything,
     Condition,
@@ -67,8 +68,6 @@ def _check(node: Node, shape: Shape, allowed: frozenset[str], findings: Findings
         else:
             findings.add(node, f"expected {_wanted(shape)}, not a list")
     elif isinstance(node, Mapping):
-        if isinstance(shape, Items) and shape.single and isinstance(shape.item, Fields):
-            shape = shape.item
         if isinstance(shape, Fields):
             _check_fields(node, shape, allowed, findings)
         else:
@@ -190,7 +189,15 @@ def _check_template(node: Scalar, shape: Shape, allowed: frozenset[str], finding
         findings.add(node, "expressions (${{ }}) are not available here")
         return
     parts = _check_expressions(node, allowed, findings)
-    if parts is None or isinstance(shape, Text):
+    if parts is None:
+        return
+    if len(parts) > 1 and len(node.text) > MAX_LENGTH:
+        findings.add(
+            node,
+            f"a text with expressions in it may have {MAX_LENGTH} characters, this one has {len(node.text)}",
+            "hand values over by `env:` and leave ${{ }} out of the text",
+        )
+    if isinstance(shape, Text):
         return
     if len(parts) > 1:
         findings.add(node, f"expected {_wanted(shape)}, not a text with expressions in it")
@@ -238,11 +245,13 @@ def _check_anything(node: Node, allowed: frozenset[str], findings: Findings) -> 
 
 
 def _check_fields(node: Mapping, shape: Fields, allowed: frozenset[str], findings: Findings) -> None:
-    _check_keys(node, findings)
+    repeated = _check_keys(node, findings)
     if shape.filled and not node.entries:
         findings.add(node, f"{shape.what} holds nothing")
     known = shape.known
     for key, value in node.entries:
+        if repeated and any(key is again for again in repeated):
+            continue
         name = key.text
         field = known.get(name)
         if field is not None:
@@ -271,18 +280,22 @@ def _check_other_key(key: Scalar, shape: Fields, findings: Findings) -> None:
         findings.add(key, problem)
 
 
-def _check_keys(node: Mapping, findings: Findings) -> None:
+def _check_keys(node: Mapping, findings: Findings) -> list[Scalar]:
+    # reports keys that stand in a mapping before, and gives them back
+    repeated: list[Scalar] = []
     seen: dict[str, Scalar] = {}
     for key, _ in node.entries:
         name = key.text.lower()
         first = seen.setdefault(name, key)
         if first is not key:
+            repeated.append(key)
             findings.add(
                 key,
                 f"the key '{key.text}' stands here twice",
                 f"the first one is in line {first.line}"
                 + ("; case makes no difference" if first.text != key.text else ""),
             )
+    return repeated
 
 
 def _wanted(shape: Any) -> str:

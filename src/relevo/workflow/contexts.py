@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from relevo.workflow.model import Value
+from relevo.workflow.model import Leg, Value
 
 
 class JobContexts(Struct, frozen=True):
@@ -43,3 +43,13 @@ def encode_value(value: Value) -> msgspec.Raw:
 def decode(data: bytes) -> JobContexts:
     """Back from msgpack. Raises msgspec.DecodeError."""
     return _decoder.decode(data)
+
+
+def strategy_context(leg: Leg) -> dict[str, Value]:
+    """The `strategy` context of a leg."""
+    return {
+        "fail-fast": leg.fail_fast,
+        "job-index": leg.index,
+        "job-total": leg.total,
+        "max-parallel": leg.max_parallel or leg.total,
+    }

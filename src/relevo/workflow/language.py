@@ -88,7 +88,7 @@ PERMISSION_SCOPES: Final[dict[str, Shape]] = {
 _PERMISSIONS: Final = OneOf(
     (
         Fields("permissions", PERMISSION_SCOPES),
-        Text(choices=("read-all", "write-all"), says="permissions"),
+        Text(choices=("read-all", "write-all"), says="a set of permissions"),
     )
 )
 
@@ -286,7 +286,7 @@ _CALLING_JOB: Final = Fields(
         "secrets": OneOf(
             (
                 Fields("secrets", others=Text(names=(*LEG, "secrets"))),
-                Text(choices=("inherit",), says="secrets"),
+                Text(choices=("inherit",), says="a way to hand secrets over"),
             )
         ),
     },

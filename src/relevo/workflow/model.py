@@ -91,6 +91,9 @@ class JobNode(Struct, frozen=True):
     services: Value = None
     environment: Value = None
     permissions: Value = None
+    snapshot: Value = None
+    #: the whole strategy as one expression; matrix, fail-fast and max-parallel are then in its value
+    strategy: str | None = None
 
 
 class Workflow(Struct, frozen=True):
@@ -106,6 +109,7 @@ class Workflow(Struct, frozen=True):
     permissions: Value = None
     #: where keys of jobs and steps stand: "jobs.build.container", "jobs.build.steps.0.uses" (the value)
     marks: dict[str, Position] = {}
+    marked_lines: dict[int, str] = {}  #: the text of lines that marks point at, for excerpts
     warnings: tuple[Diagnostic, ...] = ()
 
 

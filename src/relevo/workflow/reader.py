@@ -40,4 +40,4 @@ def _read(text: bytes, path: str) -> Workflow:
     if any(found.severity == "error" for found in findings.diagnostics):
         raise WorkflowInvalid(findings.diagnostics)
     assert isinstance(root, Mapping)
-    return build(root, path, tuple(findings.diagnostics))
+    return build(root, path, lines, tuple(findings.diagnostics))

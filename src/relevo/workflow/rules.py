@@ -8,7 +8,9 @@ from typing import Any, Final
 from relevo.workflow import quantities, templates
 from relevo.workflow.check import Findings
 from relevo.workflow.diagnostics import did_you_mean
+from relevo.workflow.expressions import Expression, ExpressionError
 from relevo.workflow.nodes import Mapping, Node, Scalar, Sequence
+from relevo.workflow.untrusted import untrusted
 
 _FILTER_PAIRS: Final = ("branches", "tags", "paths")
 
@@ -125,7 +127,7 @@ def _check_matrix(job: Mapping, findings: Findings) -> None:
     names = {key.text.lower() for key, _ in matrix.entries} - {"include", "exclude"}
     for key, values in matrix.entries:
         if isinstance(values, Sequence) and not values.items and key.text not in ("include", "exclude"):
-            findings.add(key, f"the matrix key '{key.text}' has no values")
+            findings.add(values, f"the matrix key '{key.text}' has no values")
     exclude = matrix.get("exclude")
     for combination in exclude.items if isinstance(exclude, Sequence) and not dynamic else []:
         for key, _ in combination.entries if isinstance(combination, Mapping) else []:
@@ -154,6 +156,7 @@ def _check_steps(job: Mapping, findings: Findings) -> None:
         return
     seen: dict[str, Scalar] = {}
     for step in steps.items:
+        _check_script(step.get("run") if isinstance(step, Mapping) else None, findings)
         node = step.get("id") if isinstance(step, Mapping) else None
         if not isinstance(node, Scalar) or not node.text:
             continue
@@ -164,6 +167,24 @@ def _check_steps(job: Mapping, findings: Findings) -> None:
                 f"the step id '{node.text}' is used twice in this job",
                 f"the first one is in line {first.line}",
             )
+
+
+def _check_script(script: Node | None, findings: Findings) -> None:
+    if not isinstance(script, Scalar) or templates.OPEN not in script.text:
+        return
+    try:
+        parts = templates.segments(script.text)
+    except ExpressionError:
+        return  # reported before
+    for part in parts:
+        if isinstance(part, Expression) and (path := untrusted(part)):
+            findings.add(
+                script,
+                f"whoever chooses {path} can run commands here: its text becomes part of the script",
+                f'hand it over by `env: {{VALUE: ${{{{ {path} }}}}}}` and use "$VALUE" in the script',
+                severity="warning",
+            )
+            return
 
 
 def _check_needs(jobs: Mapping, findings: Findings) -> None:

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from relevo.agent.attempt import AttemptRun
 from relevo.agent.reporter import BlobUnavailable
 from relevo.agent.workspace import Places
-from relevo.protocol.messages import Assignment
+from relevo.protocol.messages import Assignment, JobFacts
 from relevo.providers.contract import WorkerProvider
 from relevo.runtime.clock import SystemClock
 from relevo.workflow.contexts import JobContexts
@@ -231,7 +231,9 @@ def attempt(
         masks=job.masks,
     )
     return AttemptRun(
-        Assignment(RUN, 0, job.number, f"spec-{_specs}", b"", timeout_s=job.timeout_s),
+        Assignment(
+            RUN, 0, job.number, f"spec-{_specs}", "contexts", JobFacts("job"), timeout_s=job.timeout_s
+        ),
         spec,
         contexts,
         provider=provider,

@@ -42,6 +42,7 @@ class Launcher:
         self._sock = sock
         self._loop = loop
         self._answer: asyncio.Future[None] | None = None
+        self._inside: asyncio.Future[None] | None = None
         self._reaped = False
         loop.add_reader(sock.fileno(), self._readable)
 
@@ -49,6 +50,14 @@ class Launcher:
     def parent(self) -> int:
         """Pid of the process whose children the steps are."""
         return self.inner or self.identity.pid
+
+    async def until_inside(self) -> None:
+        """Returns once it is in its PID namespace. Raises WorkerUnavailable when it cannot be."""
+        if not self.gone and not self.inner:
+            self._inside = self._loop.create_future()
+            await self._inside
+        if not self.inner:
+            raise WorkerUnavailable("a launcher could not make its own PID namespace")
 
     async def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: str, pipe: int) -> None:
         """Start a step with the pipe as stdout and stderr. Raises WorkerUnavailable, FileNotFoundError, PermissionError."""
@@ -124,11 +133,17 @@ class Launcher:
             self._settle(_failure(message[1:]))
         elif kind == b"P":
             self.inner = int(message[1:])
+            self._enter()
         elif not kind:
             self.close()
+            self._enter()
             self._settle(WorkerUnavailable("the launcher of this worker went away"))
             if self.listener is not None:
                 self.listener.launcher_gone()
+
+    def _enter(self) -> None:
+        if self._inside is not None and not self._inside.done():
+            self._inside.set_result(None)
 
     def _settle(self, error: Exception | None) -> None:
         if self._answer is None or self._answer.done():

@@ -8,8 +8,6 @@ from typing import Final
 from relevo.providers.contract import WorkerSpec, WorkerUnavailable
 from relevo.providers.process import cgroups, procfs
 
-#: a launcher stands in the groups beside what it starts
-LAUNCHER_PIDS: Final = 1
 CPU_PERIOD_US: Final = 100_000
 
 _V1_UNLIMITED = {
@@ -24,15 +22,20 @@ _V2_UNLIMITED = {
 }
 
 
-def settings(controller: str, spec: WorkerSpec, *, unified: bool) -> tuple[tuple[str, str], ...]:
-    """What to write into which file of a group, in this order; () when nothing is asked for. Pure."""
+def settings(
+    controller: str, spec: WorkerSpec, *, unified: bool, launchers: int = 1
+) -> tuple[tuple[str, str], ...]:
+    """What to write into which file of a group, in this order; () when nothing is asked for. Pure.
+
+    `launchers`: processes of ours that stand in the group beside those of the step.
+    """
     if controller == "memory" and spec.memory_bytes is not None:
         size = str(spec.memory_bytes)
         if unified:
             return (("memory.max", size), ("memory.swap.max", "0"))
         return (("memory.limit_in_bytes", size), ("memory.memsw.limit_in_bytes", size))
     if controller == "pids" and spec.pids is not None:
-        return (("pids.max", str(spec.pids + LAUNCHER_PIDS)),)
+        return (("pids.max", str(spec.pids + launchers)),)
     if controller == "cpu" and spec.cpus is not None:
         quota = max(1000, round(spec.cpus * CPU_PERIOD_US))
         if unified:
@@ -93,7 +96,8 @@ class Limits:
             _write_if_there(folder, name, value)
         self._limited.discard(controller)
         if wanted:
-            for name, value in settings(controller, spec, unified=unified):
+            launchers = 1 + len(procfs.children(self._launcher))
+            for name, value in settings(controller, spec, unified=unified, launchers=launchers):
                 _write_if_there(folder, name, value)
             self._limited.add(controller)
 

@@ -94,7 +94,7 @@ class ProcessProvider:
         self._workers.add(worker)
         self._take_care()
         try:
-            slot.take(spec)
+            await slot.take(spec)
         except WorkerUnavailable:
             await worker.destroy()
             raise

@@ -88,10 +88,10 @@ def raze_once(record: SlotRecord, tree: Tree) -> list[ProcessIdentity]:
         # First who left the group but not the family: once the launcher is dead nobody knows whose they are.
         if family := _kill_family(chief, set(tree.members())):
             return [*family, chief]
-        tree.kill(chief)
+        _kill_tree(tree, chief)
         processes.kill(chief)
         return [chief]
-    tree.kill(None)
+    _kill_tree(tree, None)
     if others := _in_groups(record, tree):
         for who in others:
             processes.kill(who)
@@ -102,6 +102,13 @@ def raze_once(record: SlotRecord, tree: Tree) -> list[ProcessIdentity]:
     for who in lost:
         processes.kill(who)
     return lost
+
+
+def _kill_tree(tree: Tree, chief: ProcessIdentity | None) -> None:
+    try:
+        tree.kill(chief)
+    except OSError:
+        pass  # a group that never came to be, or one that refuses: who is in it is killed singly, and it is tried again
 
 
 def _kill_family(chief: ProcessIdentity, held: set[int]) -> list[ProcessIdentity]:
@@ -193,13 +200,19 @@ class Slot:
         v1 = {name: path for name, path in record.folders.items() if name not in ("unified", "freezer")}
         self.limits = Limits(v1, unified=record.folders.get("unified", ""), launcher=pid)
 
-    def take(self, spec: WorkerSpec) -> None:
+    async def take(self, spec: WorkerSpec) -> None:
         """Let an attempt have it. Raises WorkerUnavailable."""
         self.record.attempt = spec.attempt
         self._file.write(self.record)
         self._spec = spec
         self._new = False
+        await self._limit(spec)
+
+    async def _limit(self, spec: WorkerSpec) -> None:
+        assert self.launcher is not None
         assert self.limits is not None
+        if self.record.mechanism == "pid-namespace":
+            await self.launcher.until_inside()  # both its selves are to stand in the limited groups
         self.limits.apply(spec)
 
     def leave(self) -> None:
@@ -257,8 +270,7 @@ class Slot:
         await self._end_tree()
         self.open()
         if self._spec is not None:
-            assert self.limits is not None
-            self.limits.apply(self._spec)
+            await self._limit(self._spec)
 
     async def raze(self) -> None:
         """Kill all in it and give everything back, its file last. Raises WorkerUnavailable; call it again then."""

@@ -199,6 +199,9 @@ class ProcessWorker:
                 self._process = None
                 process.discard()
                 raise
+            except asyncio.CancelledError:
+                process.returned()  # it may run all the same; `end` or `destroy` follows
+                raise
         finally:
             os.close(theirs)
         reach("provider.after-exec")

@@ -58,6 +58,10 @@ class Expression:
         except RecursionError:
             raise ExpressionError("a value is nested too deeply", stage="evaluation") from None
 
+    def nodes(self) -> list[Node]:
+        """All nodes of its tree."""
+        return _walk(self.root)
+
     def names(self) -> list[tuple[str, int]]:
         """The contexts that it reads, in lower case, each with its 1-based column."""
         return [(node.name, node.column) for node in _walk(self.root) if isinstance(node, Name)]

@@ -22,7 +22,8 @@ from .family import Member, family_command, living, new_token, until_living
 
 KEY = AttemptKey("run", 3, 2)
 
-#: An agent of its own: argv is state_dir and mechanism, the step's argv stands in STEP. Prints the launcher's pid once the step runs.
+#: An agent of its own: argv is state_dir and mechanism, the step's argv stands in STEP. Prints the pids of the launcher
+#: and of its self inside a PID namespace (the same if there is none) once the step runs.
 AGENT = """
 import asyncio, json, os, sys
 from relevo.domain.ids import AttemptKey
@@ -36,7 +37,7 @@ async def main():
     await provider.recover()
     worker = await provider.create(WorkerSpec(AttemptKey("run", 3, 2), "/"))
     await worker.start(Command(json.loads(os.environ["STEP"]), {"PATH": "/usr/bin:/bin"}, "/"), Sink())
-    print(worker._slot.launcher.identity.pid, flush=True)
+    print(worker._slot.launcher.identity.pid, worker._slot.launcher.parent, flush=True)
     await asyncio.Event().wait()
 asyncio.run(main())
 """
@@ -57,10 +58,10 @@ async def killed_agent(
     with start_agent(state_dir, mechanism, argv) as agent:
         assert agent.stdout is not None
         try:
-            launcher = int(await asyncio.to_thread(agent.stdout.readline))
+            outer, inner = (await asyncio.to_thread(agent.stdout.readline)).split()
             await until_living(token, count)
             if before:
-                os.kill(launcher, before)
+                os.kill(int(inner if before == signal.SIGSTOP else outer), before)
         finally:
             agent.kill()
 

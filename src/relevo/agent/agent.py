@@ -1,0 +1,348 @@
+"""The agent: takes assignments, keeps its slots filled, and runs one attempt in each.
+
+An assignment that is known already is not taken twice. More may wait here than there are slots (`window`), so that a
+slot that comes free is filled without asking the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from relevo.agent.blobs import AgentBlobs
+from relevo.agent.reporter import BlobUnavailable
+from relevo.agent.reports import AttemptReporter
+from relevo.agent.session import Dial, Session
+from relevo.agent.spool import Spool
+from relevo.domain.ids import AttemptKey
+from relevo.protocol import messages as m
+from relevo.workflow.contexts import JobContexts
+from relevo.workflow.model import JobSpec
+
+if TYPE_CHECKING:
+    from relevo.providers.contract import WorkerProvider
+    from relevo.runtime.clock import Clock
+    from relevo.runtime.disk import Disk
+
+#: An agent that runs nothing ends itself when no engine was there for this long.
+LONELY_S: Final = 60.0
+#: The agent ends a fenced attempt this much before the engine may think it gone.
+FENCE_MARGIN_S: Final = 30.0
+#: Worker creation is told as `starting` when it takes longer.
+SLOW_START_S: Final = 0.25
+
+#: Specs and contexts are kept up to this many; the engine does not send them again, so that only unused ones go.
+NAMED_LIMIT: Final = 4_096
+
+_spec_decoder = msgspec.msgpack.Decoder(JobSpec)
+
+
+class Shared(Struct, frozen=True):
+    """The part of a run's contexts that is the same for all its jobs, as the engine sends it."""
+
+    github: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
+    vars: dict[str, Any] = {}
+    env: dict[str, str] = {}
+
+
+_shared_decoder = msgspec.msgpack.Decoder(Shared)
+
+
+class AgentConfig(Struct, frozen=True):
+    """What an agent says of itself."""
+
+    id: str
+    pid: int
+    start_ticks: int
+    boot_id: str
+    labels: tuple[str, ...]
+    slots: int
+    cpus: float
+    memory_bytes: int
+    window: int = 0
+    folder: str = ""  #: holds spool and workspaces
+    lonely_s: float = LONELY_S
+
+
+class Attempt(Protocol):
+    """What runs one attempt."""
+
+    async def run(self) -> None:
+        """Run it to its end; reports `finished` exactly once, whatever happens."""
+
+    def cancel(self, reason: str, force: bool) -> None:
+        """End it: cancelled, timed-out, fenced or unwanted. Without effect after its end."""
+
+
+#: Makes what runs one attempt: (assignment, spec, contexts, reporter, secrets).
+MakeAttempt = Callable[[m.Assignment, JobSpec, JobContexts, AttemptReporter, dict[str, str]], Attempt]
+
+
+class Agent:
+    """One agent. `done` is set when it may exit."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        *,
+        disk: Disk,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        provider: WorkerProvider,
+        make_attempt: MakeAttempt,
+        dial: Dial,
+        blocking: Callable[[Callable[[], None]], Awaitable[None]],
+        moved: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._config = config
+        self._loop = loop
+        self._clock = clock
+        self._provider = provider
+        self._make_attempt = make_attempt
+        self.spool = Spool(disk, f"{config.folder}/spool", loop, blocking)
+        self.session = Session(
+            self.spool, loop, dial, self._hello, self._handle, moved=moved, beat=self._beat
+        )
+        self.blobs = AgentBlobs(disk, f"{config.folder}/blobs", loop, blocking, self.session.send)
+        self.session.blobs = self.blobs
+        self._named: dict[str, bytes] = {}  # by digest, as the engine sent them
+        self._specs: dict[str, JobSpec] = {}
+        self._shared: dict[str, Shared] = {}
+        self._waiting: deque[m.Assignment] = deque()
+        self._live: dict[AttemptKey, Attempt | None] = {}  # running: the attempt; waiting: None
+        self._tasks: dict[AttemptKey, asyncio.Task[None]] = {}
+        self._cancelled: dict[AttemptKey, m.Cancel] = {}  # cancelled before they began
+        self._fences: dict[AttemptKey, float] = {}  # seconds without an engine after which it must end
+        self._free = config.slots
+        self._stopping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._alone_since: float | None = loop.time()
+        self.damage: list[str] = []
+        self.done = asyncio.Event()
+
+    async def start(self) -> None:
+        """Clear what an earlier incarnation left, report what it lost, then dial."""
+        found = self.spool.open()
+        self.blobs.open()
+        self.damage = found.damage
+        gone = set(await self._provider.recover()) | found.started | found.intended
+        for key in sorted(gone - found.ended):
+            self.spool.add(
+                m.AttemptFinished(
+                    *key,
+                    "lost",
+                    at_ms=self._clock.wall_ms(),
+                    message="the agent that ran it died",
+                    held=key in found.intended,
+                ),
+            )
+        self.spool.flush()
+        self.session.open()
+        self._timer = self._loop.call_later(1.0, self._tick)
+
+    async def close(self) -> None:
+        """End everything that runs, without reporting it, and leave. Idempotent."""
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._provider.close()
+        self.spool.close()
+        await self.session.close()
+        self.done.set()
+
+    # --- what it says -------------------------------------------------------------------------------------------------
+
+    def _hello(self, epoch: int) -> m.Hello:
+        config = self._config
+        self.spool.flush()
+        live = [m.Live(*key, started=attempt is not None) for key, attempt in self._live.items()]
+        return m.Hello(
+            m.VERSION,
+            config.id,
+            config.pid,
+            config.start_ticks,
+            config.boot_id,
+            list(config.labels),
+            config.slots,
+            config.cpus,
+            config.memory_bytes,
+            self._provider.name,
+            self.spool.first,
+            self.spool.next,
+            live,
+            epoch,
+            config.window,
+        )
+
+    def _beat(self) -> m.Beat:
+        return m.Beat(0.0, self.spool.size_bytes, self.spool.full)
+
+    # --- what it is told ----------------------------------------------------------------------------------------------
+
+    def _handle(self, message: Any) -> None:
+        kind = type(message)
+        if kind is m.Assign:
+            self._named.update(message.blobs)
+            for assignment in message.assignments:
+                key = AttemptKey(assignment.run, assignment.job, assignment.number)
+                if key not in self._live:
+                    self._live[key] = None
+                    self._waiting.append(assignment)
+            self._fill()
+        elif kind is m.Cancel:
+            self._cancel(message)
+        elif kind is m.Welcome:
+            for unwanted in message.unknown:
+                self._forget(AttemptKey(unwanted.run, unwanted.job, unwanted.number))
+        elif kind is m.Drain:
+            self._stopping = message.stop
+            self._maybe_done()
+        elif kind is m.Ack:
+            self._maybe_done()
+
+    def _cancel(self, message: m.Cancel) -> None:
+        key = AttemptKey(message.run, message.job, message.number)
+        if key not in self._live:
+            return
+        attempt = self._live[key]
+        if attempt is not None:
+            attempt.cancel(message.reason, message.force)
+        else:
+            self._cancelled[key] = message
+
+    def _forget(self, key: AttemptKey) -> None:
+        """The engine does not want it: end it; what it still says finds no taker there."""
+        attempt = self._live.get(key)
+        if attempt is not None:
+            attempt.cancel("unwanted", True)
+        elif key in self._live:
+            self._waiting = deque(a for a in self._waiting if AttemptKey(a.run, a.job, a.number) != key)
+            del self._live[key]
+
+    # --- slots --------------------------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        while self._free and self._waiting:
+            assignment = self._waiting.popleft()
+            self._free -= 1
+            self._begin(assignment)
+
+    def _begin(self, assignment: m.Assignment) -> None:
+        key = AttemptKey(assignment.run, assignment.job, assignment.number)
+        reporter = AttemptReporter(key, self.spool, self.blobs, self._clock, self._reported)
+        if assignment.fence_after_s is not None:
+            self._fences[key] = assignment.fence_after_s
+        if key in self._cancelled:
+            del self._cancelled[key]
+            reporter.finished("cancelled", message="cancelled before it began")
+            self._ended(key)
+            return
+        if assignment.secrets:
+            self._tasks[key] = self._loop.create_task(self._run_with_secrets(key, assignment, reporter))
+            return
+        self._run(key, self._make(assignment, reporter, {}))
+
+    def _make(self, assignment: m.Assignment, reporter: AttemptReporter, secrets: dict[str, str]) -> Attempt:
+        spec = self._specs.get(assignment.spec)
+        if spec is None:
+            spec = self._specs[assignment.spec] = _spec_decoder.decode(self._named[assignment.spec])
+        shared = self._shared.get(assignment.contexts)
+        if shared is None:
+            shared = self._shared[assignment.contexts] = _shared_decoder.decode(
+                self._named[assignment.contexts]
+            )
+        return self._make_attempt(assignment, spec, contexts_of(assignment, shared), reporter, secrets)
+
+    def _run(self, key: AttemptKey, attempt: Attempt) -> None:
+        self._live[key] = attempt
+        self._tasks[key] = self._loop.create_task(self._attend(key, attempt))
+
+    async def _attend(self, key: AttemptKey, attempt: Attempt) -> None:
+        try:
+            await attempt.run()
+        finally:
+            self._ended(key)
+
+    async def _run_with_secrets(
+        self, key: AttemptKey, assignment: m.Assignment, reporter: AttemptReporter
+    ) -> None:
+        try:
+            try:
+                packed = b"".join([piece async for piece in self.blobs.get(f"secrets:{key}")])
+                secrets = msgspec.msgpack.decode(packed, type=dict[str, str])
+            except (BlobUnavailable, msgspec.DecodeError) as error:
+                reporter.finished("failed", message=f"its secrets could not be had: {error}")
+                return
+            attempt = self._make(assignment, reporter, secrets)
+            self._live[key] = attempt
+            cancelled = self._cancelled.pop(key, None)
+            if cancelled is not None:
+                attempt.cancel(cancelled.reason, cancelled.force)
+            await attempt.run()
+        finally:
+            self._ended(key)
+
+    def _reported(self, key: AttemptKey) -> None:
+        """Its end record is spooled: from here on the spool answers for it."""
+        self._live.pop(key, None)
+
+    def _ended(self, key: AttemptKey) -> None:
+        self._tasks.pop(key, None)
+        self._live.pop(key, None)
+        self._fences.pop(key, None)
+        self._free += 1
+        self._fill()
+        self._maybe_done()
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(1.0, self._tick)
+        silent_s = self._loop.time() - self.session.last_contact
+        for key, fence_s in list(self._fences.items()):
+            attempt = self._live.get(key)
+            if attempt is not None and silent_s >= fence_s - FENCE_MARGIN_S:
+                attempt.cancel("fenced", True)
+        if self._tasks or self._waiting or self.session.connected:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = self._loop.time()
+        elif self._loop.time() - self._alone_since >= self._config.lonely_s:
+            self.done.set()
+
+    def _maybe_done(self) -> None:
+        if self._stopping and not self._live and not self._tasks and self.spool.first == self.spool.next:
+            self.done.set()
+
+
+def contexts_of(assignment: m.Assignment, shared: Shared) -> JobContexts:
+    """The contexts of one attempt: what all jobs of the run share, and its own."""
+    own = assignment.own
+    github = shared.github
+    if assignment.run_attempt != 1:
+        github = {**github, "run_attempt": str(assignment.run_attempt)}
+    return JobContexts(
+        github=github,
+        vars=shared.vars,
+        inputs=shared.inputs,
+        needs=own.needs,
+        strategy={
+            "fail-fast": own.fail_fast,
+            "job-index": own.leg,
+            "job-total": own.legs,
+            "max-parallel": own.max_parallel or own.legs,
+        },
+        matrix=own.matrix or None,
+        job_name=own.name,
+        env=shared.env,
+    )

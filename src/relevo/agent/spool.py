@@ -1,0 +1,296 @@
+"""What attempts produced, on disk until the engine has it durably.
+
+    record ─► pending ─(end of the loop's turn)─► one frame: write ─► listener (sends the very same bytes)
+                                                     └─► acknowledged: whole segments are removed
+
+Segment `<first number>.spool` holds frames: length and CRC-32 of the payload (four bytes each, big-endian), then the
+payload, a `protocol.Records` message as it goes to the engine, or an `Intent` (never sent). The end of a frame cut by
+a crash is cut off; damage before it ends the spool there, and what follows is lost, named, and never guessed.
+Writing does not sync: a killed agent loses nothing that was written; `sync` is for what must survive the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct
+
+from relevo.domain.ids import AttemptKey
+from relevo.protocol.messages import AnyRecord, AttemptFinished, AttemptStarted, Records, encode
+from relevo.runtime.disk import AppendFile, Disk
+from relevo.runtime.failpoints import reach
+
+SEGMENT_BYTES: Final = 16 << 20
+#: A batch is cut here, so that a frame stays far below the protocol's limit.
+BATCH_BYTES: Final = 1 << 20
+RETRY_S: Final = 0.5
+
+
+class Intent(Struct, frozen=True, array_like=True, tag=True):
+    """A step marked `idempotent: false` may have begun."""
+
+    run: str
+    job: int
+    number: int
+    step: int
+
+
+_decoder = msgspec.msgpack.Decoder(Records | Intent)
+
+
+class Frame(Struct, frozen=True, gc=False):
+    """Where a batch of records lies."""
+
+    first: int
+    count: int
+    segment: str
+    position: int
+    size: int
+
+
+class Found(Struct):
+    """What an earlier incarnation left."""
+
+    started: set[AttemptKey]
+    ended: set[AttemptKey]
+    intended: set[AttemptKey]
+    damage: list[str]
+
+
+class Spool:
+    """The spool of one agent. Single-threaded: all calls come from the loop; only `sync` waits for the disk elsewhere."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        folder: str,
+        loop: asyncio.AbstractEventLoop,
+        blocking: Callable[[Callable[[], None]], Awaitable[None]],
+        *,
+        limit_bytes: int = 1 << 30,
+    ) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._loop = loop
+        self._blocking = blocking
+        self._limit = limit_bytes
+        self._file: AppendFile | None = None
+        self._segment = ""
+        self._frames: deque[Frame] = deque()  # not acknowledged
+        self._by_first: dict[int, Frame] = {}
+        self._pending: list[AnyRecord] = []
+        self._pending_bytes = 0
+        self._scheduled = False
+        self._retry: asyncio.TimerHandle | None = None
+        self._bytes = 0  # of frames not acknowledged
+        self._waiters: list[asyncio.Future[None]] = []
+        self.next = 1  #: number of the record to come
+        self.flushed: Callable[[int, int, bytes], None] | None = (
+            None  #: (first, count, payload) of each new frame
+        )
+        self.trouble: OSError | None = None  #: why nothing can be written now
+
+    # --- opening ------------------------------------------------------------------------------------------------
+
+    def open(self) -> Found:
+        """Read what is there, cut a torn end, and go on from it."""
+        self._disk.make(self._folder)
+        found = Found(set(), set(), set(), [])
+        segments = [name for name in self._disk.list(self._folder) if name.endswith(".spool")]
+        for position, name in enumerate(segments):
+            good = self._scan(name, found)
+            if good is not None:
+                if position + 1 < len(segments):
+                    for lost in segments[position + 1 :]:
+                        found.damage.append(f"{self._path(lost)}: follows a damaged segment")
+                        self._disk.remove(self._path(lost))
+                self._disk.append(self._path(name)).truncate(good)
+                break
+        if segments:
+            self.next = max(self.next, int(segments[0].removesuffix(".spool")))
+        return found
+
+    def _scan(self, name: str, found: Found) -> int | None:
+        """Take in a segment; returns where to cut it, None when it is whole."""
+        data = self._disk.read(self._path(name))
+        position = 0
+        while position < len(data):
+            size = int.from_bytes(data[position : position + 4], "big")
+            payload = data[position + 8 : position + 8 + size]
+            if position + 8 > len(data) or len(payload) < size:
+                return position  # the write that a crash cut
+            if crc32(payload) != int.from_bytes(data[position + 4 : position + 8], "big"):
+                found.damage.append(f"{self._path(name)} at byte {position}: checksum disagrees")
+                return position
+            self._take(_decoder.decode(payload), Frame(0, 0, name, position + 8, size), found)
+            position += 8 + size
+        return None
+
+    def _take(self, batch: Records | Intent, frame: Frame, found: Found) -> None:
+        if isinstance(batch, Intent):
+            found.intended.add(AttemptKey(batch.run, batch.job, batch.number))
+            return
+        self._keep(Frame(batch.first, len(batch.records), frame.segment, frame.position, frame.size))
+        self.next = batch.first + len(batch.records)
+        for record in batch.records:
+            key = AttemptKey(record.run, record.job, record.number)
+            if isinstance(record, AttemptStarted):
+                found.started.add(key)
+            elif isinstance(record, AttemptFinished):
+                found.ended.add(key)
+
+    def _keep(self, frame: Frame) -> None:
+        self._frames.append(frame)
+        self._by_first[frame.first] = frame
+        self._bytes += frame.size
+
+    def _path(self, name: str) -> str:
+        return f"{self._folder}/{name}"
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    @property
+    def first(self) -> int:
+        """Number of the oldest record that is not acknowledged; `next` when there is none."""
+        return self._frames[0].first if self._frames else self.next
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes waiting for acknowledgement or for the disk."""
+        return self._bytes + self._pending_bytes
+
+    @property
+    def full(self) -> bool:
+        """Logs should pause: too much waits, or the disk takes nothing."""
+        return self.trouble is not None or self.size_bytes >= self._limit
+
+    def add(self, record: AnyRecord, size: int = 100) -> None:
+        """Take a record; it is written at the end of the loop's turn. `size`: about how long it is."""
+        self._pending.append(record)
+        self._pending_bytes += size
+        if self._pending_bytes >= BATCH_BYTES:
+            self.flush()
+        elif not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what is pending as one frame and hand it to the listener."""
+        self._scheduled = False
+        records = self._pending
+        if not records or self._retry is not None:
+            return
+        payload = encode(Records(self.next, records))
+        try:
+            frame = self._write(payload, self.next, len(records))
+        except OSError as error:
+            self.trouble = error
+            self._retry = self._loop.call_later(RETRY_S, self._again)
+            return
+        self._pending = []
+        self._pending_bytes = 0
+        self._keep(frame)
+        self.next += len(records)
+        self._relieve()
+        if self.flushed is not None:
+            self.flushed(frame.first, frame.count, payload)
+
+    def _again(self) -> None:
+        self._retry = None
+        self.trouble = None
+        self.flush()
+        self._relieve()
+
+    def _write(self, payload: bytes, first: int, count: int) -> Frame:
+        file = self._file
+        if file is None or file.size >= SEGMENT_BYTES:
+            self._close_file()
+            self._segment = f"{self.next:020d}.spool"
+            file = self._file = self._disk.append(self._path(self._segment))
+        position = file.size + 8
+        header = len(payload).to_bytes(4, "big") + crc32(payload).to_bytes(4, "big")
+        file.writev([header, payload])
+        return Frame(first, count, self._segment, position, len(payload))
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    async def intend(self, intent: Intent) -> None:
+        """Make an intent durable before the step begins. Waits while the disk takes nothing."""
+        while True:
+            self.flush()
+            try:
+                self._write(encode(intent), 0, 0)
+                break
+            except OSError as error:
+                self.trouble = error
+                if self._retry is None:
+                    self._retry = self._loop.call_later(RETRY_S, self._again)
+                await self.room()
+        await self.sync()
+
+    async def sync(self) -> None:
+        """Returns when all that was written before the call survives the loss of power."""
+        file = self._file
+        if file is not None:
+            reach("spool.before-sync")
+            await self._blocking(file.sync)
+
+    async def room(self) -> None:
+        """Returns when logs may be written again."""
+        while self.full:
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def _relieve(self) -> None:
+        if self._waiters and not self.full:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    # --- handing in -----------------------------------------------------------------------------------------------
+
+    def acknowledge(self, next_number: int) -> None:
+        """All records below `next_number` are durable at the engine: remove what is not needed any more."""
+        frames = self._frames
+        gone = None
+        while frames and frames[0].first + frames[0].count <= next_number:
+            frame = frames.popleft()
+            del self._by_first[frame.first]
+            self._bytes -= frame.size
+            if gone is not None and gone != frame.segment:
+                self._disk.remove(self._path(gone))
+            gone = frame.segment
+        if gone is not None and gone != self._segment and not (frames and frames[0].segment == gone):
+            self._disk.remove(self._path(gone))
+        self._relieve()
+
+    def at(self, number: int) -> tuple[int, int, bytes] | None:
+        """(first, count, payload) of the frame that holds record `number`, read from disk; None past the end.
+
+        Below what is kept, the oldest frame.
+        """
+        frame = self._by_first.get(number)
+        if frame is None:
+            frame = next((f for f in self._frames if f.first + f.count > number), None)
+            if frame is None:
+                return None
+        payload = self._disk.read(self._path(frame.segment), frame.position, frame.size)
+        return frame.first, frame.count, payload
+
+    def close(self) -> None:
+        """Write what is pending and close. Idempotent."""
+        self.flush()
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        self._close_file()

@@ -1,0 +1,185 @@
+"""From a submission to what can be accepted: read, check, decide the event, choose the jobs, take the snapshot.
+
+Everything that can be wrong is found here, before anything starts, and told in one pass.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from relevo.assembly import git_facts, snapshot
+from relevo.domain.errors import UserError
+from relevo.orchestrator.plans import JOB_LIMIT, Plan, PlanCache, SharedContexts
+from relevo.scheduler.labels import canonical
+from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
+from relevo.workflow.events import DISPATCH, GitFacts, decide_event, usual_event
+from relevo.workflow.model import JobNode, Workflow
+from relevo.workflow.plan import closure
+from relevo.workflow.reader import read
+from relevo.workflow.support import unsupported
+
+if TYPE_CHECKING:
+    from relevo.assembly.api import Submission
+    from relevo.blobs.contract import BlobStore
+
+
+class Admitted(Struct, frozen=True):
+    """A submission that may be accepted."""
+
+    workflow: Workflow
+    shared: SharedContexts
+    title: str
+    warnings: tuple[Diagnostic, ...]
+
+    def plan_of(self, plans: PlanCache) -> Plan:
+        """Its plan."""
+        return plans.of(self.workflow)
+
+
+async def admit(
+    submission: Submission,
+    blobs: BlobStore,
+    *,
+    labels: frozenset[str],
+    run: str,
+    number: int,
+) -> Admitted:
+    """Check a submission. `labels`: what the agents of this engine answer to. Raises UserError (WorkflowInvalid with all diagnostics)."""
+    from relevo.assembly.github_context import build
+
+    workflow = read(submission.workflow_text, submission.workflow_path)
+    selected = closure(workflow, submission.jobs)
+    workflow = _only(workflow, selected)
+    warnings = _check(workflow)
+    workflow = _matched(workflow, labels, submission.skip_unmatched)
+    directory = submission.directory or os.getcwd()
+    facts = git_facts.read(directory)
+    event = submission.event or usual_event(workflow, submission.inputs)
+    inputs: dict[str, Any] = {}
+    if submission.event or event == DISPATCH:
+        inputs = decide_event(workflow, event, submission.inputs, _filter_facts(facts, workflow, event))
+    # Else somebody starts it by hand: filters by branch or path say when it starts by itself, and that is not asked.
+    submission = msgspec.structs.replace(submission, event=event)
+    taken = None
+    if any(node.spec.checks_out for node in workflow.jobs.values()):
+        taken = await snapshot.take(
+            directory,
+            committed=submission.committed,
+            history=snapshot.wants_history(workflow),
+            blobs=blobs,
+            facts=facts,
+        )
+    github = build(
+        submission,
+        facts,
+        taken,
+        run=run,
+        workflow_name=workflow.name or workflow.path,
+        run_number=number,
+        inputs=inputs,
+    )
+    shared = SharedContexts(
+        github=github,
+        inputs=inputs,
+        env=submission.env,
+        directory=directory,
+        keep=submission.keep,
+        job_limit=job_limit(),
+    )
+    return Admitted(workflow, shared, _title(workflow, github, inputs), warnings)
+
+
+def _filter_facts(facts: git_facts.GitFacts, workflow: Workflow, event: str) -> GitFacts:
+    """What the filters of `on:` look at. Changed paths cost two git processes: only when a filter asks for them."""
+    configuration = workflow.on.get(event)
+    asks = isinstance(configuration, dict) and bool({"paths", "paths-ignore"} & set(configuration))
+    changed = None
+    if asks:
+        base = snapshot.comparison_base(facts, event)
+        if base is not None:
+            changed = tuple(snapshot.changed_paths(facts, base))
+    return GitFacts(facts.ref if facts.ref != "HEAD" else "", facts.default_branch, changed)
+
+
+def _only(workflow: Workflow, selected: tuple[str, ...]) -> Workflow:
+    if len(selected) == len(workflow.jobs):
+        return workflow
+    jobs = {name: workflow.jobs[name] for name in selected}
+    return msgspec.structs.replace(workflow, jobs=jobs)
+
+
+def _check(workflow: Workflow) -> tuple[Diagnostic, ...]:
+    found = unsupported(workflow)
+    wrong = tuple(one for one in found if one.severity == "error")
+    if wrong:
+        raise WorkflowInvalid(wrong)
+    return (*workflow.warnings, *(one for one in found if one.severity != "error"))
+
+
+def _matched(workflow: Workflow, labels: frozenset[str], skip: bool) -> Workflow:
+    """Refuse jobs that no agent here could ever run, or leave them out."""
+    unmatched = [node for node in workflow.jobs.values() if not _may_match(node, labels)]
+    if not unmatched:
+        return workflow
+    if not skip:
+        node = unmatched[0]
+        asked = node.runs_on if isinstance(node.runs_on, str) else ", ".join(map(str, node.runs_on))
+        others = f" (and {len(unmatched) - 1} more like it)" if len(unmatched) > 1 else ""
+        raise UserError(
+            f"{workflow.path}:{node.position.line}:{node.position.column}: job '{node.id}' runs on {asked}, "
+            f"and no agent here does{others}",
+            hint="--skip-unmatched leaves such jobs out; agents here answer to " + ", ".join(sorted(labels)),
+        )
+    left_out = {node.id for node in unmatched}
+    while True:
+        more = {
+            name
+            for name, node in workflow.jobs.items()
+            if name not in left_out and left_out & set(node.needs)
+        }
+        if not more:
+            break
+        left_out |= more
+    jobs = {name: node for name, node in workflow.jobs.items() if name not in left_out}
+    if not jobs:
+        raise UserError(f"{workflow.path}: no job is left that could run here")
+    return msgspec.structs.replace(workflow, jobs=jobs)
+
+
+def _may_match(node: JobNode, labels: frozenset[str]) -> bool:
+    """Whether labels fit as far as they are known now; those with expressions are known when the job is due."""
+    asked: Any = node.runs_on
+    if isinstance(asked, dict):
+        asked = asked.get("labels")
+    if asked is None:
+        return True
+    names = [asked] if isinstance(asked, str) else asked
+    return all("${{" in str(name) or canonical(str(name)) in labels for name in names)
+
+
+def _title(workflow: Workflow, github: dict[str, Any], inputs: dict[str, Any]) -> str:
+    from relevo.workflow.expressions import ExpressionError, Scope
+    from relevo.workflow.templates import evaluate_text
+
+    if workflow.run_name:
+        try:
+            return evaluate_text(workflow.run_name, Scope({"github": github, "inputs": inputs, "vars": {}}))
+        except ExpressionError:
+            pass  # a name is no reason to refuse a run
+    commit = github["event"].get("head_commit") or {}
+    message = str(commit.get("message", "")).partition("\n")[0]
+    return message or str(github.get("event_name", ""))
+
+
+def job_limit() -> int:
+    """Jobs of a run at most; RELEVO_JOB_LIMIT raises it."""
+    text = os.environ.get("RELEVO_JOB_LIMIT", "")
+    if not text:
+        return JOB_LIMIT
+    if not text.isdigit() or int(text) < 1:
+        raise UserError(f"RELEVO_JOB_LIMIT={text} is no number of jobs", hint=f"unset it for {JOB_LIMIT:,}")
+    return int(text)

@@ -1,0 +1,181 @@
+"""The agent's process: `python -m relevo.assembly.agent FOLDER SOCKET`. Started by an engine, outlives it.
+
+It imports neither store, scheduler nor orchestrator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+
+from relevo.agent.agent import Agent, AgentConfig
+from relevo.runtime.clock import SystemClock
+from relevo.runtime.disk import OsDisk
+from relevo.runtime.processes import identity
+
+if TYPE_CHECKING:
+    from relevo.agent.reporter import Reporter
+    from relevo.protocol.messages import Assignment
+    from relevo.providers.contract import WorkerProvider
+    from relevo.workflow.contexts import JobContexts
+    from relevo.workflow.model import JobSpec
+
+#: Exit code of an agent that found another one at work in its folder.
+OCCUPIED: Final = 3
+
+
+class Options(Struct, frozen=True):
+    """What the engine tells the agent that it starts, as JSON in RELEVO_AGENT."""
+
+    folder: str
+    socket: str
+    labels: tuple[str, ...]
+    slots: int
+    window: int = 0
+    provider: str = "process"
+    lonely_s: float = 60.0
+
+
+async def run(options: Options) -> int:
+    """Run until there is nothing to do any more; returns the exit code."""
+    from relevo.runtime.pools import Pool
+
+    loop = asyncio.get_running_loop()
+    lock = _lock(options.folder)
+    if lock is None:
+        return OCCUPIED
+    pool = Pool("agent", threads=4)
+    provider = _provider(options, loop)
+    who = identity(os.getpid())
+    config = AgentConfig(
+        "local",
+        who.pid,
+        who.start_ticks,
+        who.boot_id,
+        options.labels,
+        options.slots,
+        float(os.cpu_count() or 1),
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        options.window,
+        options.folder,
+        options.lonely_s,
+    )
+    agent = Agent(
+        config,
+        disk=OsDisk(),
+        loop=loop,
+        clock=SystemClock(),
+        provider=provider,
+        make_attempt=_attempts(options, provider, loop, pool),
+        dial=lambda factory: loop.create_unix_connection(factory, options.socket),
+        blocking=pool.run,
+        moved=_moved(options.socket),
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, agent.done.set)
+    try:
+        await agent.start()
+        await agent.done.wait()
+    finally:
+        await agent.close()
+        await pool.close()
+        os.close(lock)
+    return 0
+
+
+def _lock(folder: str) -> int | None:
+    """Own the folder for as long as this process lives; None when another agent has it."""
+    import fcntl
+
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    fd = os.open(f"{folder}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def _moved(socket: str) -> Callable[[], bool]:
+    """Whether the address leads to another engine than when this was asked first."""
+    seen = [_inode(socket)]
+
+    def moved() -> bool:
+        now = _inode(socket)
+        if now == seen[0] or now is None:
+            return False
+        seen[0] = now
+        return True
+
+    return moved
+
+
+def _inode(path: str) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _provider(options: Options, loop: asyncio.AbstractEventLoop) -> WorkerProvider:
+    if options.provider == "dummy":
+        from relevo.providers.dummy import DummyProvider
+
+        return DummyProvider(loop)
+    from relevo.providers.process.provider import ProcessProvider
+
+    return ProcessProvider(f"{options.folder}/workers")
+
+
+def _attempts(options: Options, provider: WorkerProvider, loop: asyncio.AbstractEventLoop, pool: Any) -> Any:
+    from relevo.agent.attempt import AttemptRun
+    from relevo.agent.workspace import Places
+
+    places = {
+        keep: Places(f"{options.folder}/work", f"{options.folder}/temp", f"{options.folder}/tools", keep=keep)
+        for keep in (False, True)
+    }
+    clock = SystemClock()
+
+    def make(
+        assignment: Assignment,
+        spec: JobSpec,
+        contexts: JobContexts,
+        reporter: Reporter,
+        secrets: dict[str, str],
+    ) -> AttemptRun:
+        return AttemptRun(
+            assignment,
+            spec,
+            contexts,
+            provider=provider,
+            reporter=reporter,
+            places=places[assignment.keep],
+            clock=clock,
+            loop=loop,
+            blocking=pool.run,
+            secrets=secrets,
+        )
+
+    return make
+
+
+def main() -> None:
+    """Entry point."""
+    import msgspec
+
+    options = msgspec.json.decode(sys.argv[1], type=Options)
+    from relevo.runtime.loop import run as run_loop
+
+    sys.exit(run_loop(run(options)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""The client of a living engine: `api.EngineApi` over the engine's socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from relevo.assembly.api import Submission
+from relevo.domain.errors import InfrastructureError, UserError
+from relevo.logs.contract import LogFrame
+from relevo.protocol import control
+from relevo.protocol.framing import FrameReader, frame
+from relevo.protocol.messages import decoder, encode
+from relevo.store.contract import RunRow
+
+_decoder = decoder(control.ToClient)
+
+
+class EngineGone(InfrastructureError):
+    """The engine went away while it was asked."""
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self) -> None:
+        self._reader = FrameReader()
+        self._transport: Any = None
+        self._numbers = 0
+        self.answers: dict[int, asyncio.Queue[Any]] = {}
+        self.lost = False
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.lost = True
+        for queue in self.answers.values():
+            queue.put_nowait(EngineGone("the engine went away"))
+
+    def data_received(self, data: bytes) -> None:
+        for payload in self._reader.feed(data):
+            message = _decoder.decode(payload)
+            queue = self.answers.get(message.number)
+            if queue is not None:
+                queue.put_nowait(message)
+
+    def call(self, method: str, arguments: dict[str, Any]) -> int:
+        if self.lost:
+            raise EngineGone("the engine went away")
+        self._numbers += 1
+        self.answers[self._numbers] = asyncio.Queue()
+        plain = msgspec.to_builtins(arguments, builtin_types=(bytes,))
+        self._transport.write(frame(encode(control.Call(self._numbers, method, plain))))
+        return self._numbers
+
+    def stop(self, number: int) -> None:
+        if not self.lost:
+            self._transport.write(frame(encode(control.Stop(number))))
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+class Client:
+    """An engine that lives in another process. Any call may raise EngineGone."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+
+    @property
+    def gone(self) -> bool:
+        """Whether the engine has hung up."""
+        return self._connection.lost
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    async def _call(self, method: str, **arguments: Any) -> Any:
+        async for value in self._answers(method, arguments):
+            return value
+        return None
+
+    async def _answers(self, method: str, arguments: dict[str, Any]) -> AsyncIterator[Any]:
+        connection = self._connection
+        number = connection.call(method, arguments)
+        known = control.METHODS[method]
+        ended = False
+        try:
+            while True:
+                message = await connection.answers[number].get()
+                if isinstance(message, EngineGone):
+                    ended = True
+                    raise message
+                if isinstance(message, control.Failed):
+                    ended = True
+                    if message.kind == "user":
+                        raise UserError(message.message, hint=message.hint)
+                    raise InfrastructureError(f"the engine failed: {message.message}")
+                ended = isinstance(message, control.Done)
+                if not ended or not known.streams:
+                    value = message.value
+                    yield _typed(value, known.result)
+                if ended:
+                    return
+        finally:
+            connection.answers.pop(number, None)
+            if not ended:
+                connection.stop(number)
+
+    async def submit(self, submission: Submission) -> str:
+        return str(await self._call("submit", submission=submission))
+
+    def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
+        return self._answers("events", {"run": run, "after": after, "follow": follow})
+
+    def log(
+        self,
+        run: str,
+        job: str,
+        *,
+        attempt: int | None = None,
+        start: int = 0,
+        follow: bool = False,
+    ) -> AsyncIterator[LogFrame]:
+        arguments = {"run": run, "job": job, "attempt": attempt, "start": start, "follow": follow}
+        return self._answers("log", arguments)
+
+    async def cancel(self, run: str, *, force: bool = False) -> None:
+        await self._call("cancel", run=run, force=force)
+
+    async def retry(
+        self,
+        run: str,
+        *,
+        failed: bool = False,
+        job: str | None = None,
+        secrets: dict[str, str] | None = None,
+    ) -> str:
+        return str(await self._call("retry", run=run, failed=failed, job=job, secrets=secrets))
+
+    async def fail(self, run: str, *, job: str) -> None:
+        await self._call("fail", run=run, job=job)
+
+    async def delivered(self, run: str) -> None:
+        await self._call("delivered", run=run)
+
+    async def runs(self, *, live: bool | None = None, limit: int = 50) -> list[RunRow]:
+        found: list[RunRow] = await self._call("runs", live=live, limit=limit)
+        return found
+
+    async def find(self, prefix: str) -> RunRow:
+        found: RunRow = await self._call("find", prefix=prefix)
+        return found
+
+    async def prune(self, **limits: Any) -> dict[str, Any]:
+        found: dict[str, Any] = await self._call("prune", **limits)
+        return found
+
+    async def ping(self) -> dict[str, Any]:
+        found: dict[str, Any] = await self._call("ping")
+        return found
+
+    async def actors(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = await self._call("actors")
+        return found
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    if kind is None:
+        return value
+    if kind is LogFrame:
+        # Its data is bytes or a view of some: msgspec converts to no such union.
+        return LogFrame(*value)
+    return msgspec.convert(value, kind)
+
+
+async def connect(path: str, loop: asyncio.AbstractEventLoop, *, timeout_s: float = 2.0) -> Client | None:
+    """A client of the engine that answers at a socket; None when nobody does within the time."""
+    connection = _Connection()
+    try:
+        await asyncio.wait_for(loop.create_unix_connection(lambda: connection, path), timeout_s)
+        client = Client(connection)
+        await asyncio.wait_for(client.ping(), timeout_s)
+    except (OSError, TimeoutError, EngineGone):
+        connection.close()
+        return None
+    return client

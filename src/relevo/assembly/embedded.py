@@ -1,0 +1,195 @@
+"""The engine of one home, in this process: SQLite, directories, a bus in memory, the agent of this machine.
+
+Exactly one engine lives for each home. Whoever wants one asks the socket first: a living engine is used; a holder of
+the lease that does not answer is taken over, under a higher epoch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from relevo.assembly.client import Client, connect
+from relevo.assembly.door import Door
+from relevo.assembly.engine import Engine, Parts
+from relevo.assembly.home import AGENT, Home
+from relevo.assembly.local_api import LocalApi
+from relevo.assembly.secrets import Vault
+from relevo.domain.errors import UserError
+from relevo.leases.contract import Holder, Lease, LeaseHeld
+from relevo.runtime.clock import SystemClock
+from relevo.runtime.entropy import SystemEntropy
+from relevo.runtime.processes import identity
+from relevo.scheduler.labels import local_labels
+from relevo.workers.local import LocalAgent, LocalAgentKeeper
+
+if TYPE_CHECKING:
+    from relevo.assembly.api import EngineApi
+    from relevo.leases.local import LocalLeases
+
+#: How long a holder of the lease may take to answer before it is taken over.
+ANSWER_S: Final = 3.0
+#: The name of a home's lease.
+LEASE: Final = "engine"
+#: How long the agent may take to leave when there is nothing more for it to do.
+LEAVE_S: Final = 2.0
+ATTACH_TRIES: Final = 50
+ATTACH_WAIT_S: Final = 0.1
+
+
+class Embedded:
+    """An engine with its door and its agent. `taken_over` is set when somebody else became the engine of this home."""
+
+    def __init__(
+        self,
+        home: Home,
+        engine: Engine,
+        api: LocalApi,
+        door: Door,
+        keeper: LocalAgentKeeper,
+        leave: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.home = home
+        self.engine = engine
+        self.api = api
+        self._door = door
+        self._keeper = keeper
+        self._leave = leave
+        self._closed = False
+        self.taken_over = asyncio.Event()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is live, here or at the agent."""
+        agent = self.engine.manager.agents.get(AGENT)
+        return not self.engine.orchestrator.live and (agent is None or not agent.placed)
+
+    async def ready(self) -> None:
+        """Returns when the agent takes jobs."""
+        await self.engine.manager.some_agent_ready.wait()
+
+    async def close(self) -> None:
+        """Leave. The agent stays for whoever comes next while anything runs, else it leaves too. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        if self.idle and not self.taken_over.is_set():
+            self.engine.manager.stop_agents()
+            await self._keeper.gone(LEAVE_S)
+        await self._door.close()
+        self._keeper.close()
+        await self.engine.close()
+        await self._leave()
+
+
+async def open_engine(
+    home: Home,
+    *,
+    slots: int | None = None,
+    provider: str = "process",
+    window: int | None = None,
+) -> Embedded:
+    """Become the engine of a home. Raises LeaseHeld when somebody alive is, UserError when the home cannot be used."""
+    from relevo.blobs.directory import DirectoryBlobs
+    from relevo.bus.inprocess import InProcessBus
+    from relevo.leases.local import LocalLeases
+    from relevo.logs.blocking import Threads
+    from relevo.logs.store import FileLogStore
+    from relevo.runtime.disk import OsDisk
+    from relevo.store.sqlite import SqliteStore, open_database
+
+    loop = asyncio.get_running_loop()
+    home.make()
+    home.make_socket_folder()
+    who = identity(os.getpid())
+    clock = SystemClock()
+    holder = Holder(who.pid, who.start_ticks, who.boot_id, os.uname().nodename, clock.wall_ms(), home.socket)
+    leases = LocalLeases(lambda: open_database(home.database))
+    lease = await _acquire(leases, holder, home, loop)
+    store = await SqliteStore.open(home.database, lease.epoch, loop)
+    threads = Threads(loop)
+    logs = FileLogStore(OsDisk(), home.logs, loop, threads)
+    parts = Parts(store, logs, DirectoryBlobs(home.blobs), InProcessBus(), clock, SystemEntropy())
+    vault = Vault(home.key)
+    labels = local_labels(os.uname().machine)
+    made: list[Embedded] = []
+
+    def fenced(epoch: int) -> None:
+        if made:
+            made[0].taken_over.set()
+
+    async def leave() -> None:
+        await leases.release(lease)
+        threads.close()
+
+    engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open)
+    api = LocalApi(engine, vault, labels)
+    door = Door(home.socket, loop, engine.manager.accept, api)
+    keeper = LocalAgentKeeper(_agent(home, labels, slots, provider, window), loop, lambda: _connected(engine))
+    made.append(Embedded(home, engine, api, door, keeper, leave))
+    await engine.open()
+    await door.open()
+    keeper.open()
+    return made[0]
+
+
+def _connected(engine: Engine) -> bool:
+    agent = engine.manager.agents.get(AGENT)
+    return agent is not None and agent.link is not None
+
+
+def _agent(
+    home: Home, labels: frozenset[str], slots: int | None, provider: str, window: int | None
+) -> LocalAgent:
+    count = slots or os.cpu_count() or 1
+    options = {
+        "folder": home.agent,
+        "socket": home.socket,
+        "labels": sorted(labels),
+        "slots": count,
+        "window": count if window is None else window,
+        "provider": provider,
+    }
+    argv = [sys.executable, "-m", "relevo.assembly.agent", msgspec.json.encode(options).decode()]
+    return LocalAgent(argv, home.agent, dict(os.environ))
+
+
+async def _acquire(leases: LocalLeases, holder: Holder, home: Home, loop: asyncio.AbstractEventLoop) -> Lease:
+    try:
+        return await leases.acquire(LEASE, holder)
+    except LeaseHeld:
+        client = await connect(home.socket, loop, timeout_s=ANSWER_S)
+        if client is not None:
+            client.close()
+            raise
+        return await leases.acquire(LEASE, holder, take_over=True)
+
+
+async def attach(
+    home: Home,
+    *,
+    slots: int | None = None,
+    provider: str = "process",
+) -> tuple[EngineApi, Embedded | None, Client | None]:
+    """The engine of a home: the living one, else this process becomes it."""
+    loop = asyncio.get_running_loop()
+    for _ in range(ATTACH_TRIES):
+        if os.path.exists(home.socket):
+            client = await connect(home.socket, loop, timeout_s=ANSWER_S)
+            if client is not None:
+                return client, None, client
+        try:
+            embedded = await open_engine(home, slots=slots, provider=provider)
+        except LeaseHeld:
+            # Somebody has just become the engine, and will answer in a moment.
+            await asyncio.sleep(ATTACH_WAIT_S)
+            continue
+        return embedded.api, embedded, None
+    raise UserError(
+        f"another process holds {home.path} and does not let anybody in", hint="relevo doctor tells more"
+    )

@@ -1,0 +1,301 @@
+"""The engine of this process, as `api.EngineApi`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from relevo.assembly.api import Submission
+from relevo.assembly.reading import Reading
+from relevo.domain import commands as c
+from relevo.domain.errors import UserError
+from relevo.domain.run import Run
+from relevo.domain.states import JobStatus
+from relevo.orchestrator.orchestrator import NoSuchRun
+from relevo.orchestrator.plans import Plan, SharedContexts, digest_of
+from relevo.store.contract import Fact, FactExists, StoreUnavailable
+
+if TYPE_CHECKING:
+    from relevo.assembly.engine import Engine
+    from relevo.assembly.secrets import Vault
+    from relevo.logs.contract import LogFrame
+    from relevo.store.contract import RunRow
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class LocalApi:
+    """Everything a user can ask, answered by the engine beside it."""
+
+    def __init__(self, engine: Engine, vault: Vault, labels: frozenset[str]) -> None:
+        self._engine = engine
+        self._vault = vault
+        self._labels = labels
+        parts = engine.parts
+        self._store = parts.store
+        self._reading = Reading(parts.store, parts.logs, parts.bus)
+        self._entropy = parts.entropy
+        self._clock = parts.clock
+
+    # --- submitting -----------------------------------------------------------------------------------------------
+
+    def new_id(self) -> str:
+        """A run id: sorts by time, 48 bits of milliseconds and 40 of chance, in Crockford's base 32."""
+        number = (self._clock.wall_ms() << 40) | int.from_bytes(self._entropy.token(5), "big")
+        digits = []
+        for _ in range(18):
+            digits.append("0123456789abcdefghjkmnpqrstvwxyz"[number & 31])
+            number >>= 5
+        return "".join(reversed(digits))
+
+    async def submit(self, submission: Submission) -> str:
+        """See EngineApi.submit."""
+        from relevo.assembly.admission import admit
+
+        run = self.new_id()
+        admitted = await admit(
+            submission, self._engine.parts.blobs, labels=self._labels, run=run, number=self._number()
+        )
+        plan = admitted.plan_of(self._engine.orchestrator.plans)
+        return await self._accept(run, plan, admitted.shared, submission, admitted.title)
+
+    def _number(self) -> int:
+        """`github.run_number`: grows by one with each run of this home, as far as this engine knows."""
+        return self._store.sequence + 1
+
+    async def _accept(
+        self,
+        run: str,
+        plan: Plan,
+        shared: SharedContexts,
+        submission: Submission,
+        title: str,
+    ) -> str:
+        facts = []
+        if submission.idempotency_key is not None:
+            key = f"idempotency/{submission.idempotency_key}"
+            facts.append(Fact(key, run.encode(), if_absent=True))
+        if submission.secrets:
+            facts.append(Fact(f"secrets/{run}", self._vault.seal(run, submission.secrets)))
+        blob = _encode(shared)
+        workflow = plan.workflow
+        submit = c.Submit(
+            run,
+            workflow.name or workflow.path,
+            title,
+            str(shared.github["event_name"]),
+            plan.digest,
+            digest_of(blob),
+            plan.declarations(),
+            at_ms=self._clock.wall_ms(),
+            secrets=sorted(submission.secrets),
+        )
+        try:
+            await self._engine.orchestrator.submit(submit, plan, blob, tuple(facts))
+        except FactExists as error:
+            return error.value.decode()
+        except StoreUnavailable as error:
+            raise UserError(
+                f"the run was not accepted: {error}", hint="nothing was lost; make room and try again"
+            ) from None
+        return run
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
+        """See EngineApi.events."""
+        return self._reading.events(run, after, follow=follow)
+
+    def log(
+        self,
+        run: str,
+        job: str,
+        *,
+        attempt: int | None = None,
+        start: int = 0,
+        follow: bool = False,
+    ) -> AsyncIterator[LogFrame]:
+        """See EngineApi.log."""
+        return self._reading.log(run, job, attempt=attempt, start=start, follow=follow)
+
+    async def runs(self, *, live: bool | None = None, limit: int = 50) -> list[RunRow]:
+        """See EngineApi.runs."""
+        return await self._reading.runs(live=live, limit=limit)
+
+    async def find(self, prefix: str) -> RunRow:
+        """See EngineApi.find."""
+        return await self._reading.find(prefix)
+
+    async def actors(self) -> list[dict[str, Any]]:
+        """See EngineApi.actors."""
+        return self._engine.system.tree()
+
+    # --- deciding -------------------------------------------------------------------------------------------------
+
+    async def _live(self, run: str) -> Run:
+        actor = self._engine.orchestrator.live.get(run)
+        if actor is None:
+            row = await self._store.run(run)
+            if row is None:
+                raise UserError(f"there is no run {run}", hint="relevo runs lists them")
+            raise UserError(f"run {run} has ended: {row.status}")
+        return actor.run
+
+    async def cancel(self, run: str, *, force: bool = False) -> None:
+        """See EngineApi.cancel."""
+        from relevo.orchestrator.sparing import spared
+
+        actor = self._engine.orchestrator.live.get(run)
+        if actor is None:
+            await self._must_exist(run)
+            return
+        command = c.CancelRun("cancelled by a user", force, spared(actor), self._clock.wall_ms())
+        try:
+            await self._engine.orchestrator.ask(run, command)
+        except NoSuchRun:
+            return  # it ended meanwhile: what was asked for holds
+
+    async def _must_exist(self, run: str) -> None:
+        if await self._store.run(run) is None:
+            raise UserError(f"there is no run {run}", hint="relevo runs lists them")
+
+    def _held(self, run: Run, job: str) -> int:
+        found = next((known for known in run.jobs if known.decl.name == job), None)
+        if found is None:
+            names = ", ".join(known.decl.name for known in run.jobs[:20])
+            raise UserError(f"run {run.id} has no job {job!r}", hint=f"its jobs: {names}")
+        if found.status is not JobStatus.HELD:
+            raise UserError(f"job {job!r} is {found.status.value}, not held")
+        return found.index
+
+    async def fail(self, run: str, *, job: str) -> None:
+        """See EngineApi.fail."""
+        index = self._held(await self._live(run), job)
+        await self._engine.orchestrator.ask(
+            run, c.FailJob(index, "given up by a user", self._clock.wall_ms())
+        )
+
+    async def retry(
+        self,
+        run: str,
+        *,
+        failed: bool = False,
+        job: str | None = None,
+        secrets: dict[str, str] | None = None,
+    ) -> str:
+        """See EngineApi.retry."""
+        live = self._engine.orchestrator.live.get(run)
+        if live is not None:
+            if job is None:
+                raise UserError(
+                    f"run {run} has not ended", hint="relevo cancel ends it; --job retries a held job of it"
+                )
+            await self._engine.orchestrator.ask(
+                run, c.RetryJob(self._held(live.run, job), self._clock.wall_ms())
+            )
+            return run
+        return await self._retry_ended(run, failed=failed, job=job, secrets=secrets or {})
+
+    async def _retry_ended(self, run: str, *, failed: bool, job: str | None, secrets: dict[str, str]) -> str:
+        orchestrator = self._engine.orchestrator
+        state = await self._reading.state(run)
+        accepted = state.accepted
+        assert accepted is not None
+        missing = [name for name in accepted.secrets if name not in secrets]
+        if missing:
+            raise UserError(
+                f"the run used secrets that are not kept after its end: {', '.join(missing)}",
+                hint="give them again: " + " ".join(f"--secret {name}" for name in missing),
+            )
+        plan, shared_blob = await orchestrator.stored_plan(accepted)
+        carried = await orchestrator.carried(run) if failed or job is not None else {}
+        if job is not None:
+            names = [known.decl.name for known in state.jobs]
+            if job not in names:
+                raise UserError(f"run {run} has no job {job!r}", hint=f"its jobs: {', '.join(names[:20])}")
+            carried = _without(state, carried, job)
+        elif failed and not state_failed(state):
+            raise UserError(
+                f"nothing of run {run} failed", hint="relevo retry without --failed runs all of it again"
+            )
+        again = self.new_id()
+        facts = [Fact(f"carried/{again}", _encode(carried))] if carried else []
+        if secrets:
+            facts.append(Fact(f"secrets/{again}", self._vault.seal(again, secrets)))
+        submit = c.Submit(
+            again,
+            accepted.workflow,
+            accepted.title,
+            accepted.trigger,
+            accepted.spec,
+            accepted.contexts,
+            plan.declarations(),
+            accepted.priority,
+            run,
+            accepted.run_attempt + 1,
+            self._clock.wall_ms(),
+            sorted(secrets),
+        )
+        await orchestrator.submit(submit, plan, shared_blob, tuple(facts), carried)
+        return again
+
+    async def delivered(self, run: str) -> None:
+        """See EngineApi.delivered."""
+        await self._engine.orchestrator.note_delivered(run)
+
+    async def prune(
+        self,
+        *,
+        keep_days: float | None = None,
+        keep_runs: int | None = None,
+        max_bytes: int | None = None,
+        dry: bool = False,
+    ) -> dict[str, Any]:
+        """See EngineApi.prune."""
+        from relevo.assembly.retention import Limits, prune
+
+        limits = Limits.of(keep_days=keep_days, keep_runs=keep_runs, max_bytes=max_bytes)
+        return await prune(self._engine.parts, limits, dry=dry)
+
+    async def ping(self) -> dict[str, Any]:
+        """See EngineApi.ping."""
+        from relevo import __version__
+
+        return {
+            "pid": os.getpid(),
+            "epoch": self._store.epoch,
+            "version": __version__,
+            "live": len(self._engine.orchestrator.live),
+        }
+
+
+def state_failed(state: Run) -> bool:
+    """Whether some job of an ended run did not succeed."""
+    return any(job.status not in (JobStatus.SUCCEEDED, JobStatus.SKIPPED) for job in state.jobs)
+
+
+def _without(state: Run, carried: dict[str, Any], job: str) -> dict[str, Any]:
+    """What is carried over when `job` and all that depends on it run again."""
+    start = next(known for known in state.jobs if known.decl.name == job).node.index
+    again = {start}
+    for node in state.nodes:  # in order of the file, which needs not be that of dependence
+        again |= {node.index} if _depends(state, node.index, start) else set()
+    kept = {}
+    for node in state.nodes:
+        found = carried.get(node.decl.id)
+        if found is None:
+            continue
+        if node.index == start:
+            legs = {name: number for name, number in found.legs.items() if name != job}
+            if legs:
+                kept[node.decl.id] = msgspec.structs.replace(found, legs=legs)
+        elif node.index not in again:
+            kept[node.decl.id] = found
+    return kept
+
+
+def _depends(state: Run, node: int, on: int) -> bool:
+    return any(ancestor.index == on for ancestor in state.ancestors(state.nodes[node]))

@@ -1,0 +1,127 @@
+"""The care of a home: verify what is stored, remove what is old."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NamedTuple
+
+from relevo.assembly.home import Home
+from relevo.domain import events as e
+from relevo.domain.errors import DamagedError, RelevoError, UserError
+from relevo.domain.run import Run, evolve
+from relevo.orchestrator.run_actor import run_row
+from relevo.store.contract import RunRow
+
+
+class Checked(NamedTuple):
+    """What a check of the store found."""
+
+    runs: int
+    appends: int
+    problems: list[str]  #: each names where and what
+    rebuilt: bool
+
+
+class Pruned(NamedTuple):
+    """What was removed, or would be."""
+
+    runs: list[str]
+    size_bytes: int
+
+
+async def check(home: str, *, rebuild: bool = False) -> Checked:
+    """Replay all events, verify the checksums of events and logs, compare the read models; `rebuild` writes these anew.
+
+    Reading works beside a living engine; rebuilding needs the home for itself.
+    """
+    from relevo.logs.blocking import Threads
+    from relevo.logs.store import FileLogStore
+    from relevo.runtime.disk import OsDisk
+    from relevo.store.sqlite import open_reader
+    from relevo.store.sqlite.check import all_streams, integrity, write_rows
+
+    place = Home(home)
+    if not place.exists:
+        raise UserError(f"there is nothing in {place.path} to be checked", hint="is RELEVO_HOME right?")
+    loop = asyncio.get_running_loop()
+    problems = await asyncio.to_thread(integrity, place.database)
+    store = open_reader(place.database, loop)
+    threads = Threads(loop)
+    logs = FileLogStore(OsDisk(), place.logs, loop, threads)
+    runs = appends = 0
+    rows: list[RunRow] = []
+    try:
+        for stream in await asyncio.to_thread(all_streams, place.database):
+            runs += 1
+            try:
+                run, count = await _replayed(store, stream)
+            except (RelevoError, ValueError, LookupError) as error:
+                problems.append(f"run {stream}: {error}")
+                continue
+            appends += count
+            row = run_row(run)
+            rows.append(row)
+            if await store.run(stream) != row:
+                problems.append(
+                    f"run {stream}: its row is not what its events tell; --rebuild writes it anew"
+                )
+            problems += [f"run {stream}: {found}" for found in await logs.verify(stream)]
+            problems += _missing_logs(run, await _ends(store, stream), logs)
+        if rebuild:
+            await asyncio.to_thread(write_rows, place.database, rows)
+            problems = [problem for problem in problems if "--rebuild" not in problem]
+    finally:
+        await store.close()
+        await logs.close()
+        threads.close()
+    return Checked(runs, appends, problems, rebuild)
+
+
+async def _replayed(store: Any, stream: str) -> tuple[Run, int]:
+    run = Run()
+    count = 0
+    for stored in await store.read(stream):
+        for event in e.decode(stored.events):
+            evolve(run, event)
+        count += 1
+    if run.accepted is None:
+        raise DamagedError("the beginning is missing", where=stream)
+    return run, count
+
+
+async def _ends(store: Any, stream: str) -> list[e.AttemptEnded]:
+    return [
+        event
+        for stored in await store.read(stream)
+        for event in e.decode(stored.events)
+        if isinstance(event, e.AttemptEnded) and event.log_size and event.result != "lost"
+    ]
+
+
+def _missing_logs(run: Run, ends: list[e.AttemptEnded], logs: Any) -> list[str]:
+    """Logs that are shorter than the end that was accepted says, or are gone."""
+    from relevo.domain.ids import AttemptKey
+
+    found = []
+    for end in ends:
+        key = AttemptKey(run.id, end.job, end.number)
+        try:
+            held = logs.size(key)
+        except DamagedError:
+            continue  # told by the logs' own check
+        if held < end.log_size:
+            found.append(
+                f"run {run.id}: the log of {run.jobs[end.job].decl.name} holds {held} of {end.log_size} bytes"
+            )
+    return found
+
+
+async def prune(home: str, *, runs: int, days: float, size_bytes: int, dry_run: bool) -> Pruned:
+    """Remove ended runs that are too many, too old or too big, and what only they used."""
+    from relevo.assembly.relay import open_engine
+
+    if not Home(home).exists:
+        return Pruned([], 0)
+    async with open_engine(home) as api:
+        found = await api.prune(keep_days=days, keep_runs=runs, max_bytes=size_bytes, dry=dry_run)
+    return Pruned(found["runs"], found["bytes"])

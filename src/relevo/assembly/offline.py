@@ -1,0 +1,110 @@
+"""A home that no engine lives in, as far as it can be read: the reading part of `api.EngineApi`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from relevo.assembly.home import Home
+from relevo.assembly.reading import Reading
+from relevo.domain.errors import UserError
+
+if TYPE_CHECKING:
+    from relevo.assembly.api import Submission
+    from relevo.logs.blocking import Threads
+    from relevo.logs.contract import LogFrame
+    from relevo.store.contract import EventStore, RunRow
+
+
+class Offline:
+    """Reads what is stored. Nothing is made or changed; what would need an engine raises UserError."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._store: EventStore | None = None
+        self._threads: Threads | None = None
+        self._reading: Reading | None = None
+
+    async def open(self) -> None:
+        """Open what there is. Raises UserError, NewerHome."""
+        if not self._home.exists:
+            return
+        from relevo.logs.blocking import Threads
+        from relevo.logs.store import FileLogStore
+        from relevo.runtime.disk import OsDisk
+        from relevo.store.sqlite.store import open_reader
+
+        loop = asyncio.get_running_loop()
+        self._store = open_reader(self._home.database, loop)
+        self._threads = Threads(loop)
+        logs = FileLogStore(OsDisk(), self._home.logs, loop, self._threads)
+        self._reading = Reading(self._store, logs)
+
+    async def close(self) -> None:
+        """Let go of it. Idempotent."""
+        if self._store is not None:
+            await self._store.close()
+        if self._threads is not None:
+            self._threads.close()
+
+    def _there(self) -> Reading:
+        if self._reading is None:
+            raise UserError(f"there is no run yet in {self._home.path}", hint="relevo run starts one")
+        return self._reading
+
+    def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
+        """See EngineApi.events; nothing is followed."""
+        return self._there().events(run, after, follow=False)
+
+    def log(
+        self, run: str, job: str, *, attempt: int | None = None, start: int = 0, follow: bool = False
+    ) -> AsyncIterator[LogFrame]:
+        """See EngineApi.log; nothing is followed."""
+        return self._there().log(run, job, attempt=attempt, start=start)
+
+    async def runs(self, *, live: bool | None = None, limit: int = 50) -> list[RunRow]:
+        """See EngineApi.runs."""
+        return [] if self._reading is None else await self._reading.runs(live=live, limit=limit)
+
+    async def find(self, prefix: str) -> RunRow:
+        """See EngineApi.find."""
+        return await self._there().find(prefix)
+
+    async def actors(self) -> list[dict[str, Any]]:
+        """None live."""
+        return []
+
+    async def submit(self, submission: Submission) -> str:
+        _needs_engine()
+
+    async def cancel(self, run: str, *, force: bool = False) -> None:
+        _needs_engine()
+
+    async def retry(
+        self, run: str, *, failed: bool = False, job: str | None = None, secrets: dict[str, str] | None = None
+    ) -> str:
+        _needs_engine()
+
+    async def fail(self, run: str, *, job: str) -> None:
+        _needs_engine()
+
+    async def delivered(self, run: str) -> None:
+        _needs_engine()
+
+    async def prune(
+        self,
+        *,
+        keep_days: float | None = None,
+        keep_runs: int | None = None,
+        max_bytes: int | None = None,
+        dry: bool = False,
+    ) -> dict[str, Any]:
+        _needs_engine()
+
+    async def ping(self) -> dict[str, Any]:
+        _needs_engine()
+
+
+def _needs_engine() -> NoReturn:
+    raise UserError("no engine lives in this home", hint="relevo resume starts one")

@@ -1,0 +1,181 @@
+"""One engine to talk to, whoever it is just now.
+
+The living engine of the home is used; where there is none, this process becomes it. When it goes, or takes over from
+us, the same is done again, and streams go on where they were: nobody who follows a run notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from relevo.assembly.client import EngineGone
+from relevo.assembly.embedded import Embedded, attach
+from relevo.assembly.home import Home
+
+if TYPE_CHECKING:
+    from relevo.assembly.api import EngineApi, Submission
+    from relevo.assembly.client import Client
+    from relevo.logs.contract import LogFrame
+    from relevo.store.contract import RunRow
+
+T = TypeVar("T")
+
+
+class Relay:
+    """See the module. An `api.EngineApi` whose calls outlive the engine that they began with."""
+
+    def __init__(self, home: Home, *, slots: int | None = None, provider: str = "process") -> None:
+        self._home = home
+        self._slots = slots
+        self._provider = provider
+        self._api: EngineApi | None = None
+        self._embedded: Embedded | None = None
+        self._client: Client | None = None
+        self._attaching = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Leave. Runs go on as far as they can without us. Idempotent."""
+        self._api = None
+        embedded, self._embedded = self._embedded, None
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+        if embedded is not None:
+            await asyncio.shield(embedded.close())
+
+    async def _current(self) -> EngineApi:
+        async with self._attaching:
+            embedded = self._embedded
+            if embedded is not None and embedded.taken_over.is_set():
+                await self.close()
+            if self._client is not None and self._client.gone:
+                await self.close()
+            if self._api is None:
+                self._api, self._embedded, self._client = await self._attach()
+            return self._api
+
+    async def _attach(self) -> tuple[EngineApi, Embedded | None, Client | None]:
+        return await attach(self._home, slots=self._slots, provider=self._provider)
+
+    async def _ask(self, call: Callable[[EngineApi], Awaitable[T]]) -> T:
+        while True:
+            api = await self._current()
+            try:
+                return await call(api)
+            except EngineGone:
+                continue
+
+    async def submit(self, submission: Submission) -> str:
+        if submission.idempotency_key is None:
+            # An engine may die between the commit and its answer: asked again, the next one knows the run.
+            from msgspec.structs import replace
+
+            submission = replace(submission, idempotency_key=os.urandom(16).hex())
+        return await self._ask(lambda api: api.submit(submission))
+
+    async def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
+        reached = after
+        told = 0  # events of the append `reached` that were handed out
+        while True:
+            api = await self._current()
+            skip = told
+            source = api.events(run, max(0, reached - 1) if told else reached, follow=follow)
+            try:
+                async for event in source:
+                    sequence = event["seq"]
+                    if sequence == reached and skip:
+                        skip -= 1
+                        continue
+                    told = told + 1 if sequence == reached else 1
+                    reached = sequence
+                    yield event
+                    if event["event"] == "run.finished":
+                        return
+            except EngineGone:
+                continue
+            finally:
+                await source.aclose()  # type: ignore[attr-defined]  # all sources are generators
+            if not follow or not self._was_left():
+                return
+
+    def _was_left(self) -> bool:
+        """Whether a stream ended because its engine did, not because there is no more."""
+        return (self._embedded is not None and self._embedded.taken_over.is_set()) or (
+            self._client is not None and self._client.gone
+        )
+
+    async def log(
+        self,
+        run: str,
+        job: str,
+        *,
+        attempt: int | None = None,
+        start: int = 0,
+        follow: bool = False,
+    ) -> AsyncIterator[LogFrame]:
+        while True:
+            api = await self._current()
+            source = api.log(run, job, attempt=attempt, start=start, follow=follow)
+            try:
+                async for frame in source:
+                    start = frame.offset + len(frame.data)
+                    yield frame
+            except EngineGone:
+                continue
+            finally:
+                await source.aclose()  # type: ignore[attr-defined]  # all sources are generators
+            if not follow or not self._was_left():
+                return
+
+    async def cancel(self, run: str, *, force: bool = False) -> None:
+        await self._ask(lambda api: api.cancel(run, force=force))
+
+    async def retry(
+        self,
+        run: str,
+        *,
+        failed: bool = False,
+        job: str | None = None,
+        secrets: dict[str, str] | None = None,
+    ) -> str:
+        return await self._ask(lambda api: api.retry(run, failed=failed, job=job, secrets=secrets))
+
+    async def fail(self, run: str, *, job: str) -> None:
+        await self._ask(lambda api: api.fail(run, job=job))
+
+    async def delivered(self, run: str) -> None:
+        await self._ask(lambda api: api.delivered(run))
+
+    async def runs(self, *, live: bool | None = None, limit: int = 50) -> list[RunRow]:
+        return await self._ask(lambda api: api.runs(live=live, limit=limit))
+
+    async def find(self, prefix: str) -> RunRow:
+        return await self._ask(lambda api: api.find(prefix))
+
+    async def prune(self, **limits: Any) -> dict[str, Any]:
+        return await self._ask(lambda api: api.prune(**limits))
+
+    async def ping(self) -> dict[str, Any]:
+        return await self._ask(lambda api: api.ping())
+
+    async def actors(self) -> list[dict[str, Any]]:
+        return await self._ask(lambda api: api.actors())
+
+
+@asynccontextmanager
+async def open_engine(
+    home: str,
+    *,
+    jobs: int | None = None,
+    provider: str = "process",
+) -> AsyncIterator[EngineApi]:
+    """An engine of a home that can do everything: the living one, else this process. `jobs`: how many run at a time."""
+    relay = Relay(Home(home), slots=jobs, provider=provider)
+    try:
+        yield relay
+    finally:
+        await relay.close()

@@ -1,0 +1,63 @@
+"""relevo: the commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final, NoReturn
+
+#: What is missing here is not there. Each command's module has its `command`; the words stand here so that `relevo --help`
+#: need not load them.
+SECTIONS: Final[dict[str, dict[str, str]]] = {
+    "Run": {
+        "run": "Run a workflow and show it live.",
+        "resume": "Go on with a run that was left, or show the summary that nobody saw.",
+        "cancel": "Cancel a run.",
+        "retry": "Run a finished run again, or a held job.",
+        "fail": "Decide that a held job has failed.",
+    },
+    "Look": {
+        "runs": "List runs, newest first.",
+        "show": "Show how a run went, or goes.",
+        "logs": "Show what the steps of a job wrote.",
+        "actors": "Show the living engine from inside.",
+    },
+    "Before running": {
+        "check": "Check workflow files without running them.",
+        "plan": "Show which jobs a workflow has, and in which order they run.",
+    },
+    "Care": {
+        "doctor": "Tell what this machine can do, what not, and what to do about it.",
+        "prune": "Remove old runs, and give their room back.",
+        "db": "Verify what is stored.",
+        "version": "Tell the version of relevo and of what it runs on.",
+        "completion": "Print the shell's completion script.",
+    },
+}
+
+
+def main() -> NoReturn:
+    """The console script `relevo`. Leaves with one of the codes in exits.py."""
+    if sys.platform != "linux":
+        sys.stderr.write(
+            f"relevo: only Linux is supported, and this is {sys.platform}. "
+            "Use a Linux machine, container or virtual machine.\n"
+        )
+        sys.exit(2)
+    from relevo.cli.errors import guarded
+
+    for stream in (sys.stdout, sys.stderr):
+        # Lines as they come, whatever reads them; and a name that the locale cannot write is no error.
+        if stream is not None:
+            stream.reconfigure(line_buffering=True, errors="replace")  # type: ignore[union-attr]
+    sys.exit(guarded(_run))
+
+
+def _run() -> int:
+    from relevo.cli.group import group
+
+    code = group().main(prog_name="relevo", standalone_mode=False)
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Options that several commands share, and how `K=V` is read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def display(function: F) -> F:
+    """--plain, --json, --quiet: how a run is shown."""
+    quiet = click.option("--quiet", "-q", is_flag=True, help="Only what fails, and the result.")
+    as_json = click.option("--json", "as_json", is_flag=True, help="One event a line, for programs.")
+    plain = click.option("--plain", is_flag=True, help="Lines only, also on a terminal.")
+    return plain(as_json(quiet(function)))
+
+
+def style(*, plain: bool, as_json: bool, quiet: bool) -> str:
+    """The one style that was asked for. Raises UsageError for several."""
+    asked = [name for name, on in (("plain", plain), ("json", as_json), ("quiet", quiet)) if on]
+    if len(asked) > 1:
+        raise click.UsageError(f"--{asked[0]} and --{asked[1]} exclude each other: give one of them")
+    return asked[0] if asked else "plain"
+
+
+def pairs(option: str, given: Iterable[str]) -> dict[str, str]:
+    """`K=V` … as a map; the last of a key counts. Raises UsageError for text without `=`."""
+    found: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise click.UsageError(f"{option} {text!r} has no value: write {option} {key or 'NAME'}=VALUE")
+        found[key] = value
+    return found
+
+
+def secrets(given: Iterable[str]) -> dict[str, str]:
+    """`NAME[=VALUE]` … as a map: without a value from the environment, else asked for. Raises UsageError."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not name.replace("_", "a").isalnum() or name[0].isdigit():
+            raise click.UsageError(
+                f"--secret {name!r}: a secret's name has only letters, digits and underscores, and begins with no digit"
+            )
+        found[name] = value if equals else _secret(name)
+    return found
+
+
+def _secret(name: str) -> str:
+    value = os.environ.get(name)
+    if value is not None:
+        return value
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            f"secret {name} is not in the environment, and there is no terminal to ask on: "
+            f"set the variable {name}, or write --secret {name}=VALUE"
+        )
+    return str(click.prompt(name, hide_input=True, err=True))

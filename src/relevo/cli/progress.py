@@ -1,0 +1,236 @@
+"""What is known of a run, gathered from its public events. No I/O; the views and the exit code read it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from relevo.cli import exits
+
+#: Jobs with these statuses will not change any more.
+ENDED: Final = frozenset({"succeeded", "failed", "cancelled", "timed-out", "skipped"})
+RUN_ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
+_NOT_OK: Final = frozenset({"failed", "timed-out"})
+
+
+class StepProgress:
+    """A step of a job's current attempt."""
+
+    __slots__ = ("conclusion", "exit_code", "message", "name", "outcome", "started_ms", "took_ms")
+
+    def __init__(self, name: str, started_ms: int | None) -> None:
+        self.name = name
+        self.started_ms = started_ms
+        self.took_ms: int | None = None
+        self.outcome = ""  #: "" while it runs
+        self.conclusion = ""
+        self.exit_code: int | None = None
+        self.message = ""
+
+
+class JobProgress:
+    """A job, and the steps of its last attempt."""
+
+    __slots__ = (
+        "attempts",
+        "ended_ms",
+        "infrastructure",
+        "log_size",
+        "message",
+        "name",
+        "needs",
+        "outputs",
+        "started_ms",
+        "status",
+        "steps",
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.needs: list[str] = []
+        self.status = "pending"
+        self.attempts = 0
+        self.message = ""
+        self.infrastructure = False  #: it failed because what it ran on was lost again and again
+        self.started_ms: int | None = None  #: of the first attempt
+        self.ended_ms: int | None = None
+        self.log_size = 0  #: bytes of the last attempt's log, once it has ended
+        self.outputs: dict[str, str] = {}
+        self.steps: dict[int, StepProgress] = {}
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def broken(self) -> bool:
+        """It ended, and not well."""
+        return self.status in _NOT_OK
+
+    def took_ms(self, now_ms: int | None = None) -> int | None:
+        """Milliseconds from its first start to its end (or `now_ms`); None when it never started."""
+        end = self.ended_ms if self.ended_ms is not None else now_ms
+        return None if self.started_ms is None or end is None else max(0, end - self.started_ms)
+
+    def failing_step(self) -> tuple[int, StepProgress] | None:
+        """The first step of the last attempt that decided against the job."""
+        for index, step in sorted(self.steps.items()):
+            if step.conclusion in ("failure", "cancelled"):
+                return index, step
+        return None
+
+
+class Progress:
+    """A run as told so far. `apply` takes its events in order."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.workflow = ""
+        self.title = ""
+        self.trigger = ""
+        self.status = "pending"
+        self.message = ""
+        self.sequence = 0  #: of the last event
+        self.started_ms: int | None = None
+        self.ended_ms: int | None = None
+        self.jobs: dict[str, JobProgress] = {}
+        self.counts: dict[str, int] = {}  #: jobs by status
+        self.warnings: list[str] = []
+        self.summaries: list[tuple[str, str, str]] = []  #: job, step, markdown
+        self.artifacts: dict[str, int] = {}  #: name to bytes
+        self.annotations: list[dict[str, Any]] = []
+
+    @property
+    def ended(self) -> bool:
+        return self.status in RUN_ENDED
+
+    @property
+    def jobs_ended(self) -> int:
+        return sum(count for status, count in self.counts.items() if status in ENDED)
+
+    def took_ms(self) -> int | None:
+        """Milliseconds from acceptance to the end; None while it runs."""
+        if self.started_ms is None or self.ended_ms is None:
+            return None
+        return max(0, self.ended_ms - self.started_ms)
+
+    def apply(self, event: dict[str, Any]) -> None:
+        """Take the next event. Kinds that a newer engine may send are let pass."""
+        self.sequence = max(self.sequence, event.get("seq", 0))
+        kind: str = event["event"]
+        if kind.startswith("run."):
+            self._run(kind, event)
+        elif "job" in event:
+            self._job(kind, event, self._named(event["job"]))
+        elif kind == "warning":
+            self.warnings.append(event["message"])
+
+    def _named(self, name: str) -> JobProgress:
+        job = self.jobs.get(name)
+        if job is None:
+            job = self.jobs[name] = JobProgress(name)
+            self.counts["pending"] = self.counts.get("pending", 0) + 1
+        return job
+
+    def _run(self, kind: str, event: dict[str, Any]) -> None:
+        match kind:
+            case "run.accepted":
+                self.workflow = event.get("workflow", "")
+                self.title = event.get("title", "")
+                self.trigger = event.get("trigger", "")
+                self.started_ms = event.get("at")
+            case "run.started" | "run.released":
+                self.status = "running"
+            case "run.cancelling":
+                self.status = "cancelling"
+                self.message = event.get("reason", "")
+            case "run.held":
+                self.status = "held"
+            case "run.finished":
+                self.status = event["status"]
+                self.message = event.get("message", "") or self.message
+                self.ended_ms = event.get("at")
+
+    def _job(self, kind: str, event: dict[str, Any], job: JobProgress) -> None:
+        match kind:
+            case "job.added":
+                job.needs = event.get("needs", [])
+            case "job.queued" | "job.starting" | "job.cancelling":
+                self._become(job, kind.removeprefix("job."))
+            case "job.assigned":
+                job.attempts = event["attempt"]
+                self._become(job, "assigned")
+            case "job.running":
+                job.attempts = event["attempt"]
+                job.steps = {}
+                if job.started_ms is None:
+                    job.started_ms = event.get("at")
+                self._become(job, "running")
+            case "job.held":
+                job.message = event.get("message", "")
+                self._become(job, "held")
+            case "job.retrying":
+                job.message = event.get("message", "")
+                self._become(job, "queued")
+            case "job.finished":
+                job.attempts = event.get("attempts", job.attempts)
+                job.message = event.get("message", "")
+                job.infrastructure = event.get("infrastructure", False)
+                job.outputs = event.get("outputs") or {}
+                job.ended_ms = event.get("at")
+                self._become(job, event["status"])
+            case "attempt.finished":
+                job.log_size = event.get("log_size", 0)
+            case "step.started":
+                job.steps[event["step"]] = StepProgress(event["name"], event.get("at"))
+            case "step.finished":
+                self._step_finished(job, event)
+            case "annotation":
+                self.annotations.append(event)
+            case "artifact":
+                self.artifacts[event["name"]] = event.get("size", 0)
+
+    def _step_finished(self, job: JobProgress, event: dict[str, Any]) -> None:
+        step = job.steps.setdefault(event["step"], StepProgress(event["name"], None))
+        step.outcome = event["outcome"]
+        step.conclusion = event["conclusion"]
+        step.exit_code = event.get("exit_code")
+        step.message = event.get("message", "")
+        if step.started_ms is not None and "at" in event:
+            step.took_ms = max(0, event["at"] - step.started_ms)
+        if event.get("summary"):
+            self.summaries.append((job.name, step.name, event["summary"]))
+
+    def _become(self, job: JobProgress, status: str) -> None:
+        if job.status != status:
+            self.counts[job.status] -= 1
+            self.counts[status] = self.counts.get(status, 0) + 1
+            job.status = status
+
+
+def exit_code(progress: Progress) -> int:
+    """What the command answers with. A failure of the work itself counts more than one of what it ran on."""
+    match progress.status:
+        case "succeeded":
+            return exits.SUCCEEDED
+        case "cancelled":
+            return exits.CANCELLED
+        case "held":
+            return exits.HELD
+        case "failed":
+            broken = [job for job in progress.jobs.values() if job.broken]
+            lost = bool(broken) and all(job.infrastructure for job in broken)
+            return exits.INFRASTRUCTURE if lost else exits.FAILED
+        case _:
+            return exits.INFRASTRUCTURE  # the stream ended before the run did
+
+
+def final(progress: Progress) -> dict[str, Any]:
+    """The last line of --json."""
+    return {
+        "v": 1,
+        "run": progress.run,
+        "status": progress.status,
+        "jobs": {
+            name: {"status": job.status, "attempts": job.attempts} for name, job in progress.jobs.items()
+        },
+    }

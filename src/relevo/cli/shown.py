@@ -1,0 +1,115 @@
+"""A run as `relevo show` tells it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from relevo.cli.palette import Palette
+from relevo.cli.progress import JobProgress, Progress
+from relevo.cli.summary import ROWS, decisions, job_table, result
+from relevo.cli.text import counted, duration, one_line, size
+from relevo.cli.view_plain import annotation
+
+if TYPE_CHECKING:
+    from relevo.store.contract import RunRow
+
+#: Annotations that are shown.
+ANNOTATIONS: Final = 50
+_CONCLUSIONS: Final = {"success": "succeeded", "failure": "failed"}
+
+
+def lines(progress: Progress, row: RunRow, palette: Palette) -> list[str]:
+    """For people."""
+    told = [
+        f"{palette('bold', one_line(progress.workflow or row.workflow))}  {palette('dim', f'run {progress.run}')}"
+    ]
+    about = [one_line(progress.title), progress.trigger, _when(row.created_ms)]
+    if row.retried_from:
+        about.append(f"attempt {row.run_attempt} of {row.retried_from}")
+    told += [palette("dim", " · ".join(part for part in about if part)), ""]
+    told += [palette("warning", f"warning: {one_line(text)}") for text in progress.warnings]
+    jobs = list(progress.jobs.values())
+    if len(jobs) > ROWS:
+        told += job_table(progress, palette)
+    else:
+        for job in jobs:
+            told += _job(job, palette)
+    if progress.annotations:
+        told += ["", palette("dim", counted(len(progress.annotations), "annotation"))]
+        told += [f"  {annotation(event, palette)}" for event in progress.annotations[:ANNOTATIONS]]
+    if progress.artifacts:
+        named = ", ".join(f"{name} ({size(count)})" for name, count in sorted(progress.artifacts.items()))
+        told += ["", f"artifacts: {named}"]
+    told += ["", result(progress, palette)]
+    if progress.status == "held":
+        told += decisions(progress)
+    return told
+
+
+def _job(job: JobProgress, palette: Palette) -> list[str]:
+    why = one_line(job.message) if job.status != "succeeded" else ""
+    facts = [duration(job.took_ms())]
+    if job.attempts > 1:
+        facts.append(f"{job.attempts} attempts")
+    about = ", ".join(fact for fact in facts if fact)
+    dimmed = f"  {palette('dim', about)}" if about else ""
+    told = [
+        f"{palette.mark(job.status)} {one_line(job.name)}  {palette.status(job.status)}"
+        f"{f': {why}' if why else ''}{dimmed}"
+    ]
+    for _, step in sorted(job.steps.items()):
+        status = _CONCLUSIONS.get(step.conclusion, step.conclusion or "running")
+        code = f"  exit code {step.exit_code}" if step.exit_code else ""
+        why = f"  {one_line(step.message)}" if step.message else ""
+        told.append(
+            f"    {palette.mark(status)} {one_line(step.name)}{code}{why}  {palette('dim', duration(step.took_ms))}".rstrip()
+        )
+    told += [f"    {palette('dim', f'{name} =')} {one_line(value)}" for name, value in job.outputs.items()]
+    return told
+
+
+def whole(progress: Progress, row: RunRow) -> dict[str, Any]:
+    """For programs."""
+    return {
+        "v": 1,
+        "run": progress.run,
+        "workflow": progress.workflow,
+        "title": progress.title,
+        "trigger": progress.trigger,
+        "status": progress.status,
+        "created_ms": row.created_ms,
+        "ended_ms": row.ended_ms,
+        "retried_from": row.retried_from,
+        "run_attempt": row.run_attempt,
+        "warnings": progress.warnings,
+        "artifacts": progress.artifacts,
+        "jobs": {
+            job.name: {
+                "status": job.status,
+                "attempts": job.attempts,
+                "message": job.message,
+                "needs": job.needs,
+                "outputs": job.outputs,
+                "took_ms": job.took_ms(),
+                "steps": [
+                    {
+                        "step": index,
+                        "name": step.name,
+                        "outcome": step.outcome,
+                        "conclusion": step.conclusion,
+                        "exit_code": step.exit_code,
+                        "message": step.message,
+                        "took_ms": step.took_ms,
+                    }
+                    for index, step in sorted(job.steps.items())
+                ],
+            }
+            for job in progress.jobs.values()
+        },
+    }
+
+
+def _when(ms: int) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ms / 1000))

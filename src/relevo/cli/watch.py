@@ -1,0 +1,167 @@
+"""Follows a run from here to its end, and makes of it lines and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from relevo.cli import exits
+from relevo.cli.live_logs import ORDERED, LiveLogs, fetch_tail
+from relevo.cli.output import Output, colours, note
+from relevo.cli.palette import Palette
+from relevo.cli.progress import Progress, exit_code
+from relevo.cli.signals import Signals
+from relevo.domain.errors import RelevoError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from relevo.assembly.api import EngineApi
+    from relevo.cli.view import View
+
+#: Lines of a failing step that are shown again at the end, and jobs whose lines are.
+TAIL_LINES = 20
+TAIL_JOBS = 10
+
+
+def open_view(output: Output, style: str) -> View:
+    """The view of a style: plain, json or quiet."""
+    if style == "json":
+        from relevo.cli.view_json import JsonView
+
+        return JsonView(output)
+    palette = Palette(colours(sys.stdout))
+    if style == "quiet":
+        from relevo.cli.view_quiet import QuietView
+
+        return QuietView(output, palette)
+    from relevo.cli.view_plain import PlainView
+
+    return PlainView(output, palette)
+
+
+async def attend(
+    opening: AbstractAsyncContextManager[EngineApi],
+    begin: Callable[[EngineApi], Awaitable[str]],
+    *,
+    style: str,
+    resumed: bool = False,
+    owns: bool = True,
+) -> int:
+    """Open an engine, `begin` a run on it (or find one), follow it to its end; returns the exit code.
+
+    Who `owns` the run cancels it with Ctrl-C, twice forces it, and counts as having received its summary. With SIGTERM, SIGHUP,
+    or Ctrl-C while there is nothing to cancel, the command leaves and the run goes on.
+    """
+    output = Output(sys.stdout)
+    run: str | None = None
+    with Signals() as signals:
+        try:
+            async with opening as api:
+                run = await begin(api)
+                view = open_view(output, style)
+                return await follow(api, run, view, signals, resumed=resumed, owns=owns)
+        except asyncio.CancelledError:
+            if signals.left is None:
+                raise
+            return _left(signals.left, run, told=owns)
+        finally:
+            # Who does not read what a command that was told to leave still has to say must not keep it alive.
+            output.close(timeout_s=None if signals.left is None else 0.2)
+
+
+def _left(number: signal.Signals, run: str | None, *, told: bool) -> int:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+    if told and run is None:
+        note("relevo: interrupted before the run was accepted")
+    elif told:
+        note(f"relevo: {number.name}: leaving run {run}; its jobs go on\n  relevo resume {run}")
+    return exits.CANCELLED if number is signal.SIGINT else exits.signalled(number)
+
+
+async def follow(api: EngineApi, run: str, view: View, signals: Signals, *, resumed: bool, owns: bool) -> int:
+    """Follow a run to its end (or until it is held) on a view."""
+    progress = Progress(run)
+    async with asyncio.TaskGroup() as group:
+        if owns:
+            signals.on_interrupt = _canceller(api, run, group)
+        logs = LiveLogs(api, progress, view, group)
+        if resumed:
+            await _catch_up(api, progress, view, logs)
+        if not progress.ended and progress.status != "held":
+            async for event in api.events(run, progress.sequence):
+                await _take(event, progress, view, logs)
+                if event["event"] == "run.held":
+                    break
+        await logs.close()
+    if not progress.ended and progress.status != "held":
+        note(f"relevo: no engine lives any more; the jobs that run go on\n  relevo resume {run}")
+    # Now Ctrl-C only spares the summary.
+    signals.on_interrupt = None
+    view.summary(progress, await _tails(api, progress, logs))
+    if await view.flushed() and progress.ended and owns:
+        await api.delivered(run)
+    return exit_code(progress)
+
+
+def _canceller(api: EngineApi, run: str, group: asyncio.TaskGroup) -> Callable[[int], None]:
+    def cancel(times: int) -> None:
+        if times == 1:
+            note(f"relevo: cancelling run {run}; Ctrl-C again ends it at once")
+        elif times == 2:
+            note("relevo: ending it at once")
+        group.create_task(_cancel(api, run, force=times > 1))
+
+    return cancel
+
+
+async def _cancel(api: EngineApi, run: str, *, force: bool) -> None:
+    try:
+        await api.cancel(run, force=force)
+    except RelevoError as error:
+        note(f"relevo: the run could not be cancelled: {error}")
+
+
+async def _catch_up(api: EngineApi, progress: Progress, view: View, logs: LiveLogs) -> None:
+    """Take in what has happened so far; of what still runs the log is shown from its beginning."""
+    async for event in api.events(progress.run, follow=False):
+        progress.apply(event)
+        if not view.wants_logs:
+            view.event(event, progress)
+    view.caught_up(progress)
+    if not progress.ended and view.wants_logs:
+        for job in progress.jobs.values():
+            if job.status in ("running", "cancelling") and job.steps:
+                logs.start(job.name, job.attempts, started=max(job.steps))
+
+
+async def _take(event: dict[str, Any], progress: Progress, view: View, logs: LiveLogs) -> None:
+    kind: str = event["event"]
+    if kind in ("attempt.finished", "job.finished", "job.retrying", "job.held"):
+        await logs.end(event["job"])
+    progress.apply(event)
+    if kind in ORDERED:
+        logs.event(event)
+    else:
+        view.event(event, progress)
+    if kind == "job.running" and view.wants_logs:
+        logs.start(event["job"], event["attempt"])
+    await view.room()
+
+
+async def _tails(api: EngineApi, progress: Progress, logs: LiveLogs) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for job in progress.jobs.values():
+        if not job.broken or not job.attempts:
+            continue
+        tail = logs.tails.get(job.name) or await fetch_tail(api, progress, job.name)
+        failing = job.failing_step()
+        found[job.name] = tail.lines(failing[0] if failing else None, TAIL_LINES)
+        if len(found) == TAIL_JOBS:
+            break
+    return found

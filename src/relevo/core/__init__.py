@@ -1,0 +1,1 @@
+"""Counters, rings and limiters: plain Python, the specification that faster twins must equal."""

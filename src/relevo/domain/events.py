@@ -1,0 +1,288 @@
+"""What has happened to a run: the truth that is stored.
+
+Fields are only appended, with defaults; tags are never used again. An event holds at most 64 KiB: lists are
+split over several events. Times are wall-clock Unix milliseconds, for people only: nothing is decided by them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+#: An event's encoded size at most, in bytes.
+EVENT_LIMIT: Final = 65_536
+
+
+class NodeDecl(Struct, frozen=True, array_like=True, gc=False):
+    """A job as the file has it, before its matrix."""
+
+    id: str
+    needs: list[int]  #: indexes of other nodes of the run
+    retry_max: int = 0
+    retry_exits: list[int] = []  #: exit codes after which it is tried again
+    backoff_s: float = 0.0
+
+
+class JobDecl(Struct, frozen=True, array_like=True, gc=False):
+    """A job of the run: one leg of a node's matrix."""
+
+    name: str  #: stable and unique in the run
+    labels: list[str] = []
+    matrix: dict[str, Any] = {}
+    leg: int = 0
+    legs: int = 1
+    timeout_s: float = 21_600.0
+    continue_on_error: bool = False
+
+
+class RunAccepted(Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """The run exists, durably."""
+
+    run: str
+    workflow: str
+    title: str
+    trigger: str  #: push, workflow_dispatch, …
+    spec: str  #: fact key suffix: spec/<digest>
+    priority: int = 0
+    retried_from: str | None = None
+    run_attempt: int = 1
+    at_ms: int = 0
+    contexts: str = ""  #: digest of the stored github, inputs and vars contexts
+    secrets: list[str] = []  #: their names
+
+
+class NodesAdded(Struct, frozen=True, array_like=True, gc=False, tag=2):
+    """The jobs of the file, in its order. Several when there are many."""
+
+    nodes: list[NodeDecl]
+    more: bool = False
+
+
+class NodeExpanded(Struct, frozen=True, array_like=True, gc=False, tag=3):
+    """A node's needs had ended and its expressions were evaluated: these are its jobs. Several when there are many."""
+
+    node: int
+    jobs: list[JobDecl]
+    more: bool = False
+    fail_fast: bool = True
+    max_parallel: int | None = None
+    outputs: dict[str, str] = {}  #: of legs that succeeded in the run that this one retries
+
+
+class JobsQueued(Struct, frozen=True, array_like=True, gc=False, tag=4):
+    """The scheduler may place them."""
+
+    jobs: list[int]
+
+
+class AttemptAssigned(Struct, frozen=True, array_like=True, gc=False, tag=5):
+    """An agent is to run it."""
+
+    job: int
+    number: int
+    agent: str
+    at_ms: int = 0
+
+
+class AttemptStarting(Struct, frozen=True, array_like=True, gc=False, tag=6):
+    """Its worker is being made, and that takes time."""
+
+    job: int
+    number: int
+    at_ms: int = 0
+
+
+class AttemptStarted(Struct, frozen=True, array_like=True, gc=False, tag=7):
+    """Its worker is there."""
+
+    job: int
+    number: int
+    at_ms: int = 0
+
+
+class StepStarted(Struct, frozen=True, array_like=True, gc=False, tag=8):
+    """A step began."""
+
+    job: int
+    number: int
+    step: int
+    name: str
+    at_ms: int = 0
+    record: int = 0  #: the agent's number of the record, by which a repetition is known
+
+
+class StepEnded(Struct, frozen=True, array_like=True, gc=False, tag=9):
+    """A step ended, or was skipped."""
+
+    job: int
+    number: int
+    step: int
+    name: str
+    outcome: str
+    conclusion: str
+    exit_code: int | None = None
+    message: str = ""
+    summary: str = ""  #: digest of the stored summary, or the text itself when it is short
+    at_ms: int = 0
+    record: int = 0  #: the agent's number of the record, by which a repetition is known
+
+
+class Annotated(Struct, frozen=True, array_like=True, gc=False, tag=10):
+    """A step said something about the code."""
+
+    job: int
+    number: int
+    step: int
+    level: str
+    message: str
+    title: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    record: int = 0  #: the agent's number of the record, by which a repetition is known
+
+
+class ArtifactSaved(Struct, frozen=True, array_like=True, gc=False, tag=11):
+    """An artifact of an attempt. It becomes the run's when the attempt is accepted."""
+
+    job: int
+    number: int
+    name: str
+    digest: str
+    size_bytes: int
+    files: int = 0
+    record: int = 0  #: the agent's number of the record, by which a repetition is known
+
+
+class AttemptEnded(Struct, frozen=True, array_like=True, gc=False, tag=12):
+    """The end of an attempt. With any result but `lost` every byte of its log is durable and its hash agrees."""
+
+    job: int
+    number: int
+    result: str  #: AttemptStatus
+    outputs: dict[str, str] = {}
+    message: str = ""
+    exit_code: int | None = None
+    log_size: int = 0
+    log_digest: bytes = b""
+    at_ms: int = 0
+    outputs_fact: str = ""  #: where the outputs lie when they are too long for an event
+
+
+class JobRetrying(Struct, frozen=True, array_like=True, gc=False, tag=13):
+    """Another attempt will be made, at once or after a delay."""
+
+    job: int
+    reason: str
+    delay_s: float = 0.0
+    lost: bool = False
+
+
+class JobHeld(Struct, frozen=True, array_like=True, gc=False, tag=14):
+    """It was lost where running it again may do harm: somebody must decide."""
+
+    job: int
+    message: str
+
+
+class JobCancelling(Struct, frozen=True, array_like=True, gc=False, tag=15):
+    """Its attempt is being ended."""
+
+    job: int
+    reason: str = "cancelled"
+    forced: bool = False
+
+
+class JobEnded(Struct, frozen=True, array_like=True, gc=False, tag=16):
+    """Final."""
+
+    job: int
+    status: str  #: JobStatus
+    message: str = ""
+    infrastructure: bool = False  #: it failed because what it ran on was lost again and again
+    at_ms: int = 0
+
+
+class RunStarted(Struct, frozen=True, array_like=True, gc=False, tag=17):
+    """The first attempt was assigned."""
+
+    at_ms: int = 0
+
+
+class RunCancelling(Struct, frozen=True, array_like=True, gc=False, tag=18):
+    """Somebody cancelled it."""
+
+    reason: str = ""
+    forced: bool = False
+    at_ms: int = 0
+
+
+class RunHeld(Struct, frozen=True, array_like=True, gc=False, tag=19):
+    """All that can go on has ended; held jobs ask."""
+
+    at_ms: int = 0
+
+
+class RunReleased(Struct, frozen=True, array_like=True, gc=False, tag=20):
+    """A held job was decided."""
+
+    at_ms: int = 0
+
+
+class RunEnded(Struct, frozen=True, array_like=True, gc=False, tag=21):
+    """Final."""
+
+    status: str  #: RunStatus
+    at_ms: int = 0
+
+
+class SummaryDelivered(Struct, frozen=True, array_like=True, gc=False, tag=22):
+    """Somebody received the run's summary."""
+
+
+class Warned(Struct, frozen=True, array_like=True, gc=False, tag=23):
+    """Something that the user should know, and that changes nothing."""
+
+    message: str
+
+
+Event = (
+    RunAccepted
+    | NodesAdded
+    | NodeExpanded
+    | JobsQueued
+    | AttemptAssigned
+    | AttemptStarting
+    | AttemptStarted
+    | StepStarted
+    | StepEnded
+    | Annotated
+    | ArtifactSaved
+    | AttemptEnded
+    | JobRetrying
+    | JobHeld
+    | JobCancelling
+    | JobEnded
+    | RunStarted
+    | RunCancelling
+    | RunHeld
+    | RunReleased
+    | RunEnded
+    | SummaryDelivered
+    | Warned
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[list[Event]] = msgspec.msgpack.Decoder(list[Event])
+
+
+def encode(events: list[Event]) -> bytes:
+    """The events of one append as one blob."""
+    return _encoder.encode(events)
+
+
+def decode(blob: bytes) -> list[Event]:
+    """Back from a blob. Raises msgspec.DecodeError or ValidationError on bytes that are none."""
+    return _decoder.decode(blob)

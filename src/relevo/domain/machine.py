@@ -1,0 +1,396 @@
+"""What a command makes of a run.
+
+    handle(run, command) ─► decide ─► events ─► evolve, each ─► follow: what the event entails ─► more events …
+
+`decide` answers the command alone; `follow` knows what one change entails for the rest of the run (fail-fast, the next
+leg under max-parallel, the nodes that are ready, the end of the run). Both are pure; only `handle` changes the run.
+A command that comes too late, or twice, makes no events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from relevo.domain import commands as c
+from relevo.domain import events as e
+from relevo.domain.run import ACTIVE, EVOLVE, Job, Node, Run
+from relevo.domain.states import ATTEMPT_STATUS, JOB_ENDS, AttemptStatus, JobStatus, RunStatus
+
+#: How often an attempt that the infrastructure lost is made again.
+LOST_RETRIES: Final = 2
+#: Node and leg declarations in one event, so that it stays below the limit of an event's size.
+NODES_PER_EVENT: Final = 200
+JOBS_PER_QUEUE_EVENT: Final = 4_000
+#: Encoded bytes of leg declarations in one event at most.
+LEGS_BYTES: Final = 48_000
+
+
+def handle(run: Run, command: c.Command) -> list[e.Event]:
+    """Decide, and let it happen; returns the events in order. They must be stored before anyone is told.
+
+    All that one level of decisions says happens first, then what it entails: so that each rule sees the whole of
+    what was decided before it.
+    """
+    events = _DECIDE[type(command)](run, command)
+    for event in events:
+        EVOLVE[type(event)](run, event)
+    level = events
+    while True:
+        entailed: list[e.Event] = []
+        for event in level:
+            follow = _FOLLOW.get(type(event))
+            if follow is not None:
+                entailed += follow(run, event, command.at_ms)  # type: ignore[union-attr]  # such commands have it
+        if not entailed:
+            return events
+        level = []
+        for event in entailed:
+            if _still(run, event):
+                EVOLVE[type(event)](run, event)
+                level.append(event)
+        events = events + level
+
+
+def _still(run: Run, event: e.Event) -> bool:
+    """Whether an entailed event still makes sense after those that happened before it."""
+    if isinstance(event, e.JobEnded):
+        return run.jobs[event.job].status not in JOB_ENDS
+    if isinstance(event, e.JobsQueued):
+        node = run.jobs[event.jobs[0]].node
+        room = node.max_parallel is None or node.active < node.max_parallel
+        return room and all(run.jobs[index].status is JobStatus.PENDING for index in event.jobs)
+    if isinstance(event, e.RunEnded):
+        return not run.ended
+    if isinstance(event, e.RunHeld):
+        return _stuck(run)
+    return True
+
+
+# What events hold of states: plain text, looked up once.
+_CANCELLED: Final = JobStatus.CANCELLED.value
+_FAILED: Final = JobStatus.FAILED.value
+_LOST: Final = AttemptStatus.LOST.value
+_RUN_CANCELLED: Final = RunStatus.CANCELLED.value
+_RUN_FAILED: Final = RunStatus.FAILED.value
+_RUN_SUCCEEDED: Final = RunStatus.SUCCEEDED.value
+
+
+# --- decide ---------------------------------------------------------------------------------------------------
+
+
+def _submit(run: Run, command: c.Submit) -> list[e.Event]:
+    if run.accepted is not None:
+        return []
+    nodes = command.nodes
+    events: list[e.Event] = [
+        e.RunAccepted(
+            command.run,
+            command.workflow,
+            command.title,
+            command.trigger,
+            command.spec,
+            command.priority,
+            command.retried_from,
+            command.run_attempt,
+            command.at_ms,
+            command.contexts,
+            command.secrets,
+        ),
+    ]
+    for start in range(0, len(nodes), NODES_PER_EVENT):
+        stop = start + NODES_PER_EVENT
+        events.append(e.NodesAdded(nodes[start:stop], more=stop < len(nodes)))
+    return events
+
+
+def _expand(run: Run, command: c.ExpandNode) -> list[e.Event]:
+    if command.node not in run.ready:
+        return []
+    events: list[e.Event] = [e.Warned(text) for text in command.warnings]
+    chunks = [command.jobs] if len(command.jobs) <= 16 else _split_legs(command.jobs)
+    for position, chunk in enumerate(chunks):
+        more = position + 1 < len(chunks)
+        outputs = {} if more else command.outputs
+        events.append(
+            e.NodeExpanded(command.node, chunk, more, command.fail_fast, command.max_parallel, outputs),
+        )
+    first = len(run.jobs)
+    for position, (status, message) in command.ends.items():
+        events.append(e.JobEnded(first + position, status, message, at_ms=command.at_ms))
+    return events
+
+
+def _split_legs(jobs: list[e.JobDecl]) -> list[list[e.JobDecl]]:
+    from msgspec.msgpack import encode
+
+    chunks: list[list[e.JobDecl]] = [[]]
+    size = 0
+    for job in jobs:
+        weight = len(encode(job))
+        if size + weight > LEGS_BYTES and chunks[-1]:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(job)
+        size += weight
+    return chunks
+
+
+def _assign(run: Run, command: c.AssignJob) -> list[e.Event]:
+    job = run.jobs[command.job]
+    if job.status is not JobStatus.QUEUED:
+        return []
+    assigned = e.AttemptAssigned(command.job, job.number + 1, command.agent, command.at_ms)
+    if run.status is RunStatus.PENDING:
+        return [e.RunStarted(command.at_ms), assigned]
+    return [assigned]
+
+
+def _current(run: Run, job: int, number: int) -> Job | None:
+    """The job, when that attempt is its current one and has not ended."""
+    if job >= len(run.jobs):
+        return None
+    found = run.jobs[job]
+    return found if found.number == number and found.status in ACTIVE else None
+
+
+def _starting(run: Run, command: c.StartingAttempt) -> list[e.Event]:
+    job = _current(run, command.job, command.number)
+    if job is None or job.attempt is not AttemptStatus.ASSIGNED:
+        return []
+    return [e.AttemptStarting(command.job, command.number, command.at_ms)]
+
+
+def _start(run: Run, command: c.StartAttempt) -> list[e.Event]:
+    job = _current(run, command.job, command.number)
+    if job is None or job.attempt not in (AttemptStatus.ASSIGNED, AttemptStatus.STARTING):
+        return []
+    return [e.AttemptStarted(command.job, command.number, command.at_ms)]
+
+
+def _record(run: Run, command: c.Record) -> list[e.Event]:
+    event = command.event
+    job = _current(run, event.job, event.number)
+    return [event] if job is not None and event.record > job.record else []
+
+
+def _end(run: Run, command: c.EndAttempt) -> list[e.Event]:
+    job = _current(run, command.job, command.number)
+    if job is None:
+        return []
+    result = ATTEMPT_STATUS[command.result]
+    ended = e.AttemptEnded(
+        command.job,
+        command.number,
+        command.result,
+        command.outputs,
+        command.message,
+        command.exit_code,
+        command.log_size,
+        command.log_digest,
+        command.at_ms,
+        command.outputs_fact,
+    )
+    if result is AttemptStatus.LOST:
+        return [ended, _after_loss(job, command.message, command.held, command.at_ms)]
+    retry = job.node.decl
+    if (
+        result is AttemptStatus.FAILED
+        and job.status is not JobStatus.CANCELLING
+        and command.exit_code in retry.retry_exits
+        and job.retries < retry.retry_max
+    ):
+        reason = f"exit code {command.exit_code}"
+        return [ended, e.JobRetrying(command.job, reason, retry.backoff_s * 2**job.retries)]
+    return [ended, e.JobEnded(command.job, command.result, command.message, at_ms=command.at_ms)]
+
+
+def _after_loss(job: Job, reason: str, held: bool, at_ms: int) -> e.Event:
+    if job.status is JobStatus.CANCELLING:
+        return e.JobEnded(job.index, _CANCELLED, reason, at_ms=at_ms)
+    if held:
+        return e.JobHeld(job.index, f"{reason}; a step that is not idempotent may have begun")
+    if job.lost < LOST_RETRIES:
+        return e.JobRetrying(job.index, reason, lost=True)
+    message = f"lost {job.lost + 1} times, the last time: {reason}"
+    return e.JobEnded(job.index, _FAILED, message, infrastructure=True, at_ms=at_ms)
+
+
+def _lose(run: Run, command: c.LoseAttempt) -> list[e.Event]:
+    job = _current(run, command.job, command.number)
+    if job is None:
+        return []
+    ended = e.AttemptEnded(
+        command.job,
+        command.number,
+        _LOST,
+        message=command.reason,
+        at_ms=command.at_ms,
+    )
+    return [ended, _after_loss(job, command.reason, command.held, command.at_ms)]
+
+
+def _time_out(run: Run, command: c.TimeOutJob) -> list[e.Event]:
+    job = _current(run, command.job, command.number)
+    if job is None or job.status is JobStatus.CANCELLING:
+        return []
+    return [e.JobCancelling(command.job, "timed-out")]
+
+
+def _queue(run: Run, command: c.QueueJob) -> list[e.Event]:
+    return [e.JobsQueued([command.job])] if run.jobs[command.job].delayed else []
+
+
+def _cancel(run: Run, command: c.CancelRun) -> list[e.Event]:
+    if run.ended or (run.status is RunStatus.CANCELLING and not command.forced):
+        return []
+    events: list[e.Event] = []
+    if run.status is not RunStatus.CANCELLING:
+        events.append(e.RunCancelling(command.reason, command.forced, command.at_ms))
+    for job in run.jobs:
+        if job.status in JOB_ENDS or (job.node.index in command.spared and not command.forced):
+            continue
+        if job.status not in ACTIVE:
+            events.append(e.JobEnded(job.index, _CANCELLED, at_ms=command.at_ms))
+        elif job.status is not JobStatus.CANCELLING or (command.forced and not job.forced):
+            events.append(e.JobCancelling(job.index, "cancelled", command.forced))
+    return events
+
+
+def _fail(run: Run, command: c.FailJob) -> list[e.Event]:
+    job = run.jobs[command.job]
+    if job.status not in (JobStatus.HELD, JobStatus.QUEUED, JobStatus.PENDING):
+        return []
+    events: list[e.Event] = [e.JobEnded(command.job, _FAILED, command.message, at_ms=command.at_ms)]
+    return _released(run, events, command.at_ms)
+
+
+def _retry(run: Run, command: c.RetryJob) -> list[e.Event]:
+    if run.jobs[command.job].status is not JobStatus.HELD:
+        return []
+    return _released(run, [e.JobsQueued([command.job])], command.at_ms)
+
+
+def _released(run: Run, events: list[e.Event], at_ms: int) -> list[e.Event]:
+    return [e.RunReleased(at_ms), *events] if run.status is RunStatus.HELD else events
+
+
+def _deliver(run: Run, command: c.DeliverSummary) -> list[e.Event]:
+    return [] if run.delivered or not run.ended else [e.SummaryDelivered()]
+
+
+def _warn(run: Run, command: c.Warn) -> list[e.Event]:
+    return [e.Warned(command.message)]
+
+
+_DECIDE: Final[dict[type, Callable[[Run, Any], list[e.Event]]]] = {
+    c.Submit: _submit,
+    c.ExpandNode: _expand,
+    c.AssignJob: _assign,
+    c.StartingAttempt: _starting,
+    c.StartAttempt: _start,
+    c.Record: _record,
+    c.EndAttempt: _end,
+    c.LoseAttempt: _lose,
+    c.TimeOutJob: _time_out,
+    c.QueueJob: _queue,
+    c.CancelRun: _cancel,
+    c.FailJob: _fail,
+    c.RetryJob: _retry,
+    c.DeliverSummary: _deliver,
+    c.Warn: _warn,
+}
+
+
+# --- follow ---------------------------------------------------------------------------------------------------
+
+
+def _after_expansion(run: Run, event: e.NodeExpanded, at_ms: int) -> list[e.Event]:
+    if event.more:
+        return []
+    node = run.nodes[event.node]
+    indexes = [job.index for job in node.jobs if job.status is JobStatus.PENDING][: node.max_parallel]
+    return [
+        e.JobsQueued(indexes[start : start + JOBS_PER_QUEUE_EVENT])
+        for start in range(0, len(indexes), JOBS_PER_QUEUE_EVENT)
+    ]
+
+
+def _after_job(run: Run, event: e.JobEnded, at_ms: int) -> list[e.Event]:
+    job = run.jobs[event.job]
+    node = job.node
+    events: list[e.Event] = []
+    if node.left:
+        if (
+            node.fail_fast
+            and node.failures == 1
+            and not job.decl.continue_on_error
+            and job.status in (JobStatus.FAILED, JobStatus.TIMED_OUT)
+        ):
+            events.extend(_cancel_siblings(node, at_ms))
+        elif (
+            node.max_parallel is not None
+            and node.active < node.max_parallel
+            and not (node.fail_fast and node.failures)
+        ):
+            following = _next_pending(node)
+            if following is not None:
+                events.append(e.JobsQueued([following]))
+    if run.nodes_left == 0:
+        events.append(e.RunEnded(_verdict(run), at_ms))
+    elif _stuck(run):
+        events.append(e.RunHeld(at_ms))
+    return events
+
+
+def _cancel_siblings(node: Node, at_ms: int) -> list[e.Event]:
+    events: list[e.Event] = []
+    for job in node.jobs:
+        if job.status in ACTIVE:
+            if job.status is not JobStatus.CANCELLING:
+                events.append(e.JobCancelling(job.index, "fail-fast"))
+        elif job.status not in JOB_ENDS:
+            events.append(
+                e.JobEnded(job.index, _CANCELLED, "another leg of its matrix failed", at_ms=at_ms),
+            )
+    return events
+
+
+def _next_pending(node: Node) -> int | None:
+    for position in range(node.next_pending, len(node.jobs)):
+        job = node.jobs[position]
+        if job.status is JobStatus.PENDING and not job.delayed:
+            node.next_pending = position + 1
+            return job.index
+    node.next_pending = len(node.jobs)
+    return None
+
+
+def _after_hold(run: Run, event: e.JobHeld, at_ms: int) -> list[e.Event]:
+    return [e.RunHeld(at_ms)] if _stuck(run) else []
+
+
+def _stuck(run: Run) -> bool:
+    return (
+        run.held > 0
+        and run.busy == 0
+        and not run.ready
+        and run.status in (RunStatus.PENDING, RunStatus.RUNNING)
+    )
+
+
+def _verdict(run: Run) -> str:
+    if run.status is RunStatus.CANCELLING:
+        return _RUN_CANCELLED
+    if any(node.failures for node in run.nodes):
+        return _RUN_FAILED
+    if any(job.status is JobStatus.CANCELLED and not job.decl.continue_on_error for job in run.jobs):
+        return _RUN_CANCELLED
+    return _RUN_SUCCEEDED
+
+
+_FOLLOW: Final[dict[type, Callable[[Run, Any, int], list[e.Event]]]] = {
+    e.NodeExpanded: _after_expansion,
+    e.JobEnded: _after_job,
+    e.JobHeld: _after_hold,
+}

@@ -1,0 +1,116 @@
+"""The lease of a home, in the home's own database: an epoch that only grows, and who holds it.
+
+The epoch stands where every commit of the store reads it, so that a grant fences the earlier holder in that moment.
+On one machine the death of a holder is verified: by boot id, pid and start time. A holder on another host (a home on a
+shared disk) counts as alive, because nothing here can tell.
+
+A holder that was stopped (SIGSTOP) while it held the database's write lock can be taken over in one way only: it is
+killed, after its identity was checked. Nothing else gives the lock back, and it was declared superseded anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import apsw
+import msgspec
+
+from relevo.domain.errors import InfrastructureError
+from relevo.leases.contract import Holder, Lease, LeaseHeld
+from relevo.runtime.processes import ProcessIdentity, alive, kill
+
+T = TypeVar("T")
+
+#: How long a take-over waits for the write lock of a holder that answers nobody, before it kills it. A commit takes
+#: milliseconds; a disk may stall for some hundreds.
+LOCK_MS: Final = 1_500
+
+_decode = msgspec.json.Decoder(Holder).decode
+
+
+class LocalLeases:
+    """See `contract.Leases`. `connect` opens the database, which has the table `leases` (name, epoch, holder)."""
+
+    def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
+        self._connect = connect
+
+    async def acquire(self, name: str, holder: Holder, *, take_over: bool = False) -> Lease:
+        return await asyncio.to_thread(self._with, lambda c: self._acquire(c, name, holder, take_over))
+
+    async def holder(self, name: str) -> Holder | None:
+        return await asyncio.to_thread(self._with, lambda c: _alive_holder(_row(c, name)[1]))
+
+    async def valid(self, lease: Lease) -> bool:
+        return await asyncio.to_thread(self._with, lambda c: _row(c, lease.name)[0] == lease.epoch)
+
+    async def release(self, lease: Lease) -> None:
+        def release(connection: apsw.Connection) -> None:
+            connection.execute(
+                "UPDATE leases SET holder = NULL WHERE name = ? AND epoch = ?",
+                (lease.name, lease.epoch),
+            )
+
+        await asyncio.to_thread(self._with, release)
+
+    def _with(self, function: Callable[[apsw.Connection], T]) -> T:
+        connection = self._connect()
+        try:
+            return function(connection)
+        finally:
+            connection.close()
+
+    def _acquire(self, connection: apsw.Connection, name: str, holder: Holder, take_over: bool) -> Lease:
+        found = _alive_holder(_row(connection, name)[1])
+        if found is not None and found != holder and not take_over:
+            raise LeaseHeld(name, found)  # known without the write lock, which it may be holding
+        try:
+            if take_over:
+                connection.set_busy_timeout(LOCK_MS)
+            return _grant(connection, name, holder, take_over)
+        except apsw.BusyError:
+            found = _alive_holder(_row(connection, name)[1])
+            if found is None or not take_over or found.pid == os.getpid() or not kill(_identity(found)):
+                raise InfrastructureError("the database is locked by another program") from None
+            return _grant(connection, name, holder, take_over)
+
+
+def _grant(connection: apsw.Connection, name: str, holder: Holder, take_over: bool) -> Lease:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        epoch, found = _row(connection, name)
+        living = _alive_holder(found)
+        if living is not None and living != holder and not take_over:
+            raise LeaseHeld(name, living)
+        epoch += 1
+        packed = msgspec.json.encode(holder).decode()
+        connection.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", (name, epoch, packed))
+        connection.execute("COMMIT")
+    except BaseException:
+        if not connection.getautocommit():
+            connection.execute("ROLLBACK")
+        raise
+    return Lease(name, epoch, holder)
+
+
+def _row(connection: apsw.Connection, name: str) -> tuple[int, Holder | None]:
+    rows: list[Any] = connection.execute(
+        "SELECT epoch, holder FROM leases WHERE name = ?", (name,)
+    ).fetchall()
+    if not rows:
+        return 0, None
+    epoch, packed = rows[0]
+    return epoch, _decode(packed) if packed else None
+
+
+def _identity(holder: Holder) -> ProcessIdentity:
+    return ProcessIdentity(holder.pid, holder.start_ticks, holder.boot_id)
+
+
+def _alive_holder(holder: Holder | None) -> Holder | None:
+    """The holder, None when there is none or when it is verified to be dead."""
+    if holder is None or (holder.host == os.uname().nodename and not alive(_identity(holder))):
+        return None
+    return holder

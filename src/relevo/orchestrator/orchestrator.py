@@ -1,0 +1,441 @@
+"""The orchestrator: has an actor for each live run, and connects runs, scheduler and agents."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from relevo.actors import ActorRef, ActorSystem, Terminated
+from relevo.bus.contract import Bus
+from relevo.domain import commands as c
+from relevo.domain import events as e
+from relevo.domain.errors import RelevoError, UserError
+from relevo.domain.ids import AttemptKey
+from relevo.domain.machine import handle
+from relevo.domain.run import Job, Run, evolve
+from relevo.domain.stored import Stored
+from relevo.orchestrator.artifacts import artifacts_of
+from relevo.orchestrator.plans import Carried, Plan, PlanCache, SharedContexts, needs_of
+from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
+from relevo.protocol import messages as m
+from relevo.runtime.clock import Clock
+from relevo.scheduler.actor import Scheduler
+from relevo.scheduler.labels import canonical
+from relevo.scheduler.match import Placement
+from relevo.scheduler.messages import AgentDown, AgentUp, Enqueue, Forget, Reserve, Withdraw
+from relevo.scheduler.queue import Demand
+from relevo.store.contract import Append, EventStore, Fact, Fenced
+from relevo.workers.link import Batch
+from relevo.workers.manager import AgentState, WorkerManager
+
+if TYPE_CHECKING:
+    from relevo.blobs.contract import BlobStore
+
+#: How long a run whose append was refused rests before it is read again.
+RELOAD_S: Final = 0.5
+#: What may wait at one run: more than its agents may send before they are held (see workers/link.py).
+RUN_MAILBOX: Final = 500_000
+SCHEDULER_MAILBOX: Final = 5_000_000
+
+_shared_decoder = msgspec.msgpack.Decoder(SharedContexts)
+_carried_decoder = msgspec.msgpack.Decoder(dict[str, Carried])
+_encoder = msgspec.msgpack.Encoder()
+
+
+class NoSuchRun(UserError):
+    """There is no live run of that id."""
+
+
+class Orchestrator:
+    """See the package. `manager` is set by whoever wires the engine, before `load`."""
+
+    manager: WorkerManager
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        store: EventStore,
+        bus: Bus,
+        blobs: BlobStore,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        *,
+        fenced: Callable[[Fenced], None],
+        open_secrets: Callable[[str, bytes], bytes] = lambda run, sealed: sealed,
+    ) -> None:
+        self.system = system
+        self.store = store
+        self.clock = clock
+        self.fenced = fenced
+        self._bus = bus
+        self._blobs = blobs
+        self._loop = loop
+        self._open_secrets = open_secrets
+        self._refs: dict[str, ActorRef[Envelope]] = {}
+        self._actors: dict[str, RunActor] = {}
+        self._demands: dict[tuple[tuple[str, ...], float | None, int | None], Demand] = {}
+        self._known_facts: set[str] = set()
+        self._shared: dict[str, tuple[SharedContexts, bytes]] = {}
+        self._reloading: dict[str, list[Envelope]] = {}
+        self._timers: set[asyncio.TimerHandle] = set()
+        self.plans = PlanCache()
+        self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
+        self.scheduler_actor = Scheduler(self._assign)
+        self.scheduler = system.spawn(self.scheduler_actor, "scheduler", mailbox=SCHEDULER_MAILBOX)
+        self.idle = asyncio.Event()  #: set while no run is live
+        self.idle.set()
+
+    # --- runs -----------------------------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> dict[str, RunActor]:
+        """The live runs by id."""
+        return self._actors
+
+    async def load(self) -> None:
+        """Take up all live runs of the store. Nothing is scheduled before agents have said what they run."""
+        current = ""
+        run = Run()
+        async for batch in self.store.scan_live():
+            for stored in batch:
+                if stored.stream != current:
+                    if current:
+                        await self._take_up(run)
+                    current = stored.stream
+                    run = Run()
+                await self._replay(run, stored)
+        if current:
+            await self._take_up(run)
+
+    async def _replay(self, run: Run, stored: Stored) -> None:
+        for event in e.decode(stored.events):
+            if isinstance(event, e.AttemptEnded) and event.outputs_fact:
+                packed = await self.store.fact(event.outputs_fact)
+                outputs = msgspec.msgpack.decode(packed, type=dict[str, str]) if packed else {}
+                event = msgspec.structs.replace(event, outputs=outputs)  # the fact's part of it
+            evolve(run, event)
+        run.version = stored.version
+
+    async def _take_up(self, run: Run) -> None:
+        accepted = run.accepted
+        if accepted is None or run.ended:
+            return
+        plan = await self._plan(accepted.spec)
+        shared = await self._contexts(accepted.contexts)
+        carried = await self._stored_carried(run.id) if accepted.retried_from else {}
+        actor = self._spawn(run, plan, shared, carried)
+        actor.resume_effects()
+        for envelope in self._reloading.pop(run.id, []):
+            self._refs[run.id].tell(envelope)
+        if run.ready:
+            # An engine died between an end and the verdict on what depends on it.
+            self._refs[run.id].tell(Envelope(c.QueueJob(-1)))
+
+    async def _plan(self, digest: str) -> Plan:
+        plan = self.plans.get(digest)
+        if plan is None:
+            blob = await self.store.fact(f"spec/{digest}")
+            if blob is None:
+                raise RelevoError(f"the store lacks spec {digest}")
+            plan = self.plans.decode(digest, blob)
+        return plan
+
+    async def _contexts(self, digest: str) -> SharedContexts:
+        known = self._shared.get(digest)
+        if known is not None:
+            return known[0]
+        blob = await self.store.fact(f"context/{digest}")
+        if blob is None:
+            raise RelevoError(f"the store lacks contexts {digest}")
+        return self.remember_contexts(digest, blob)
+
+    def remember_contexts(self, digest: str, blob: bytes) -> SharedContexts:
+        """The contexts of a blob, shared by all runs that have the same."""
+        known = self._shared.get(digest)
+        if known is None:
+            known = self._shared[digest] = (_shared_decoder.decode(blob), blob)
+        return known[0]
+
+    def _spawn(self, run: Run, plan: Plan, shared: SharedContexts, carried: dict[str, Carried]) -> RunActor:
+        accepted = run.accepted
+        actor = RunActor(self, run, plan, shared, carried)
+        name = accepted.run if accepted is not None else ""
+        return self._register(name, actor)
+
+    def _register(self, name: str, actor: RunActor) -> RunActor:
+        self._refs[name] = self._group.spawn(actor, name, mailbox=RUN_MAILBOX)
+        self._actors[name] = actor
+        self.idle.clear()
+        return actor
+
+    def submit(
+        self,
+        submit: c.Submit,
+        plan: Plan,
+        shared_blob: bytes,
+        facts: tuple[Fact, ...] = (),
+        carried: dict[str, Carried] | None = None,
+    ) -> asyncio.Future[bool]:
+        """Accept a run; the future is done when it is durable, with StoreUnavailable or FactExists when it was not."""
+        shared = self.remember_contexts(submit.contexts, shared_blob)
+        further = []
+        for key, blob in ((f"spec/{submit.spec}", plan.blob), (f"context/{submit.contexts}", shared_blob)):
+            if key not in self._known_facts:
+                further.append(Fact(key, blob))
+        reply: asyncio.Future[bool] = self._loop.create_future()
+        actor = RunActor(self, Run(), plan, shared, carried or {})
+        self._register(submit.run, actor)
+        if further:
+            reply.add_done_callback(lambda done: self._facts_known(done, further))
+        self._refs[submit.run].tell(Envelope(submit, None, reply, (*further, *facts)))
+        return reply
+
+    def _facts_known(self, done: asyncio.Future[bool], facts: list[Fact]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self._known_facts.update(fact.key for fact in facts)
+
+    async def ask(self, run: str, command: c.Command) -> bool:
+        """Hand a command to a live run; True when it changed something, once that is stored. Raises NoSuchRun."""
+        reply: asyncio.Future[bool] = self._loop.create_future()
+        envelope = Envelope(command, None, reply)
+        if run in self._reloading:
+            self._reloading[run].append(envelope)
+        elif run in self._refs:
+            self._refs[run].tell(envelope)
+        else:
+            raise NoSuchRun(f"run {run} is not live")
+        return await reply
+
+    def command(self, run: str, command: c.Command, batch: Batch | None) -> None:
+        """From the worker manager. A run that is not live has ended: it needs to know nothing more."""
+        ref = self._refs.get(run)
+        if ref is not None:
+            ref.tell(Envelope(command, batch))
+        elif batch is not None:
+            if run in self._reloading:
+                batch.fail()
+            else:
+                batch.settle()
+
+    def run_ended(self, actor: RunActor) -> None:
+        """Its end is stored and told: it needs no memory any more."""
+        self._remove(actor.run.id)
+        if not self._actors and not self._reloading:
+            self.idle.set()
+
+    def _remove(self, run: str) -> None:
+        ref = self._refs.pop(run, None)
+        self._actors.pop(run, None)
+        if ref is not None:
+            ref.stop()
+
+    def _actor_ended(self, name: str, signal: Terminated) -> None:
+        """A run's actor is gone. When it failed, what it held is void, and it is read again."""
+        actor = self._actors.get(name)
+        if actor is not None and signal.error is not None:
+            self._loop.call_exception_handler({"message": f"run {name} failed", "exception": signal.error})
+            self.discard(actor)
+
+    def discard(self, actor: RunActor) -> None:
+        """Its append was refused: what it holds is void. It is read again in a while."""
+        name = next((name for name, known in self._actors.items() if known is actor), None)
+        if name is None:
+            return
+        self._remove(name)
+        self._reloading[name] = []
+        self.scheduler.tell(Forget(name))
+        self._call_later(RELOAD_S, lambda: self._loop.create_task(self._reload(name)))
+
+    async def _reload(self, name: str) -> None:
+        run = Run()
+        try:
+            for stored in await self.store.read(name):
+                await self._replay(run, stored)
+            if run.accepted is not None and not run.ended:
+                await self._take_up(run)
+                return
+        except RelevoError as error:
+            self._loop.call_exception_handler({"message": f"run {name} cannot be read", "exception": error})
+        for envelope in self._reloading.pop(name, []):
+            if envelope.reply is not None and not envelope.reply.done():
+                envelope.reply.set_exception(NoSuchRun(f"run {name} is not live"))
+        if not self._actors and not self._reloading:
+            self.idle.set()
+
+    async def _stored_carried(self, run: str) -> dict[str, Carried]:
+        blob = await self.store.fact(f"carried/{run}")
+        return _carried_decoder.decode(blob) if blob else {}
+
+    async def stored_plan(self, accepted: e.RunAccepted) -> tuple[Plan, bytes]:
+        """Plan and encoded contexts of a run that is stored."""
+        plan = await self._plan(accepted.spec)
+        await self._contexts(accepted.contexts)
+        return plan, self._shared[accepted.contexts][1]
+
+    async def note_delivered(self, run: str) -> None:
+        """Somebody received the summary of an ended run."""
+        if run in self._actors:
+            return
+        ended = Run()
+        for stored in await self.store.read(run):
+            await self._replay(ended, stored)
+        events = handle(ended, c.DeliverSummary()) if ended.accepted is not None else []
+        if not events:
+            return
+        done: asyncio.Future[None] = self._loop.create_future()
+        row = run_row(ended)
+        append = Append(run, ended.version, e.encode(events), len(events), self.clock.wall_ms(), row)
+        self.store.append(append, lambda outcome: done.set_result(None))
+        await done
+
+    async def carried(self, run: str) -> dict[str, Carried]:
+        """What a retry of an ended run takes over: by node, the legs that succeeded."""
+        earlier = Run()
+        for stored in await self.store.read(run):
+            await self._replay(earlier, stored)
+        found: dict[str, Carried] = {}
+        for node in earlier.nodes:
+            legs = {job.decl.name: job.number for job in node.jobs if job.status.value == "succeeded"}
+            if legs:
+                found[node.decl.id] = Carried(legs, node.outputs)
+        return found
+
+    # --- effects of runs --------------------------------------------------------------------------------------------
+
+    def published(self, stored: Stored) -> None:
+        if self._bus.followers:
+            self._bus.publish(stored)
+
+    def later(self, delay_s: float, run: str, command: c.Command) -> None:
+        """Hand a command to a run after a delay."""
+        self._call_later(delay_s, lambda: self.command(run, command, None))
+
+    def _call_later(self, delay_s: float, call: Callable[[], Any]) -> None:
+        def fire() -> None:
+            self._timers.discard(timer)
+            call()
+
+        timer = self._loop.call_later(delay_s, fire)
+        self._timers.add(timer)
+
+    def demand(self, actor: RunActor, job: Job) -> Demand:
+        node = actor.plan.nodes[job.node.index]
+        key = (tuple(job.decl.labels), node.cpus, node.memory_bytes)
+        found = self._demands.get(key)
+        if found is None:
+            found = self._demands[key] = Demand(frozenset(map(canonical, key[0])), key[1], key[2])
+        return found
+
+    def enqueue(self, actor: RunActor, index: int) -> None:
+        run = actor.run
+        job = run.jobs[index]
+        accepted = run.accepted
+        assert accepted is not None
+        priority = accepted.priority + actor.plan.nodes[job.node.index].priority
+        self.scheduler.tell(Enqueue(run.id, index, priority, self.demand(actor, job)))
+
+    def withdraw(self, run: str, job: int) -> None:
+        self.scheduler.tell(Withdraw(run, job))
+
+    unplaced = withdraw
+
+    def attempt_ended(self, key: AttemptKey, job: Job) -> None:
+        self.manager.ended(key, job.agent)
+        if job.status.value not in ("queued", "pending"):
+            return
+        self.scheduler.tell(Withdraw(key.run, key.job))
+
+    def adopt(self, key: AttemptKey, job: Job) -> None:
+        """A stored attempt is somewhere: expect it at its agent, and count its place."""
+        actor = self._actors[key.run]
+        started = job.attempt is not None and job.attempt.value != "assigned"
+        self.manager.place(key, job.agent, job.decl.timeout_s, started=started)
+        if job.status.value == "cancelling":
+            self.manager.cancel(key, job.agent, "cancelled", job.forced)
+        self.scheduler.tell(Reserve(key.run, key.job, job.agent, self.demand(actor, job)))
+
+    # --- scheduler and agents -----------------------------------------------------------------------------------------
+
+    def _assign(self, placements: list[Placement]) -> None:
+        at_ms = self.clock.wall_ms()
+        for placement in placements:
+            run, job = placement.waiting
+            ref = self._refs.get(run)
+            if ref is None:
+                self.scheduler.tell(Withdraw(run, job))
+            else:
+                ref.tell(Envelope(c.AssignJob(job, placement.agent, at_ms)))
+
+    def assignment(self, key: AttemptKey) -> tuple[m.Assignment, dict[str, bytes]] | None:
+        """An attempt as its agent gets it, and the blobs that it names."""
+        actor = self._actors.get(key.run)
+        if actor is None or key.job >= len(actor.run.jobs):
+            return None
+        run = actor.run
+        job = run.jobs[key.job]
+        accepted = run.accepted
+        if job.number != key.number or accepted is None:
+            return None
+        digest, spec = actor.plan.specs[job.node.index]
+        own = m.JobFacts(
+            job.decl.name,
+            needs_of(run, job.node) if job.node.decl.needs else {},
+            job.decl.matrix,
+            job.decl.leg,
+            job.decl.legs,
+            job.node.fail_fast,
+            job.node.max_parallel,
+        )
+        assignment = m.Assignment(
+            key.run,
+            key.job,
+            key.number,
+            digest,
+            accepted.contexts,
+            own,
+            None,
+            job.decl.timeout_s,
+            bool(accepted.secrets),
+            actor.shared.keep,
+            accepted.run_attempt,
+        )
+        return assignment, {digest: spec, accepted.contexts: self._shared[accepted.contexts][1]}
+
+    def agent_ready(self, agent: AgentState) -> None:
+        hello = agent.hello
+        assert hello is not None
+        self.scheduler.tell(
+            AgentUp(
+                agent.id, frozenset(hello.labels), hello.slots + hello.window, hello.cpus, hello.memory_bytes
+            ),
+        )
+
+    def agent_away(self, agent: AgentState) -> None:
+        self.scheduler.tell(AgentDown(agent.id))
+
+    async def resolve(self, what: str) -> str | bytes:
+        """What an agent asks for by GetBlob. Raises KeyError."""
+        kind, _, rest = what.partition(":")
+        if kind == "secrets":
+            run = rest.split("/")[0]
+            sealed = await self.store.fact(f"secrets/{run}")
+            if sealed is None:
+                raise KeyError(what)
+            return self._open_secrets(run, sealed)
+        if kind == "artifacts":
+            return msgspec.json.encode(list((await artifacts_of(self.store, rest)).values()))
+        if kind == "artifact":
+            run, _, name = rest.partition("/")
+            return (await artifacts_of(self.store, run))[name].digest
+        raise KeyError(what)
+
+    async def close(self) -> None:
+        """Let go of all runs; what is stored stays. Idempotent."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self._refs.clear()
+        self._actors.clear()

@@ -1,0 +1,192 @@
+"""Stored events as users see them: one JSON-able map each, versioned, the same on every wire (see assembly/api.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relevo.domain import events as e
+from relevo.domain.stored import Stored
+
+VERSION = 1
+
+
+class Projection:
+    """Turns the appends of one run, in order from its first, into public events."""
+
+    __slots__ = ("_attempts", "_nodes", "_outputs", "names", "run")
+
+    def __init__(self) -> None:
+        self.run = ""
+        self.names: list[str] = []  #: of jobs, by index
+        self._nodes: list[e.NodeDecl] = []
+        self._attempts: dict[int, int] = {}
+        self._outputs: dict[int, dict[str, str]] = {}
+
+    def project(self, stored: Stored) -> list[dict[str, Any]]:
+        """The public events of one append."""
+        found: list[dict[str, Any]] = []
+        for event in e.decode(stored.events):
+            for kind, fields in self._of(event):
+                found.append(
+                    {
+                        "v": VERSION,
+                        "event": kind,
+                        "run": stored.stream,
+                        "seq": stored.sequence,
+                        "at": getattr(event, "at_ms", 0) or stored.at_ms,
+                        **fields,
+                    },
+                )
+        return found
+
+    def _job(self, index: int, number: int | None = None) -> dict[str, Any]:
+        named: dict[str, Any] = {"job": self.names[index]}
+        if number is not None:
+            named["attempt"] = number
+        return named
+
+    def _of(self, event: e.Event) -> list[tuple[str, dict[str, Any]]]:  # one line for each kind
+        match event:
+            case e.RunAccepted():
+                self.run = event.run
+                return [
+                    (
+                        "run.accepted",
+                        {
+                            "workflow": event.workflow,
+                            "title": event.title,
+                            "trigger": event.trigger,
+                            "retried_from": event.retried_from,
+                            "run_attempt": event.run_attempt,
+                        },
+                    ),
+                ]
+            case e.NodesAdded():
+                self._nodes += event.nodes
+                return []
+            case e.NodeExpanded():
+                return [self._added(event.node, decl) for decl in event.jobs]
+            case e.JobsQueued():
+                return [("job.queued", self._job(index)) for index in event.jobs]
+            case e.AttemptAssigned():
+                self._attempts[event.job] = event.number
+                return [("job.assigned", {**self._job(event.job, event.number), "agent": event.agent})]
+            case e.AttemptStarting():
+                return [("job.starting", self._job(event.job, event.number))]
+            case e.AttemptStarted():
+                return [("job.running", self._job(event.job, event.number))]
+            case e.StepStarted():
+                named = self._job(event.job, event.number)
+                return [("step.started", {**named, "step": event.step, "name": event.name})]
+            case e.StepEnded():
+                return [
+                    (
+                        "step.finished",
+                        {
+                            **self._job(event.job, event.number),
+                            "step": event.step,
+                            "name": event.name,
+                            "outcome": event.outcome,
+                            "conclusion": event.conclusion,
+                            "exit_code": event.exit_code,
+                            "message": event.message,
+                            "summary": event.summary,
+                        },
+                    ),
+                ]
+            case e.Annotated():
+                return [
+                    (
+                        "annotation",
+                        {
+                            **self._job(event.job, event.number),
+                            "step": event.step,
+                            "level": event.level,
+                            "message": event.message,
+                            "title": event.title,
+                            "file": event.file,
+                            "line": event.line,
+                            "column": event.column,
+                        },
+                    ),
+                ]
+            case e.ArtifactSaved():
+                named = self._job(event.job, event.number)
+                return [
+                    (
+                        "artifact",
+                        {**named, "name": event.name, "size": event.size_bytes, "digest": event.digest},
+                    )
+                ]
+            case e.AttemptEnded():
+                self._outputs[event.job] = event.outputs
+                return [
+                    (
+                        "attempt.finished",
+                        {
+                            **self._job(event.job, event.number),
+                            "result": event.result,
+                            "message": event.message,
+                            "log_size": event.log_size,
+                        },
+                    ),
+                ]
+            case e.JobRetrying():
+                number = self._attempts.get(event.job, 0)
+                return [
+                    (
+                        "job.retrying",
+                        {**self._job(event.job, number), "message": event.reason, "delay_s": event.delay_s},
+                    )
+                ]
+            case e.JobHeld():
+                return [
+                    (
+                        "job.held",
+                        {**self._job(event.job, self._attempts.get(event.job, 0)), "message": event.message},
+                    )
+                ]
+            case e.JobCancelling():
+                return [("job.cancelling", {**self._job(event.job), "reason": event.reason})]
+            case e.JobEnded():
+                return [
+                    (
+                        "job.finished",
+                        {
+                            **self._job(event.job),
+                            "status": event.status,
+                            "attempts": self._attempts.get(event.job, 0),
+                            "message": event.message,
+                            "outputs": self._outputs.get(event.job, {}),
+                            "infrastructure": event.infrastructure,
+                        },
+                    ),
+                ]
+            case e.RunStarted():
+                return [("run.started", {})]
+            case e.RunCancelling():
+                return [("run.cancelling", {"reason": event.reason})]
+            case e.RunHeld():
+                return [("run.held", {})]
+            case e.RunReleased():
+                return [("run.released", {})]
+            case e.RunEnded():
+                return [("run.finished", {"status": event.status})]
+            case e.SummaryDelivered():
+                return []
+            case e.Warned():
+                return [("warning", {"message": event.message})]
+
+    def _added(self, node: int, decl: e.JobDecl) -> tuple[str, dict[str, Any]]:
+        self.names.append(decl.name)
+        declared = self._nodes[node]
+        return (
+            "job.added",
+            {
+                "job": decl.name,
+                "name": decl.name,
+                "node": declared.id,
+                "needs": [self._nodes[need].id for need in declared.needs],
+                "labels": decl.labels,
+            },
+        )

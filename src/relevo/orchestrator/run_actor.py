@@ -1,0 +1,260 @@
+"""The actor of one live run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.msgpack import encode
+from msgspec.structs import replace
+
+from relevo.actors import Actor
+from relevo.domain import commands as c
+from relevo.domain import events as e
+from relevo.domain.errors import RelevoError
+from relevo.domain.ids import AttemptKey
+from relevo.domain.machine import handle
+from relevo.domain.run import Run
+from relevo.domain.states import JobStatus
+from relevo.domain.stored import Stored
+from relevo.orchestrator.plans import Carried, Plan, SharedContexts, expand
+from relevo.store.contract import Append, Fact, Fenced, RunRow
+from relevo.workers.link import Batch
+
+if TYPE_CHECKING:
+    from relevo.orchestrator.orchestrator import Orchestrator
+
+#: A step's summary that is longer is stored as a fact, and its event holds the fact's name.
+SUMMARY_INLINE: Final = 8_192
+OUTPUTS_INLINE: Final = 16_384
+
+
+class Envelope(Struct, frozen=True, gc=False):
+    """A command for a run, and who wants to know what became of it."""
+
+    command: c.Command
+    batch: Batch | None = None
+    #: resolved with True when it made events and these are stored, with False when it made none
+    reply: asyncio.Future[bool] | None = None
+    facts: tuple[Fact, ...] = ()
+
+
+class RunActor(Actor[Envelope]):
+    """Owns a run: decides, stores, then acts."""
+
+    __slots__ = ("_home", "_in_hand", "carried", "plan", "run", "shared")
+
+    def __init__(
+        self,
+        home: Orchestrator,
+        run: Run,
+        plan: Plan,
+        shared: SharedContexts,
+        carried: dict[str, Carried],
+    ) -> None:
+        self._home = home
+        self._in_hand: Envelope | None = None
+        self.run = run
+        self.plan = plan
+        self.shared = shared
+        self.carried = carried
+
+    def receive(self, messages: list[Envelope]) -> None:
+        try:
+            self._receive(messages)
+        except Exception as error:
+            # What the run holds may be half of a change: it is void. The message in hand is poison and not taken again;
+            # the others come again to the run as it is read from the store.
+            poison = self._in_hand
+            for envelope in messages:
+                if envelope.batch is not None:
+                    (envelope.batch.settle if envelope is poison else envelope.batch.fail)()
+                if envelope.reply is not None and not envelope.reply.done():
+                    envelope.reply.set_exception(error)
+            raise
+
+    def _receive(self, messages: list[Envelope]) -> None:
+        run = self.run
+        home = self._home
+        events: list[e.Event] = []
+        facts: list[Fact] = []
+        for envelope in messages:
+            self._in_hand = envelope
+            command = envelope.command
+            if type(command) is c.Record:
+                command = _shortened(command, run.id, facts)
+            elif type(command) is c.EndAttempt and command.outputs:
+                command = _outputs_stored(command, run.id, facts)
+            made = handle(run, command)
+            if made:
+                events += made
+                facts += envelope.facts
+            elif type(command) is c.AssignJob:
+                home.unplaced(run.id, command.job)
+        while run.ready:
+            at_ms = home.clock.wall_ms()
+            for node in list(run.ready):
+                events += handle(run, expand(run, self.plan, self.shared, node, self.carried, at_ms))
+        if not events:
+            for envelope in messages:
+                if envelope.batch is not None:
+                    envelope.batch.settle()
+                if envelope.reply is not None and not envelope.reply.done():
+                    envelope.reply.set_result(False)
+            return
+        if run.ended:
+            facts.append(Fact(f"secrets/{run.id}", None))
+        append = Append(
+            run.id,
+            run.version,
+            e.encode(_without_long_outputs(events) if facts else events),
+            len(events),
+            home.clock.wall_ms(),
+            run_row(run),
+            tuple(facts),
+        )
+        self.context.pause()
+        home.store.append(append, lambda outcome: self._stored(outcome, messages, events))
+
+    def _stored(self, outcome: Stored | RelevoError, messages: list[Envelope], events: list[e.Event]) -> None:
+        if isinstance(outcome, RelevoError):
+            self._refused(outcome, messages)
+            return
+        self.run.version = outcome.version
+        self._act(events)
+        for envelope in messages:
+            if envelope.batch is not None:
+                envelope.batch.settle()
+            if envelope.reply is not None and not envelope.reply.done():
+                envelope.reply.set_result(True)
+        self._home.published(outcome)
+        self.context.resume()
+        if self.run.ended:
+            self._home.run_ended(self)
+
+    def _refused(self, error: RelevoError, messages: list[Envelope]) -> None:
+        """Nothing was stored: forget, and tell everybody."""
+        for envelope in messages:
+            if envelope.batch is not None:
+                envelope.batch.fail()
+            if envelope.reply is not None and not envelope.reply.done():
+                envelope.reply.set_exception(error)
+        if isinstance(error, Fenced):
+            self._home.fenced(error)
+        else:
+            self._home.discard(self)
+
+    # --- effects ------------------------------------------------------------------------------------------------------
+
+    def _act(self, events: list[e.Event]) -> None:
+        for event in events:
+            effect = _EFFECTS.get(type(event))
+            if effect is not None:
+                effect(self, event)
+
+    def _queued(self, event: e.JobsQueued) -> None:
+        for index in event.jobs:
+            if self.run.jobs[index].status is JobStatus.QUEUED:
+                self._home.enqueue(self, index)
+
+    def _started(self, event: e.AttemptStarted | e.AttemptStarting) -> None:
+        job = self.run.jobs[event.job]
+        self._home.manager.started(AttemptKey(self.run.id, event.job, event.number), job.agent)
+
+    def _ended(self, event: e.AttemptEnded) -> None:
+        self._home.attempt_ended(AttemptKey(self.run.id, event.job, event.number), self.run.jobs[event.job])
+
+    def _cancelling(self, event: e.JobCancelling) -> None:
+        job = self.run.jobs[event.job]
+        key = AttemptKey(self.run.id, event.job, job.number)
+        self._home.manager.cancel(key, job.agent, event.reason, event.forced)
+
+    def _over(self, event: e.JobEnded) -> None:
+        self._home.withdraw(self.run.id, event.job)
+
+    def _place(self, event: e.AttemptAssigned) -> None:
+        job = self.run.jobs[event.job]
+        key = AttemptKey(self.run.id, event.job, event.number)
+        if job.number == event.number:
+            self._home.manager.place(key, event.agent, job.decl.timeout_s)
+
+    def _retry(self, event: e.JobRetrying) -> None:
+        if event.delay_s:
+            self._home.later(event.delay_s, self.run.id, c.QueueJob(event.job))
+        elif self.run.jobs[event.job].status is JobStatus.QUEUED:
+            self._home.enqueue(self, event.job)
+
+    def resume_effects(self) -> None:
+        """Bring about again, after a start or a discard, what the stored state asks for."""
+        run = self.run
+        home = self._home
+        for job in run.jobs:
+            if job.status is JobStatus.QUEUED:
+                home.enqueue(self, job.index)
+            elif job.delayed:
+                home.later(job.node.decl.backoff_s, run.id, c.QueueJob(job.index))
+            elif job.number and job.status in _PLACED:
+                key = AttemptKey(run.id, job.index, job.number)
+                home.adopt(key, job)
+
+
+_EFFECTS: Final[dict[type, Callable[[RunActor, Any], None]]] = {
+    e.JobsQueued: RunActor._queued,
+    e.AttemptAssigned: RunActor._place,
+    e.AttemptStarting: RunActor._started,
+    e.AttemptStarted: RunActor._started,
+    e.AttemptEnded: RunActor._ended,
+    e.JobRetrying: RunActor._retry,
+    e.JobCancelling: RunActor._cancelling,
+    e.JobEnded: RunActor._over,
+}
+_PLACED: Final = frozenset({JobStatus.ASSIGNED, JobStatus.STARTING, JobStatus.RUNNING, JobStatus.CANCELLING})
+
+
+def _shortened(command: c.Record, run: str, facts: list[Fact]) -> c.Record:
+    event = command.event
+    if not isinstance(event, e.StepEnded) or len(event.summary) <= SUMMARY_INLINE:
+        return command
+    key = f"summary/{run}/{event.job}/{event.number}/{event.step}"
+    facts.append(Fact(key, event.summary.encode("utf-8", "surrogateescape")))
+    return c.Record(replace(event, summary=f"fact:{key}"))
+
+
+def _outputs_stored(command: c.EndAttempt, run: str, facts: list[Fact]) -> c.EndAttempt:
+    """Outputs that are too long for an event lie in a fact; the event in memory keeps them, the stored one does not."""
+    if sum(len(name) + len(value) for name, value in command.outputs.items()) <= OUTPUTS_INLINE:
+        return command
+    key = f"outputs/{run}/{command.job}/{command.number}"
+    facts.append(Fact(key, encode(command.outputs)))
+    return replace(command, outputs_fact=key)
+
+
+def _without_long_outputs(events: list[e.Event]) -> list[e.Event]:
+    return [
+        replace(event, outputs={}) if isinstance(event, e.AttemptEnded) and event.outputs_fact else event
+        for event in events
+    ]
+
+
+def run_row(run: Run) -> RunRow:
+    """The read model of a run."""
+    accepted = run.accepted
+    assert accepted is not None
+    return RunRow(
+        run.id,
+        run.status.value,
+        accepted.workflow,
+        accepted.title,
+        accepted.trigger,
+        accepted.priority,
+        not run.ended,
+        accepted.at_ms,
+        run.ended_ms,
+        len(run.jobs),
+        run.jobs_ended,
+        accepted.retried_from,
+        accepted.run_attempt,
+        run.delivered,
+    )

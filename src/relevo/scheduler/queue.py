@@ -1,0 +1,117 @@
+"""The queue: jobs that wait for a worker, by priority, then by what they ask for, then by run in turn."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Demand(NamedTuple):
+    """What a job asks of its place. Jobs that ask for the same are one class: they are matched together."""
+
+    labels: frozenset[str]
+    cpus: float | None
+    memory_bytes: int | None
+
+
+class Waiting(NamedTuple):
+    """A job in the queue."""
+
+    run: str
+    job: int
+
+
+class Rotation:
+    """The waiting jobs of one class and priority. Runs take turns, a run's jobs go in order."""
+
+    __slots__ = ("runs", "size")
+
+    def __init__(self) -> None:
+        self.runs: dict[str, deque[int]] = {}  # in order of whose turn it is
+        self.size = 0
+
+    def add(self, run: str, job: int) -> None:
+        jobs = self.runs.get(run)
+        if jobs is None:
+            jobs = self.runs[run] = deque()
+        jobs.append(job)
+        self.size += 1
+
+    def peek(self, count: int) -> Iterator[Waiting]:
+        """The next `count` jobs in order of turns, without taking them."""
+        depth = 0
+        left = min(count, self.size)
+        while left:
+            for run, jobs in self.runs.items():
+                if depth < len(jobs):
+                    yield Waiting(run, jobs[depth])
+                    left -= 1
+                    if not left:
+                        return
+            depth += 1
+
+    def take(self, run: str, job: int) -> bool:
+        """Take a job out; its run goes to the end of the turns. False when it is not here."""
+        jobs = self.runs.get(run)
+        if jobs is None:
+            return False
+        if jobs[0] == job:
+            jobs.popleft()
+        else:
+            try:
+                jobs.remove(job)
+            except ValueError:
+                return False
+        del self.runs[run]
+        if jobs:
+            self.runs[run] = jobs
+        self.size -= 1
+        return True
+
+
+class Queue:
+    """All waiting jobs. `rotations` is what `match` reads."""
+
+    def __init__(self) -> None:
+        self.rotations: dict[int, dict[Demand, Rotation]] = {}  # by priority
+        self._places: dict[Waiting, tuple[int, Demand]] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, waiting: Waiting) -> bool:
+        return waiting in self._places
+
+    def add(self, waiting: Waiting, priority: int, demand: Demand) -> None:
+        """Put a job at the end. Without effect when it waits already."""
+        if waiting in self._places:
+            return
+        self._places[waiting] = (priority, demand)
+        classes = self.rotations.get(priority)
+        if classes is None:
+            classes = self.rotations[priority] = {}
+        rotation = classes.get(demand)
+        if rotation is None:
+            rotation = classes[demand] = Rotation()
+        rotation.add(*waiting)
+
+    def remove(self, waiting: Waiting) -> bool:
+        """Take a job out, because it was placed or withdrawn. False when it does not wait."""
+        place = self._places.pop(waiting, None)
+        if place is None:
+            return False
+        priority, demand = place
+        classes = self.rotations[priority]
+        rotation = classes[demand]
+        rotation.take(*waiting)
+        if not rotation.size:
+            del classes[demand]
+            if not classes:
+                del self.rotations[priority]
+        return True
+
+    def remove_run(self, run: str) -> None:
+        """Take all jobs of a run out. O(n) in the queue's length."""
+        for waiting in [waiting for waiting in self._places if waiting.run == run]:
+            self.remove(waiting)

@@ -1,0 +1,45 @@
+"""How a run is removed."""
+
+from __future__ import annotations
+
+import apsw
+
+from relevo.store.contract import LiveRun
+
+
+def delete_run(cursor: apsw.Cursor, run: str, sequence: int) -> None:
+    """Remove an ended run within the open transaction; `sequence` is the last one given. Raises LiveRun."""
+    found = cursor.execute("SELECT version, head, live FROM streams WHERE stream = ?", (run,)).fetchone()
+    if found is not None:
+        version, head, live = found
+        if live:
+            raise LiveRun(run, version)
+        while head:
+            previous = cursor.execute("SELECT previous FROM appends WHERE sequence = ?", (head,)).get
+            cursor.execute("DELETE FROM appends WHERE sequence = ?", (head,))
+            head = previous
+        cursor.execute("DELETE FROM streams WHERE stream = ?", (run,))
+        cursor.execute(
+            "INSERT INTO meta VALUES ('last_deleted', ?)"
+            " ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+            (sequence,),
+        )
+    cursor.executemany("DELETE FROM facts WHERE key = ?", [(key,) for key in facts_of(cursor, run)])
+
+
+def facts_of(cursor: apsw.Cursor, run: str) -> list[str]:
+    """Keys of the facts that belong to a run: `kind/<run>` and `kind/<run>/…`. There are few kinds: a seek finds the next."""
+    keys: list[str] = []
+    kind = ""
+    while (key := cursor.execute("SELECT key FROM facts WHERE key >= ? LIMIT 1", (kind,)).get) is not None:
+        name = key.partition("/")[0]
+        # "0" is the character that follows "/".
+        keys += (
+            found
+            for (found,) in cursor.execute(
+                "SELECT key FROM facts WHERE key = ? OR (key >= ? AND key < ?)",
+                (f"{name}/{run}", f"{name}/{run}/", f"{name}/{run}0"),
+            )
+        )
+        kind = f"{name}0"
+    return keys

@@ -1,0 +1,177 @@
+"""The agent of this machine: started by the engine, adopted by the next one, started again when it dies.
+
+It is registered before it is started. An agent that is alive and does not dial in time (stopped, hung) is killed, by
+identity, and replaced: its successor takes over its spool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from relevo.runtime.processes import ProcessIdentity, alive, identity, kill
+
+#: How long an agent that is alive may take to dial the engine.
+DIAL_S: Final = 10.0
+RESTART_S: Final = 0.2
+RESTART_MAX_S: Final = 10.0
+
+_decoder = msgspec.json.Decoder(ProcessIdentity)
+
+
+class LocalAgent(Struct, frozen=True):
+    """How to start it."""
+
+    argv: Sequence[str]
+    folder: str
+    env: dict[str, str]
+
+
+class LocalAgentKeeper:
+    """Keeps one agent process alive for as long as the engine lives. `connected` tells whether it has dialled."""
+
+    def __init__(
+        self,
+        agent: LocalAgent,
+        loop: asyncio.AbstractEventLoop,
+        connected: Callable[[], bool],
+    ) -> None:
+        self._agent = agent
+        self._loop = loop
+        self._connected = connected
+        self._who: ProcessIdentity | None = None
+        self._pidfd = -1
+        self._child = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._wait_s = RESTART_S
+        self._closed = False
+        self._since = loop.time()
+
+    @property
+    def who(self) -> ProcessIdentity | None:
+        """The agent's process."""
+        return self._who
+
+    @property
+    def _record(self) -> str:
+        return f"{self._agent.folder}/agent.json"
+
+    def open(self) -> None:
+        """Find the agent that an earlier engine left, or start one."""
+        os.makedirs(self._agent.folder, mode=0o700, exist_ok=True)
+        found = self._recorded()
+        if found is not None and alive(found):
+            self._watch(found, child=False)
+        else:
+            self._start()
+
+    def _recorded(self) -> ProcessIdentity | None:
+        try:
+            with open(self._record, "rb") as file:
+                return _decoder.decode(file.read())
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def _start(self) -> None:
+        agent = self._agent
+        log = os.open(
+            f"{agent.folder}/agent.log",
+            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC,
+            0o600,
+        )
+        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            pid = os.posix_spawn(
+                agent.argv[0],
+                list(agent.argv),
+                agent.env,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, null, 0),
+                    (os.POSIX_SPAWN_DUP2, log, 1),
+                    (os.POSIX_SPAWN_DUP2, log, 2),
+                ],
+                setsid=True,
+                setsigmask=(),
+                setsigdef=(2, 13, 15),
+            )
+        finally:
+            os.close(log)
+            os.close(null)
+        who = identity(pid)
+        with open(self._record, "wb") as file:
+            file.write(msgspec.json.encode(who))
+        self._watch(who, child=True)
+
+    def _watch(self, who: ProcessIdentity, *, child: bool) -> None:
+        self._who = who
+        self._child = child
+        self._since = self._loop.time()
+        try:
+            self._pidfd = os.pidfd_open(who.pid)
+        except ProcessLookupError:
+            self._loop.call_soon(self._died)
+            return
+        self._loop.add_reader(self._pidfd, self._died)
+        self._timer = self._loop.call_later(DIAL_S, self._check)
+
+    def _check(self) -> None:
+        """It had time enough to dial: whoever did not is stuck."""
+        if self._closed or self._who is None:
+            return
+        if self._connected():
+            self._since = self._loop.time()
+            self._wait_s = RESTART_S
+        elif self._loop.time() - self._since >= DIAL_S:
+            kill(self._who)
+        self._timer = self._loop.call_later(1.0, self._check)
+
+    def _died(self) -> None:
+        self._unwatch()
+        if self._closed:
+            return
+        self._timer = self._loop.call_later(self._wait_s, self._start)
+        self._wait_s = min(self._wait_s * 2, RESTART_MAX_S)
+
+    def _unwatch(self) -> None:
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._child and self._who is not None:
+            try:
+                os.waitpid(self._who.pid, os.WNOHANG)
+            except ChildProcessError:
+                pass  # somebody else has waited for it
+        self._who = None
+
+    async def gone(self, timeout_s: float) -> bool:
+        """Wait until the agent has exited (it was told to stop); False when it takes longer."""
+        self._closed = True
+        if self._pidfd < 0:
+            return True
+        ended: asyncio.Future[None] = self._loop.create_future()
+        self._loop.remove_reader(self._pidfd)
+        self._loop.add_reader(self._pidfd, _settle, ended)
+        try:
+            await asyncio.wait_for(ended, timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Leave the agent alone. Idempotent."""
+        self._closed = True
+        self._unwatch()
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,312 @@
+"""Which agents there are, what each of them has, and what is done about it.
+
+What is recorded (`Placed`) is rebuilt from the runs when an engine starts; an agent's Hello is held against it:
+
+    live there, not wanted here      → it is told so, and ends it
+    wanted here, not live there      → after its hand-in: never begun? sent again : lost
+    both                             → adopted; cancelled again if it is being cancelled
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from relevo.actors import Actor, ActorRef, Group
+from relevo.domain import commands as c
+from relevo.domain.ids import AttemptKey
+from relevo.logs.contract import LogStore
+from relevo.protocol import messages as m
+from relevo.runtime.clock import Clock
+from relevo.workers.bulk import Bulk
+from relevo.workers.link import Batch, Link
+
+BEAT_S: Final = 2.0
+#: An agent that was silent for this long is dropped: it dials again if it can.
+SILENCE_S: Final = 8.0
+#: Added to an attempt's own time-out before the engine's back-stop ends it.
+BACKSTOP_S: Final = 360.0
+FENCE_MARGIN_S: Final = 30.0
+#: Attempts that may wait to be sent to one agent: more than it ever takes.
+OUTBOX: Final = 1_000_000
+
+
+class Placed:
+    """An attempt that an agent has, or is about to get."""
+
+    __slots__ = ("cancel", "deadline", "started")
+
+    def __init__(self, deadline: float) -> None:
+        self.started = False
+        self.cancel: m.Cancel | None = None
+        self.deadline = deadline  #: of the loop's time; the engine's back-stop
+
+
+class AgentState:
+    """One agent, connected or not."""
+
+    __slots__ = ("fence_after_s", "gone_since", "hello", "id", "link", "outbox", "placed", "ready", "told")
+
+    outbox: ActorRef[AttemptKey]  #: takes the attempts that are to be sent to it
+
+    def __init__(self, id: str, gone_since: float) -> None:
+        self.id = id
+        self.link: Link | None = None
+        self.hello: m.Hello | None = None
+        self.ready = False  #: past the start barrier: it may get jobs
+        self.placed: dict[AttemptKey, Placed] = {}
+        self.gone_since: float | None = gone_since
+        self.fence_after_s: float | None = None
+        self.told: set[AttemptKey] = set()  #: what it said at its Hello that it runs
+
+
+class Outbox(Actor[AttemptKey]):
+    """Sends an agent what is assigned to it: all that one turn of the loop brought, in one message."""
+
+    __slots__ = ("_manager", "_state")
+
+    def __init__(self, manager: WorkerManager, state: AgentState) -> None:
+        self._manager = manager
+        self._state = state
+
+    def receive(self, messages: list[AttemptKey]) -> None:
+        self._manager.send(self._state, messages)
+
+
+class Orders(Protocol):
+    """What the manager asks of the orchestrator."""
+
+    def command(self, run: str, command: c.Command, batch: Batch | None) -> None:
+        """Hand a command to a run. `batch` is settled or failed when it is known what became of it."""
+
+    def assignment(self, key: AttemptKey) -> tuple[m.Assignment, dict[str, bytes]] | None:
+        """The assignment of a placed attempt and the blobs that it names; None when it is not wanted any more."""
+
+    def agent_ready(self, agent: AgentState) -> None:
+        """It takes jobs from now on."""
+
+    def agent_away(self, agent: AgentState) -> None:
+        """It takes none for now."""
+
+
+class WorkerManager:
+    """See the module."""
+
+    def __init__(
+        self,
+        epoch: int,
+        orders: Orders,
+        logs: LogStore,
+        bulk: Bulk,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        group: Group,
+    ) -> None:
+        self._group = group
+        self._epoch = epoch
+        self._orders = orders
+        self._logs = logs
+        self._bulk = bulk
+        self._loop = loop
+        self._clock = clock
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.agents: dict[str, AgentState] = {}
+        self.some_agent_ready = asyncio.Event()  #: set when the first agent has passed the start barrier
+        self.on_fenced: Callable[[int], None] = lambda epoch: None
+
+    def open(self) -> None:
+        """Begin to watch over agents."""
+        self._timer = self._loop.call_later(BEAT_S, self._tick)
+
+    def stop_agents(self) -> None:
+        """Have agents leave as soon as they have nothing to do any more."""
+        for agent in self.agents.values():
+            if agent.link is not None:
+                agent.link.send(m.Drain(stop=True))
+
+    def close(self) -> None:
+        """Leave the agents to whoever comes next."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for agent in self.agents.values():
+            if agent.link is not None:
+                agent.link.finish()
+
+    def accept(self) -> Link:
+        """A connection's protocol."""
+        return Link(self, self._logs, self._loop)
+
+    # --- what runs say ------------------------------------------------------------------------------------------------
+
+    def _agent(self, id: str) -> AgentState:
+        agent = self.agents.get(id)
+        if agent is None:
+            agent = self.agents[id] = AgentState(id, self._loop.time())
+            agent.outbox = self._group.spawn(Outbox(self, agent), id, mailbox=OUTBOX)
+        return agent
+
+    def place(self, key: AttemptKey, agent: str, timeout_s: float, *, started: bool = False) -> None:
+        """An attempt is stored as assigned to an agent. It is sent as soon as the agent is ready."""
+        state = self._agent(agent)
+        placed = state.placed[key] = Placed(self._loop.time() + timeout_s + BACKSTOP_S)
+        placed.started = started
+        if state.ready:
+            state.outbox.tell(key)
+
+    def started(self, key: AttemptKey, agent: str) -> None:
+        """It is stored that it began."""
+        placed = self._agent(agent).placed.get(key)
+        if placed is not None:
+            placed.started = True
+
+    def cancel(self, key: AttemptKey, agent: str, reason: str, force: bool) -> None:
+        """It is stored that it is being cancelled."""
+        state = self._agent(agent)
+        placed = state.placed.get(key)
+        if placed is not None:
+            placed.cancel = m.Cancel(*key, reason, force)
+            if state.link is not None and state.ready:
+                state.link.send(placed.cancel)
+
+    def ended(self, key: AttemptKey, agent: str) -> None:
+        """It is stored that it ended."""
+        self._agent(agent).placed.pop(key, None)
+
+    def send(self, state: AgentState, keys: list[AttemptKey]) -> None:
+        """Send assignments in one message. An agent that is away gets them when it is back."""
+        link = state.link
+        if link is None or not state.ready:
+            return
+        assignments = []
+        blobs: dict[str, bytes] = {}
+        for key in keys:
+            found = self._orders.assignment(key)
+            if found is None:
+                continue
+            assignment, named = found
+            blobs |= {digest: blob for digest, blob in named.items() if not link.knows(digest)}
+            assignments.append(assignment)
+        if assignments:
+            link.send(m.Assign(assignments, blobs))
+        for key in keys:
+            placed = state.placed.get(key)
+            if placed is not None and placed.cancel is not None:
+                link.send(placed.cancel)  # it was cancelled before it was sent: the agent did not know it then
+
+    # --- what agents say ----------------------------------------------------------------------------------------------
+
+    def hello(self, link: Link, hello: m.Hello) -> None:
+        if self._closed:
+            link.close()
+            return
+        if hello.version != m.VERSION:
+            reason = f"the agent speaks protocol {hello.version}, this engine {m.VERSION}"
+            link.send(m.Refused(reason, self._epoch))
+            link.finish()
+            return
+        if hello.epoch > self._epoch:
+            # Somebody else is the engine by now: the store will say so at the next commit; the agent said it first.
+            link.close()
+            self.on_fenced(hello.epoch)
+            return
+        state = self._agent(hello.agent)
+        if state.link is not None:
+            old, state.link = state.link, None
+            old.close()
+        state.link = link
+        state.hello = hello
+        state.gone_since = None
+        state.told = {AttemptKey(live.run, live.job, live.number) for live in hello.live}
+        unknown = [
+            live for live in hello.live if AttemptKey(live.run, live.job, live.number) not in state.placed
+        ]
+        link.welcome(self._epoch, hello.first, unknown)
+        self._maybe_ready(state)
+
+    def _maybe_ready(self, state: AgentState) -> None:
+        link = state.link
+        if state.ready or link is None or state.hello is None or link.acknowledged < state.hello.next:
+            return
+        state.ready = True
+        self.some_agent_ready.set()
+        again = []
+        for key, placed in list(state.placed.items()):
+            if key in state.told:
+                if placed.cancel is not None:
+                    link.send(placed.cancel)
+            elif placed.started or self._logs.size(key):
+                reason = "the agent does not have it any more"
+                self._orders.command(
+                    key.run, c.LoseAttempt(key.job, key.number, reason, self._clock.wall_ms()), None
+                )
+            else:
+                again.append(key)
+        self._orders.agent_ready(state)
+        if again:
+            self.send(state, again)
+
+    def lost(self, link: Link) -> None:
+        state = self.agents.get(link.agent)
+        if state is None or state.link is not link:
+            return
+        state.link = None
+        state.gone_since = self._loop.time()
+        if state.ready and not self._closed:
+            state.ready = False
+            self._orders.agent_away(state)
+
+    def taken(self, link: Link) -> None:
+        state = self.agents[link.agent]
+        if not state.ready and state.link is link:
+            self._maybe_ready(state)
+
+    def wanted(self, link: Link, key: AttemptKey) -> bool:
+        state = self.agents.get(link.agent)
+        return state is not None and key in state.placed
+
+    def deliver(self, link: Link, command: c.Command, run: str, batch: Batch) -> None:
+        self._orders.command(run, command, batch)
+
+    def beat(self, link: Link, message: m.Beat) -> None:
+        link.send(m.Beat())
+
+    def put_blob(self, link: Link, message: m.PutBlob) -> None:
+        self._bulk.put(link, message)
+
+    def blob_durable(self, link: Link, digest: str, batch: Batch) -> None:
+        self._bulk.durable(digest, batch)
+
+    def get_blob(self, link: Link, message: m.GetBlob) -> None:
+        self._bulk.get(link, message)
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(BEAT_S, self._tick)
+        now = self._loop.time()
+        for state in list(self.agents.values()):
+            if state.link is not None and now - state.link.heard > SILENCE_S:
+                state.link.close()
+            if (
+                state.link is None
+                and state.fence_after_s is not None
+                and state.gone_since is not None
+                and now - state.gone_since > state.fence_after_s + FENCE_MARGIN_S
+            ):
+                self.lose_all(state.id, "its agent was out of reach for too long")
+            for key, placed in list(state.placed.items()):
+                if now > placed.deadline and placed.cancel is None:
+                    self._orders.command(key.run, c.TimeOutJob(key.job, key.number), None)
+
+    def lose_all(self, agent: str, reason: str) -> None:
+        """It is verified that nothing of what this agent had goes on, and that it will hand in nothing more."""
+        state = self.agents.get(agent)
+        if state is None:
+            return
+        for key in list(state.placed):
+            self._orders.command(
+                key.run, c.LoseAttempt(key.job, key.number, reason, self._clock.wall_ms()), None
+            )

@@ -1,0 +1,46 @@
+"""How the jobs of a workflow hang together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from relevo.domain.errors import UserError
+from relevo.workflow.diagnostics import did_you_mean
+from relevo.workflow.model import Workflow
+
+
+def order(workflow: Workflow) -> tuple[str, ...]:
+    """All jobs, each after its needs, otherwise in the order of the file. The reader has made sure there is no circle."""
+    placed: dict[str, None] = {}
+    waiting = list(workflow.jobs)
+    while waiting:
+        ready = [name for name in waiting if all(need in placed for need in workflow.jobs[name].needs)]
+        assert ready, "needs form a circle"
+        placed.update(dict.fromkeys(ready))
+        waiting = [name for name in waiting if name not in placed]
+    return tuple(placed)
+
+
+def closure(workflow: Workflow, selected: Iterable[str]) -> tuple[str, ...]:
+    """The selected jobs and everything they need, in the order of the file; all jobs when none is selected.
+
+    Raises UserError for a job that is not there.
+    """
+    wanted = list(selected)
+    if not wanted:
+        return tuple(workflow.jobs)
+    for name in wanted:
+        if name not in workflow.jobs:
+            raise UserError(f"{workflow.path} has no job '{name}'", hint=did_you_mean(name, workflow.jobs))
+    found = set(wanted)
+    while wanted:
+        for need in workflow.jobs[wanted.pop()].needs:
+            if need not in found:
+                found.add(need)
+                wanted.append(need)
+    return tuple(name for name in workflow.jobs if name in found)
+
+
+def ancestors(workflow: Workflow, job: str) -> frozenset[str]:
+    """Everything that a job needs, directly or not."""
+    return frozenset(closure(workflow, [job])) - {job}

@@ -1,0 +1,114 @@
+"""What a workflow asks for that the engine cannot do yet: found before anything starts, never silently left out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from relevo.workflow.build import action_name
+from relevo.workflow.diagnostics import Diagnostic, Severity
+from relevo.workflow.model import JobNode, StepSpec, Workflow
+
+#: Actions that are built in, at any version.
+NATIVE_ACTIONS: Final = frozenset(
+    {"actions/checkout", "actions/upload-artifact", "actions/download-artifact", "actions/setup-python"}
+)
+
+_INSTEAD: Final = {
+    "actions/cache": "leave it out: a self-hosted agent keeps its own package caches between runs",
+    "actions/setup-node": "use the node that is installed on the agent, or install one in a `run:` step",
+    "actions/setup-go": "use the go that is installed on the agent, or install one in a `run:` step",
+    "actions/setup-java": "use the java that is installed on the agent, or install one in a `run:` step",
+    "actions/github-script": "write the script as a `run:` step",
+    "docker/build-push-action": "call `docker build` and `docker push` in a `run:` step",
+    "docker/login-action": "call `docker login` in a `run:` step",
+    "docker/setup-buildx-action": "leave it out if the agent's docker has buildx",
+    "astral-sh/setup-uv": "install uv in a `run:` step: pip install uv",
+    "codecov/codecov-action": "call the codecov uploader in a `run:` step",
+    "pypa/gh-action-pypi-publish": "call `twine upload` in a `run:` step",
+    "softprops/action-gh-release": "call `gh release create` in a `run:` step",
+}
+_JOB_KEYS: Final[dict[str, tuple[str, str]]] = {
+    "container": ("a job cannot run in a container yet", "install what it needs in a `run:` step"),
+    "services": ("service containers are not supported yet", "start the service in a `run:` step"),
+    "uses": ("reusable workflows are not supported yet", "copy the jobs of that workflow in here"),
+    "concurrency": ("concurrency groups are not supported yet", "leave `concurrency` out"),
+    "snapshot": ("image snapshots are not supported", "leave `snapshot` out"),
+}
+_STEP_KEYS: Final[dict[str, tuple[str, str]]] = {
+    "background": ("steps cannot run in the background yet", "put `&` behind a command of the script"),
+    "wait": ("steps cannot run in the background yet", "leave the step out"),
+    "wait-all": ("steps cannot run in the background yet", "leave the step out"),
+    "cancel": ("steps cannot run in the background yet", "leave the step out"),
+    "parallel": ("steps cannot run in parallel yet", "make them steps one after another, or jobs"),
+}
+_ENVIRONMENT: Final = (
+    "environments are not known here: nobody is asked for approval, and it brings no secrets of its own",
+    "guard the job by its `if:`, and give secrets with --secret",
+)
+
+
+def unsupported(workflow: Workflow) -> tuple[Diagnostic, ...]:
+    """All that cannot be done, with what to put instead; with an "error" among them the workflow must not start.
+
+    A "warning" tells what is done differently. In order of the file.
+    """
+    found: list[Diagnostic] = []
+    if workflow.concurrency is not None:
+        _add(found, workflow, "concurrency", *_JOB_KEYS["concurrency"])
+    for job in workflow.jobs.values():
+        _check_job(job, workflow, found)
+    return tuple(sorted(found, key=lambda one: (one.line, one.column)))
+
+
+def _add(
+    found: list[Diagnostic],
+    workflow: Workflow,
+    mark: str,
+    message: str,
+    hint: str,
+    severity: Severity = "error",
+) -> None:
+    position = workflow.marks.get(mark)
+    line, column = (position.line, position.column) if position else (1, 1)
+    excerpt = workflow.marked_lines.get(line, "")
+    found.append(Diagnostic(workflow.path, line, column, message, hint, severity, excerpt))
+
+
+def _check_job(job: JobNode, workflow: Workflow, found: list[Diagnostic]) -> None:
+    where = f"jobs.{job.id}"
+    for key, (message, hint) in _JOB_KEYS.items():
+        mark = f"{where}.{key}"
+        asked = mark in workflow.marks
+        if key == "container" and job.container in (None, ""):
+            asked = False
+        if key == "services" and not job.services:
+            asked = False
+        if asked:
+            _add(found, workflow, mark, message, hint)
+    if job.environment is not None:
+        _add(found, workflow, f"{where}.environment", *_ENVIRONMENT, severity="warning")
+    for index, step in enumerate(job.spec.steps):
+        _check_step(step, f"{where}.steps.{index}", workflow, found)
+
+
+def _check_step(step: StepSpec, where: str, workflow: Workflow, found: list[Diagnostic]) -> None:
+    for key, (message, hint) in _STEP_KEYS.items():
+        if f"{where}.{key}" in workflow.marks:
+            _add(found, workflow, f"{where}.{key}", message, hint)
+    if step.uses is None:
+        return
+    name = action_name(step.uses)
+    if name in NATIVE_ACTIONS:
+        return
+    if name.startswith("./"):
+        message, hint = f"local actions are not supported yet: {step.uses}", "copy its steps in here"
+    elif name.startswith("docker://"):
+        message, hint = (
+            f"container actions are not supported yet: {step.uses}",
+            "call `docker run` in a `run:` step",
+        )
+    else:
+        message = f"the action {step.uses} is not built in"
+        hint = _INSTEAD.get(name, "write what it does as a `run:` step")
+        hint += f" (built in: {', '.join(sorted(NATIVE_ACTIONS))})" if name not in _INSTEAD else ""
+    _add(found, workflow, f"{where}.uses", message, hint)

@@ -1,0 +1,353 @@
+"""What commands make of runs: examples first, then any sequence of commands against the invariants."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from relevo.domain import commands as c
+from relevo.domain import events as e
+from relevo.domain.machine import LOST_RETRIES, handle
+from relevo.domain.run import ACTIVE, Run, replay
+from relevo.domain.states import JOB_ENDS, JobStatus, RunStatus
+
+
+def submitted(*nodes: e.NodeDecl) -> Run:
+    run = Run()
+    handle(run, c.Submit("r", "w", "t", "push", "spec", "contexts", list(nodes)))
+    return run
+
+
+def expand(run: Run, node: int, *names: str, **options) -> list[e.Event]:
+    return handle(run, c.ExpandNode(node, [e.JobDecl(name) for name in names], **options))
+
+
+def assign(run: Run, job: int) -> None:
+    handle(run, c.AssignJob(job, "agent"))
+
+
+def end(run: Run, job: int, result: str = "succeeded", **options) -> list[e.Event]:
+    return handle(run, c.EndAttempt(job, run.jobs[job].number, result, **options))
+
+
+def names(events: list[e.Event]) -> list[str]:
+    return [type(event).__name__ for event in events]
+
+
+def test_a_job_on_its_way():
+    run = submitted(e.NodeDecl("a", []))
+    assert names(expand(run, 0, "a")) == ["NodeExpanded", "JobsQueued"]
+    assert names(handle(run, c.AssignJob(0, "x"))) == ["RunStarted", "AttemptAssigned"]
+    assert names(handle(run, c.StartAttempt(0, 1))) == ["AttemptStarted"]
+    assert names(end(run, 0)) == ["AttemptEnded", "JobEnded", "RunEnded"]
+    assert run.status is RunStatus.SUCCEEDED
+    assert run.nodes[0].result == "success"
+
+
+def test_needs_make_ready_only_when_all_have_ended():
+    run = submitted(e.NodeDecl("a", []), e.NodeDecl("b", []), e.NodeDecl("c", [0, 1]))
+    assert list(run.ready) == [0, 1]
+    expand(run, 0, "a")
+    expand(run, 1, "b")
+    for job in (0, 1):
+        assert 2 not in run.ready
+        assign(run, job)
+        end(run, job)
+    assert list(run.ready) == [2]
+
+
+def test_the_same_end_twice_counts_once():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a")
+    assign(run, 0)
+    assert end(run, 0)
+    assert handle(run, c.EndAttempt(0, 1, "failed")) == []
+    assert run.status is RunStatus.SUCCEEDED
+
+
+def test_an_end_of_an_earlier_attempt_does_not_count():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a")
+    assign(run, 0)
+    handle(run, c.LoseAttempt(0, 1, "gone"))
+    assign(run, 0)
+    assert handle(run, c.EndAttempt(0, 1, "succeeded")) == []
+    assert run.jobs[0].status is JobStatus.ASSIGNED
+
+
+def test_a_lost_attempt_is_made_again_and_then_no_more():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a")
+    for _ in range(LOST_RETRIES):
+        assign(run, 0)
+        assert names(handle(run, c.LoseAttempt(0, run.jobs[0].number, "gone"))) == [
+            "AttemptEnded",
+            "JobRetrying",
+        ]
+    assign(run, 0)
+    handle(run, c.LoseAttempt(0, run.jobs[0].number, "gone"))
+    assert run.jobs[0].infrastructure
+    assert run.status is RunStatus.FAILED
+
+
+def test_a_step_that_is_not_idempotent_holds_the_job_until_somebody_decides():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a")
+    assign(run, 0)
+    handle(run, c.LoseAttempt(0, 1, "gone", held=True))
+    assert (run.status, run.jobs[0].status) == (RunStatus.HELD, JobStatus.HELD)
+    assert names(handle(run, c.RetryJob(0))) == ["RunReleased", "JobsQueued"]
+    assign(run, 0)
+    handle(run, c.LoseAttempt(0, 2, "gone", held=True))
+    assert names(handle(run, c.FailJob(0, "given up"))) == ["RunReleased", "JobEnded", "RunEnded"]
+    assert run.status is RunStatus.FAILED
+
+
+def test_fail_fast_cancels_the_other_legs():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a1", "a2", "a3", max_parallel=2)
+    assign(run, 0)
+    assign(run, 1)
+    events = end(run, 0, "failed")
+    assert names(events) == ["AttemptEnded", "JobEnded", "JobCancelling", "JobEnded"]
+    assert run.jobs[1].status is JobStatus.CANCELLING
+    assert run.jobs[2].status is JobStatus.CANCELLED
+    end(run, 1, "cancelled")
+    assert run.status is RunStatus.FAILED
+    assert run.nodes[0].result == "failure"
+
+
+def test_without_fail_fast_the_others_go_on():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a1", "a2", fail_fast=False)
+    assign(run, 0)
+    end(run, 0, "failed")
+    assert run.jobs[1].status is JobStatus.QUEUED
+
+
+def test_continue_on_error_is_success_for_needs_and_for_the_run():
+    run = submitted(e.NodeDecl("a", []))
+    handle(run, c.ExpandNode(0, [e.JobDecl("a", continue_on_error=True)]))
+    assign(run, 0)
+    end(run, 0, "failed")
+    assert run.nodes[0].result == "success"
+    assert run.status is RunStatus.SUCCEEDED
+
+
+def test_max_parallel_lets_the_next_leg_in_when_one_ends():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a1", "a2", "a3", max_parallel=1, fail_fast=False)
+    order = []
+    for _ in range(3):
+        queued = [job.index for job in run.jobs if job.status is JobStatus.QUEUED]
+        assert len(queued) == 1
+        order += queued
+        assign(run, queued[0])
+        end(run, queued[0])
+    assert order == [0, 1, 2]
+    assert run.ended
+
+
+def test_a_retry_by_exit_code_waits_its_delay_and_stops_at_its_limit():
+    run = submitted(e.NodeDecl("a", [], retry_max=1, retry_exits=[7], backoff_s=2.0))
+    expand(run, 0, "a")
+    assign(run, 0)
+    events = end(run, 0, "failed", exit_code=7)
+    assert isinstance(events[-1], e.JobRetrying)
+    assert events[-1].delay_s == 2.0
+    assert run.jobs[0].status is JobStatus.PENDING
+    handle(run, c.QueueJob(0))
+    assign(run, 0)
+    end(run, 0, "failed", exit_code=7)
+    assert run.status is RunStatus.FAILED
+
+
+def test_cancel_ends_what_waits_and_asks_what_runs_to_end():
+    run = submitted(e.NodeDecl("a", []), e.NodeDecl("b", []), e.NodeDecl("c", [0]))
+    expand(run, 0, "a")
+    expand(run, 1, "b")
+    assign(run, 0)
+    handle(run, c.CancelRun("enough"))
+    assert run.jobs[0].status is JobStatus.CANCELLING
+    assert run.jobs[1].status is JobStatus.CANCELLED
+    assert handle(run, c.CancelRun("again")) == []
+    assert names(handle(run, c.CancelRun("now", forced=True))) == ["JobCancelling"]
+    end(run, 0, "cancelled")
+    assert list(run.ready) == [2]
+    expand(run, 2, "c", ends={0: ("cancelled", "")})
+    assert run.status is RunStatus.CANCELLED
+
+
+def test_a_result_that_overtakes_the_cancellation_stands():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a")
+    assign(run, 0)
+    handle(run, c.CancelRun())
+    end(run, 0, "succeeded")
+    assert run.jobs[0].status is JobStatus.SUCCEEDED
+    assert run.status is RunStatus.CANCELLED
+
+
+def test_a_lost_attempt_of_a_cancelled_job_is_not_made_again():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a")
+    assign(run, 0)
+    handle(run, c.CancelRun())
+    handle(run, c.LoseAttempt(0, 1, "gone"))
+    assert run.jobs[0].status is JobStatus.CANCELLED
+
+
+def test_records_are_kept_once():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a")
+    assign(run, 0)
+    step = e.StepStarted(0, 1, 0, "s", record=5)
+    assert handle(run, c.Record(step)) == [step]
+    assert handle(run, c.Record(step)) == []
+
+
+def test_ten_thousand_legs_stay_below_the_event_limit():
+    run = submitted(e.NodeDecl("a", []))
+    legs = [e.JobDecl(f"a ({number})", matrix={"n": number, "text": "x" * 100}) for number in range(10_000)]
+    events = handle(run, c.ExpandNode(0, legs))
+    assert all(len(e.encode([event])) <= e.EVENT_LIMIT for event in events)
+    assert len(run.jobs) == 10_000
+    assert all(job.status is JobStatus.QUEUED for job in run.jobs)
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """Any commands in any order, sensible or not."""
+
+    @initialize(shape=st.sampled_from([[[]], [[], [0]], [[], [], [0, 1]], [[], [0], [0], [1, 2]]]))
+    def submit(self, shape):
+        self.run = Run()
+        self.events: list[e.Event] = []
+        self.finals: dict[int, JobStatus] = {}
+        nodes = [e.NodeDecl(f"n{i}", needs, retry_max=1, retry_exits=[7]) for i, needs in enumerate(shape)]
+        self.do(c.Submit("r", "w", "t", "push", "s", "x", nodes))
+
+    def do(self, command: c.Command) -> None:
+        self.events += handle(self.run, command)
+
+    @rule(
+        legs=st.integers(1, 4),
+        fail_fast=st.booleans(),
+        parallel=st.sampled_from([None, 1, 2]),
+        lenient=st.booleans(),
+        skip=st.booleans(),
+    )
+    @precondition(lambda self: self.run.ready)
+    def expand(self, legs, fail_fast, parallel, lenient, skip):
+        node = next(iter(self.run.ready))
+        name = self.run.nodes[node].decl.id
+        if skip:
+            status = "cancelled" if self.run.cancelling else "skipped"
+            self.do(c.ExpandNode(node, [e.JobDecl(name)], ends={0: (status, "")}))
+        else:
+            jobs = [e.JobDecl(f"{name}.{leg}", continue_on_error=lenient) for leg in range(legs)]
+            self.do(c.ExpandNode(node, jobs, fail_fast, parallel))
+
+    jobs = st.integers(0, 12)
+
+    def known(self, job: int) -> bool:
+        return job < len(self.run.jobs)
+
+    @rule(job=jobs)
+    def assign(self, job):
+        if self.known(job):
+            self.do(c.AssignJob(job, "agent"))
+
+    @rule(job=jobs, back=st.integers(0, 1))
+    def start(self, job, back):
+        if self.known(job):
+            self.do(c.StartAttempt(job, self.run.jobs[job].number - back))
+
+    @rule(
+        job=jobs,
+        back=st.integers(0, 1),
+        result=st.sampled_from(["succeeded", "failed", "cancelled", "timed-out", "lost"]),
+        code=st.sampled_from([None, 1, 7]),
+        held=st.booleans(),
+    )
+    def end(self, job, back, result, code, held):
+        if self.known(job):
+            number = self.run.jobs[job].number - back
+            self.do(c.EndAttempt(job, number, result, exit_code=code, held=held and result == "lost"))
+
+    @rule(job=jobs, held=st.booleans())
+    def lose(self, job, held):
+        if self.known(job):
+            self.do(c.LoseAttempt(job, self.run.jobs[job].number, "gone", held=held))
+
+    @rule(job=jobs)
+    def time_out(self, job):
+        if self.known(job):
+            self.do(c.TimeOutJob(job, self.run.jobs[job].number))
+
+    @rule(job=jobs)
+    def due(self, job):
+        if self.known(job):
+            self.do(c.QueueJob(job))
+
+    @rule(job=jobs, retry=st.booleans())
+    def decide_held(self, job, retry):
+        if self.known(job):
+            self.do(c.RetryJob(job) if retry else c.FailJob(job, "given up"))
+
+    @rule(forced=st.booleans())
+    def cancel(self, forced):
+        self.do(c.CancelRun("", forced))
+
+    @invariant()
+    def terminal_states_never_change(self):
+        for job in self.run.jobs:
+            if job.index in self.finals:
+                assert job.status is self.finals[job.index]
+            elif job.status in JOB_ENDS:
+                self.finals[job.index] = job.status
+
+    @invariant()
+    def counts_agree(self):
+        run = self.run
+        assert run.jobs_ended == sum(job.status in JOB_ENDS for job in run.jobs)
+        assert run.held == sum(job.status is JobStatus.HELD for job in run.jobs)
+        busy = sum(job.status in ACTIVE or job.status is JobStatus.QUEUED or job.delayed for job in run.jobs)
+        assert run.busy == busy
+        for node in run.nodes:
+            assert node.left == sum(job.status not in JOB_ENDS for job in node.jobs)
+            if node.max_parallel is not None:
+                assert node.active <= node.max_parallel
+        assert run.nodes_left == sum(not node.ended for node in run.nodes)
+
+    @invariant()
+    def a_run_ends_when_all_its_nodes_have(self):
+        assert self.run.ended == (self.run.nodes_left == 0)
+        if self.run.status is RunStatus.SUCCEEDED:
+            assert not any(node.failures for node in self.run.nodes)
+
+    @invariant()
+    def nothing_is_stuck(self):
+        run = self.run
+        if not run.ended and not run.ready:
+            assert run.busy or run.held
+
+    @invariant()
+    def a_cancelled_job_never_revives(self):
+        for job in self.run.jobs:
+            if job.status is JobStatus.CANCELLING:
+                assert job.number
+
+    @invariant()
+    def the_events_tell_the_same(self):
+        again = replay(e.decode(e.encode(self.events)))
+        assert [(j.status, j.number, j.lost, j.delayed) for j in again.jobs] == [
+            (j.status, j.number, j.lost, j.delayed) for j in self.run.jobs
+        ]
+        assert again.status is self.run.status
+        assert again.ready == self.run.ready
+        assert again.busy == self.run.busy
+
+
+TestAnyHistory = AnyHistory.TestCase
+TestAnyHistory.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
