@@ -21,6 +21,7 @@ from relevo.assembly.home import AGENT, Home
 from relevo.assembly.local_api import LocalApi
 from relevo.assembly.secrets import Vault
 from relevo.domain.errors import UserError
+from relevo.domain.ids import LEASE
 from relevo.leases.contract import Holder, Lease, LeaseHeld
 from relevo.runtime.clock import SystemClock
 from relevo.runtime.entropy import SystemEntropy
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 #: How long a holder of the lease may take to answer before it is taken over.
 ANSWER_S: Final = 3.0
-#: The name of a home's lease.
-LEASE: Final = "engine"
 #: How long the agent may take to leave when there is nothing more for it to do.
 LEAVE_S: Final = 2.0
 ATTACH_TRIES: Final = 50

@@ -19,6 +19,7 @@ import apsw
 from msgspec import Struct
 
 from relevo.domain.errors import DamagedError, RelevoError
+from relevo.domain.ids import LEASE
 from relevo.runtime.failpoints import reach
 from relevo.store.contract import Append, Done, Fenced, LiveRun, StoreUnavailable
 from relevo.store.sqlite.commit import Commit, Head
@@ -50,7 +51,6 @@ class Writer:
         loop: AbstractEventLoop,
         *,
         epoch: int,
-        lease: str,
         committed: Callable[[int], None],
     ) -> None:
         self._connection = connection
@@ -58,7 +58,6 @@ class Writer:
         self._path = path
         self._loop = loop
         self._epoch = epoch
-        self._lease = lease
         self._committed = committed
         self._turn: list[Work] = []
         self._queue: SimpleQueue[list[Work] | None] = SimpleQueue()
@@ -160,7 +159,7 @@ class Writer:
             self._heads.clear()
         cursor = self._cursor
         with transaction(self._connection):
-            check_fence(cursor, self._lease, self._epoch)
+            check_fence(cursor, self._epoch)
             first = works[0][0]
             if isinstance(first, Deletion):
                 return self._delete(first.run)
@@ -203,8 +202,8 @@ def last_sequence(connection: apsw.Connection) -> int:
     return found
 
 
-def check_fence(cursor: apsw.Cursor, lease: str, epoch: int) -> None:
-    """Raises Fenced when the lease was granted under a higher epoch."""
-    current = cursor.execute("SELECT epoch FROM leases WHERE name = ?", (lease,)).get
+def check_fence(cursor: apsw.Cursor, epoch: int) -> None:
+    """Raises Fenced when the home's lease was granted under a higher epoch."""
+    current = cursor.execute("SELECT epoch FROM leases WHERE name = ?", (LEASE,)).get
     if current is not None and current > epoch:
         raise Fenced(epoch, current)
