@@ -194,7 +194,9 @@ class WorkerManager:
         for key in keys:
             placed = state.placed.get(key)
             if placed is not None and placed.cancel is not None:
-                link.send(placed.cancel)  # it was cancelled before it was sent: the agent did not know it then
+                link.send(
+                    placed.cancel
+                )  # it was cancelled before it was sent: the agent did not know it then
 
     # --- what agents say ----------------------------------------------------------------------------------------------
 
