@@ -113,7 +113,8 @@ async def open_engine(
     store = await SqliteStore.open(home.database, lease.epoch, loop)
     threads = Threads(loop)
     logs = FileLogStore(OsDisk(), home.logs, loop, threads)
-    parts = Parts(store, logs, DirectoryBlobs(home.blobs), InProcessBus(), clock, SystemEntropy())
+    blobs = DirectoryBlobs(home.blobs)
+    parts = Parts(store, logs, blobs, InProcessBus(), clock, SystemEntropy())
     vault = Vault(home.key)
     labels = local_labels(os.uname().machine)
     made: list[Embedded] = []
@@ -125,6 +126,7 @@ async def open_engine(
     async def leave() -> None:
         await leases.release(lease)
         threads.close()
+        blobs.close()
 
     engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open)
     api = LocalApi(engine, vault, labels)
