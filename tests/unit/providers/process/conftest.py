@@ -55,7 +55,9 @@ async def fresh_provider(state_dir: str, mechanism: str) -> AsyncIterator[Proces
     families = children(os.getpid())
     provider = ProcessProvider(state_dir, mechanism=mechanism)
     yield provider
-    left = await provider.recover()  # of this test's own folder: a test that failed leaves nothing behind either
+    left = (
+        await provider.recover()
+    )  # of this test's own folder: a test that failed leaves nothing behind either
     await provider.close()
     assert left == []
     assert children(os.getpid()) == families
