@@ -28,7 +28,22 @@ FOLDER = "benchmarks/results"  # on the disk of the repository: /tmp may be memo
 
 def row(run: str, live: bool = True, ended: int = 0) -> RunRow:
     """The row that the orchestrator would write."""
-    return RunRow(run, "running", "ci", "A run of it", "push", 0, live, 1_700_000_000_000, None, 1, ended, None, 1, False)
+    return RunRow(
+        run,
+        "running",
+        "ci",
+        "A run of it",
+        "push",
+        0,
+        live,
+        1_700_000_000_000,
+        None,
+        1,
+        ended,
+        None,
+        1,
+        False,
+    )
 
 
 async def appending(path: str, each: int, callers: int, rows: bool) -> tuple[float, list[float]]:
@@ -60,8 +75,12 @@ async def appending(path: str, each: int, callers: int, rows: bool) -> tuple[flo
 def raw(path: str, batches: int, size: int) -> float:
     """Rows a second of the bare batch."""
     connection = apsw.Connection(path)
-    connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000")
-    connection.execute("CREATE TABLE appends (sequence INTEGER PRIMARY KEY, stream, version, epoch, at_ms, count, events)")
+    connection.execute(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000"
+    )
+    connection.execute(
+        "CREATE TABLE appends (sequence INTEGER PRIMARY KEY, stream, version, epoch, at_ms, count, events)"
+    )
     cursor = connection.cursor()
     begun = time.perf_counter()
     for batch in range(batches):

@@ -212,7 +212,7 @@ def await_tasks(cell: Cell[Any], tasks: list[Future[Any]], then: Callable[[], No
 
 def _instance_ended(cell: Cell[Any]) -> None:
     """Nothing of the instance is left: those whom it owed an answer get to know it."""
-    cell.actor = cell.context = None
+    cell.actor = cell.context = cell.child_watchers = None
     cell.begun = False
     cell.hold &= ~PAUSED
     _fail_asks(cell, cell.waiting(), "it was made anew and has forgotten the request")
@@ -258,24 +258,25 @@ def _gone(cell: Cell[Any]) -> None:
     cell.factory = None
     cell.children = cell.asks = None
     cell.history = ()
+    if parent is not None:
+        parent.child_gone(cell, signal)  # before the others: one of them may wait for it to end the parent
     for call in (watchers or {}).values():
         call(signal)
-    if parent is not None:
-        parent.child_gone(cell, signal)
 
 
 def _watch_idleness(cell: Cell[Any], after_s: float) -> None:
-    """Stop the actor once it had nothing to do for `after_s`. One timer, moved on only when it fires."""
-    loop = cell.system.loop
+    """Look again in `after_s` whether the actor can be passivated. One timer, moved on only when it fires."""
+    cell.idle_timer = cell.system.loop.call_later(after_s, _look, cell)
 
-    def look() -> None:
-        left_s = after_s if cell.busy else cell.active_at + after_s - loop.time()
-        if left_s > 0:
-            cell.idle_timer = loop.call_later(left_s, look)
-        else:
-            cell.post(_passivate, cell)
 
-    cell.idle_timer = loop.call_later(after_s, look)
+def _look(cell: Cell[Any]) -> None:
+    after_s = cell.options.passivate_after_s
+    assert after_s is not None
+    left_s = after_s if cell.busy else cell.active_at + after_s - cell.system.loop.time()
+    if left_s > 0:
+        _watch_idleness(cell, left_s)
+    else:
+        cell.post(_passivate, cell)
 
 
 def _passivate(cell: Cell[Any]) -> None:

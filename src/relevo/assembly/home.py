@@ -59,6 +59,11 @@ class Home:
                 f"{self.path} cannot be made: {error.strerror}",
                 hint="set RELEVO_HOME to a folder that you may write",
             ) from None
+        ignore = f"{self.path}/.gitignore"
+        if not os.path.exists(ignore) and os.access(self.path, os.W_OK | os.X_OK):
+            # A home inside a working tree is no part of it: no snapshot takes itself in.
+            with open(ignore, "w", encoding="ascii") as file:
+                file.write("*\n")
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise UserError(
                 f"{self.path} is read-only for you",

@@ -6,11 +6,12 @@ client(…)   read only: from the engine that lives, else from what is stored
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from relevo.assembly.api import EngineApi
 
 
@@ -28,31 +29,11 @@ def engine(*, jobs: int | None = None) -> AbstractAsyncContextManager[EngineApi]
     return open_engine(home(), jobs=jobs)
 
 
-@asynccontextmanager
-async def client() -> AsyncIterator[EngineApi]:
+def client() -> AbstractAsyncContextManager[EngineApi]:
     """A reader of the home. It makes nothing, and starts nothing."""
-    import asyncio
-    import os
+    from relevo.assembly.reader import open_reader
 
-    from relevo.assembly.client import connect
-    from relevo.assembly.home import Home
-    from relevo.assembly.offline import Offline
-
-    place = Home(home())
-    if os.path.exists(place.socket):
-        connection = await connect(place.socket, asyncio.get_running_loop())
-        if connection is not None:
-            try:
-                yield connection
-            finally:
-                connection.close()
-            return
-    offline = Offline(place)
-    await offline.open()
-    try:
-        yield offline
-    finally:
-        await offline.close()
+    return open_reader(home())
 
 
 def run(main: Callable[[], Coroutine[Any, Any, int]]) -> int:

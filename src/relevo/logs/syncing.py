@@ -56,6 +56,7 @@ class Syncer:
         self._run_blocking = run_blocking
         self._settled = settled
         self._dirty: dict[RunLog, None] = {}
+        self._untold: dict[RunLog, None] = {}  #: made durable, but that could not be written down
         self._waiting: list[Done] = []
         self._round: list[Done] = []
         self._errors: dict[RunLog, OSError] = {}
@@ -69,11 +70,12 @@ class Syncer:
 
     def covers(self, run: RunLog) -> bool:
         """Whether the next round syncs this run."""
-        return run in self._dirty
+        return run in self._dirty or run in self._untold
 
     def forget(self, run: RunLog) -> None:
         """The run is deleted."""
         self._dirty.pop(run, None)
+        self._untold.pop(run, None)
 
     def request(self, done: Done) -> None:
         """Call `done` when all runs touched so far are durable."""
@@ -84,6 +86,8 @@ class Syncer:
 
     def _start(self) -> None:
         self._round, self._waiting = self._waiting, []
+        for run in list(self._untold):
+            self._tell(run)
         runs, self._dirty = self._dirty, {}
         jobs = [_job(run) for run in runs if run.dirty]
         shares = [share for share in (jobs[first::SHARES] for first in range(SHARES)) if share]
@@ -127,8 +131,15 @@ class Syncer:
         for segment, _, _ in job.files:
             segment.named = True
         run.synced(job.upto)
+        self._tell(run)
         if run.dirty:
             self._dirty[run] = None
+
+    def _tell(self, run: RunLog) -> None:
+        if run.tell():
+            self._untold.pop(run, None)
+        else:
+            self._untold[run] = None
 
     def _finish(self) -> None:
         error = next((unavailable(run.folder, error) for run, error in self._errors.items()), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from msgspec import Struct, field
 from relevo.agent.attempt import AttemptRun
 from relevo.agent.reporter import BlobUnavailable
 from relevo.agent.workspace import Places
-from relevo.protocol.messages import Assignment
+from relevo.protocol.messages import Assignment, JobFacts
 from relevo.providers.contract import WorkerProvider
 from relevo.runtime.clock import SystemClock
 from relevo.workflow.contexts import JobContexts
@@ -180,15 +181,17 @@ class Job(Struct):
     number: int = 1
 
 
+#: Of this process alone: providers end whatever is marked as belonging to an attempt of that name.
+RUN = f"run-{os.getpid()}"
 _specs = 0
-_places: dict[tuple[str, bool], Places] = {}
+_places: dict[str, Places] = {}
 
 
-def places_of(folder: str, keep: bool = False) -> Places:
+def places_of(folder: str) -> Places:
     """The places of the one agent that a test has in a folder."""
-    if (folder, keep) not in _places:
-        _places[folder, keep] = Places(f"{folder}/work", f"{folder}/temp", f"{folder}/tools", keep)
-    return _places[folder, keep]
+    if folder not in _places:
+        _places[folder] = Places(f"{folder}/work", f"{folder}/temp", f"{folder}/tools")
+    return _places[folder]
 
 
 def attempt(
@@ -228,12 +231,21 @@ def attempt(
         masks=job.masks,
     )
     return AttemptRun(
-        Assignment("run", 0, job.number, f"spec-{_specs}", b"", timeout_s=job.timeout_s),
+        Assignment(
+            RUN,
+            0,
+            job.number,
+            f"spec-{_specs}",
+            "contexts",
+            JobFacts("job"),
+            timeout_s=job.timeout_s,
+            keep=keep,
+        ),
         spec,
         contexts,
         provider=provider,
         reporter=reporter,
-        places=places_of(folder, keep),
+        places=places_of(folder),
         clock=clock or SystemClock(),
         loop=asyncio.get_running_loop(),
         blocking=blocking,

@@ -258,6 +258,8 @@ async def test_filters_hooks_and_monitors_are_not_run(places: Places, repository
     for key in ("filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "core.fsmonitor"):
         git(repository, "config", key, program)
     git(repository, "config", "filter.evil.required", "true")
+    # The agent's own user may have configured such a program, too.
+    shutil.copy(repository / ".git" / "config", Path(os.environ["HOME"]) / ".gitconfig")
     for hook in ("post-index-change", "pre-commit", "post-checkout", "reference-transaction"):
         path = repository / ".git" / "hooks" / hook
         path.parent.mkdir(exist_ok=True)
@@ -498,3 +500,72 @@ async def test_any_tree_survives(
         out, _ = places.lay_out(await places.take(source))
         assert tree(out) == expected
         assert git(out, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("name", ["new\nline", '"quoted"', "#comment", "with space: and colon", "ünïcode"])
+async def test_a_repository_in_an_odd_place(
+    places: Places, repository: Path, git: Any, name: str, tree: Tree
+) -> None:
+    odd = repository.rename(repository.parent / name)
+    (odd / "new").write_text("x")
+    taken = await places.take(odd, history=True)
+    out, _ = places.lay_out(taken, target=str(odd.parent / f"{name} out"), depth=0)
+    assert tree(out) == tree(odd)
+    assert git(out, "rev-list", "--count", "HEAD") == "2"
+
+
+async def test_a_repository_of_sha256_objects(places: Places, tmp_path: Path, git: Any) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main", "--object-format=sha256")
+    (folder / "a").write_text("a")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "First")
+    (folder / "b").write_text("b")
+    out, layout = places.lay_out(await places.take(folder, history=True), depth=0)
+    assert len(layout.commit) == 64
+    assert git(out, "rev-list", "--count", "HEAD") == "2"
+    assert git(out, "status", "--porcelain") == ""
+
+
+async def test_a_sparse_working_tree(places: Places, repository: Path, git: Any) -> None:
+    for name in ("docs", "src"):
+        (repository / name).mkdir()
+        (repository / name / "x").write_text(name)
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "folders")
+    git(repository, "sparse-checkout", "set", "docs")
+    assert not (repository / "src").exists()
+    taken = await places.take(repository)
+    assert not taken.dirty  # what is left out of the working tree is not deleted
+    out, _ = places.lay_out(taken)
+    assert (out / "src" / "x").exists()
+
+
+async def test_a_conflict_is_taken_as_it_lies_there(places: Places, repository: Path, git: Any) -> None:
+    git(repository, "checkout", "-q", "-b", "other")
+    (repository / "README").write_text("theirs\n")
+    git(repository, "commit", "-q", "-a", "-m", "theirs")
+    git(repository, "checkout", "-q", "main")
+    (repository / "README").write_text("ours\n")
+    git(repository, "commit", "-q", "-a", "-m", "ours")
+    with pytest.raises(AssertionError):
+        git(repository, "merge", "-q", "other")
+    out, _ = places.lay_out(await places.take(repository))
+    assert "<<<<<<<" in (out / "README").read_text()
+
+
+async def test_nothing_is_left_behind(
+    places: Places, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    await places.take(repository)
+    for path in (repository / ".git" / "objects").glob("??/*"):
+        path.chmod(0o600)
+        path.write_bytes(b"garbage")
+    with pytest.raises(UserError):
+        await places.take(repository)
+    assert os.listdir(scratch) == []
+    assert places.blobs.open == 0

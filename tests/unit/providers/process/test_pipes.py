@@ -269,3 +269,22 @@ async def test_a_cancelled_start_leaves_nothing(provider: ProcessProvider) -> No
     await worker.start(bash("echo on"), sink)
     assert (await sink.until_ended()).ok
     await worker.destroy()
+
+
+async def test_what_is_left_in_the_pipe_comes_before_the_end(
+    provider: ProcessProvider, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    worker = await provider.create(WorkerSpec(attempt_key(), "/"))
+    sink = RecordingSink()
+    process = await worker.start(bash(f"read -r word <{go}; echo last $word; exit 3"), sink)
+    process.pause()
+    await asyncio.to_thread(go.write_text, "words\n")
+    async with asyncio.timeout(20):
+        while not process.exited:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert not sink.data
+    process.resume()
+    assert (bytes(sink.data), bytes(sink.after_end), sink.exits) == (b"last words\n", b"", [Exit(3)])
+    await worker.destroy()
