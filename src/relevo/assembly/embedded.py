@@ -68,6 +68,12 @@ class Embedded:
         agent = self.engine.manager.agents.get(AGENT)
         return not self.engine.orchestrator.live and (agent is None or not agent.placed)
 
+    @property
+    def agent_pid(self) -> int | None:
+        """Of the agent's process; None while there is none."""
+        who = self._keeper.who
+        return None if who is None else who.pid
+
     async def ready(self) -> None:
         """Returns when the agent takes jobs."""
         await self.engine.manager.some_agent_ready.wait()
