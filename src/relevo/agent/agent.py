@@ -19,6 +19,7 @@ from relevo.agent.reporter import BlobUnavailable
 from relevo.agent.reports import AttemptReporter
 from relevo.agent.session import Dial, Session
 from relevo.agent.spool import Spool
+from relevo.domain.errors import RelevoError
 from relevo.domain.ids import AttemptKey
 from relevo.protocol import messages as m
 from relevo.workflow.contexts import JobContexts
@@ -166,6 +167,8 @@ class Agent:
         config = self._config
         self.spool.flush()
         live = [m.Live(*key, started=attempt is not None) for key, attempt in self._live.items()]
+        # An end that the disk does not take yet is not handed in: until then the attempt is here, not gone.
+        live += [m.Live(*key, started=True) for key in self.spool.unwritten_ends()]
         return m.Hello(
             m.VERSION,
             config.id,
@@ -194,6 +197,8 @@ class Agent:
         if kind is m.Assign:
             self._named.update(message.blobs)
             for assignment in message.assignments:
+                if assignment.spec not in self._named or assignment.contexts not in self._named:
+                    raise RelevoError(f"an assignment of run {assignment.run} names what was never sent")
                 key = AttemptKey(assignment.run, assignment.job, assignment.number)
                 if key not in self._live:
                     self._live[key] = None

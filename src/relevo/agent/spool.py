@@ -169,6 +169,14 @@ class Spool:
         """Logs should pause: too much waits, or the disk takes nothing."""
         return self.trouble is not None or self.size_bytes >= self._limit
 
+    def unwritten_ends(self) -> list[AttemptKey]:
+        """Attempts whose end record is taken and not written yet."""
+        return [
+            AttemptKey(record.run, record.job, record.number)
+            for record in self._pending
+            if isinstance(record, AttemptFinished)
+        ]
+
     def add(self, record: AnyRecord, size: int = 100) -> None:
         """Take a record; it is written at the end of the loop's turn. `size`: about how long it is."""
         self._pending.append(record)

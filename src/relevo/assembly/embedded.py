@@ -104,6 +104,7 @@ async def open_engine(
     from relevo.bus.inprocess import InProcessBus
     from relevo.leases.local import LocalLeases
     from relevo.logs.blocking import Threads
+    from relevo.logs.claim import Claim
     from relevo.logs.store import FileLogStore
     from relevo.runtime.disk import OsDisk
     from relevo.store.sqlite import SqliteStore, open_database
@@ -118,7 +119,8 @@ async def open_engine(
     lease = await _acquire(leases, holder, home, loop)
     store = await SqliteStore.open(home.database, lease.epoch, loop)
     threads = Threads(loop)
-    logs = FileLogStore(OsDisk(), home.logs, loop, threads)
+    disk = OsDisk()
+    logs = FileLogStore(disk, home.logs, loop, threads, Claim(disk, home.logs, lease.epoch))
     blobs = DirectoryBlobs(home.blobs)
     parts = Parts(store, logs, blobs, InProcessBus(), clock, SystemEntropy())
     vault = Vault(home.key)

@@ -192,7 +192,7 @@ def _end(run: Run, command: c.EndAttempt) -> list[e.Event]:
         command.outputs_fact,
     )
     if result is AttemptStatus.LOST:
-        return [ended, _after_loss(job, command.message, command.held, command.at_ms)]
+        return [ended, _after_loss(run, job, command.message, command.held, command.at_ms)]
     retry = job.node.decl
     if (
         result is AttemptStatus.FAILED
@@ -205,8 +205,9 @@ def _end(run: Run, command: c.EndAttempt) -> list[e.Event]:
     return [ended, e.JobEnded(command.job, command.result, command.message, at_ms=command.at_ms)]
 
 
-def _after_loss(job: Job, reason: str, held: bool, at_ms: int) -> e.Event:
-    if job.status is JobStatus.CANCELLING:
+def _after_loss(run: Run, job: Job, reason: str, held: bool, at_ms: int) -> e.Event:
+    # Of a run that is being cancelled nobody is asked: what may not run again has ended.
+    if job.status is JobStatus.CANCELLING or (held and run.cancelling):
         return e.JobEnded(job.index, _CANCELLED, reason, at_ms=at_ms)
     if held:
         return e.JobHeld(job.index, f"{reason}; a step that is not idempotent may have begun")
@@ -227,7 +228,7 @@ def _lose(run: Run, command: c.LoseAttempt) -> list[e.Event]:
         message=command.reason,
         at_ms=command.at_ms,
     )
-    return [ended, _after_loss(job, command.reason, command.held, command.at_ms)]
+    return [ended, _after_loss(run, job, command.reason, command.held, command.at_ms)]
 
 
 def _time_out(run: Run, command: c.TimeOutJob) -> list[e.Event]:
@@ -248,7 +249,10 @@ def _cancel(run: Run, command: c.CancelRun) -> list[e.Event]:
     if run.status is not RunStatus.CANCELLING:
         events.append(e.RunCancelling(command.reason, command.forced, command.at_ms))
     for job in run.jobs:
-        if job.status in JOB_ENDS or (job.node.index in command.spared and not command.forced):
+        if job.status in JOB_ENDS:
+            continue
+        asks = job.status is JobStatus.HELD  # a cancel is an answer
+        if job.node.index in command.spared and not command.forced and not asks:
             continue
         if job.status not in ACTIVE:
             events.append(e.JobEnded(job.index, _CANCELLED, at_ms=command.at_ms))

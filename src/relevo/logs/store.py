@@ -12,6 +12,7 @@ from relevo.domain.errors import DamagedError
 from relevo.domain.ids import AttemptKey
 from relevo.logs import reading
 from relevo.logs.blocking import RunBlocking, wait_for
+from relevo.logs.claim import Claim
 from relevo.logs.contract import LogEnd, LogFrame, LogGap, LogMismatch, LogUnavailable
 from relevo.logs.framing import PAYLOAD_MAX
 from relevo.logs.hashing import Hashing
@@ -38,8 +39,18 @@ class FileLogStore:
     A log without a byte leaves nothing on disk; its end is remembered in memory, for those who follow it.
     """
 
-    def __init__(self, disk: Disk, root: str, loop: AbstractEventLoop, run_blocking: RunBlocking) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        root: str,
+        loop: AbstractEventLoop,
+        run_blocking: RunBlocking,
+        claim: Claim | None = None,
+    ) -> None:
+        """`claim`: nothing is written once somebody else has the folder."""
         self._disk = disk
+        self._claim = claim
+        self._claim_seen = False  # in this turn of the loop
         self._root = root
         self._loop = loop
         self._run_blocking = run_blocking
@@ -246,6 +257,11 @@ class FileLogStore:
             raise LogUnavailable("the log store is closed")
         if run in self._deleting:
             raise LogUnavailable(f"the logs of run {run} are being removed")
+        if self._claim is not None and not self._claim_seen:
+            if not self._claim.holds():
+                raise LogUnavailable("another engine writes the logs now")
+            self._claim_seen = True
+            self._loop.call_soon(self._turn_over)
         known = self._run(run)
         if known is None:
             with self._loading:
@@ -253,6 +269,9 @@ class FileLogStore:
         if known.dirty:
             self._syncer.touch(known)  # what a sender sends twice may not be durable yet
         return known
+
+    def _turn_over(self) -> None:
+        self._claim_seen = False
 
     def _run(self, run: str) -> RunLog | None:
         """The log of a run, loaded if need be; None when it has none."""
