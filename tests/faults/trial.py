@@ -157,9 +157,6 @@ class Trial:
         verdict = judge(self.world, self.jobs, result, command.told(), retried=frozenset(self.retried))
         orphans = self.world.until_clean()
         verdict.orphans.extend(orphans)
-        checked = self.world.call("db", "check", exits=None)
-        if b"damage" in checked.lower():
-            verdict.lost.append(checked.decode())
         return self._outcome(verdict)
 
     def _outcome(self, verdict: Verdict) -> Outcome:

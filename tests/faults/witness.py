@@ -144,14 +144,15 @@ def judge(
     for word, _, job, number, step in seen:
         by_attempt[job, number].add((word, step))
     index = _indexes(events)
-    names = [(job, name) for job in jobs for name in job.names()]
-    for job, name in names:
-        _judge_job(world, job, name, index, result, ends, by_attempt, verdict, retried)
+    for job in jobs:
+        for name in job.names():
+            _judge_job(job, name, index, result, ends, by_attempt, verdict, retried)
+    _judge_logs(world, jobs, index, result, verdict)
+    verdict.log.extend(world.problems())
     return verdict
 
 
 def _judge_job(
-    world: World,
     job: Job,
     name: str,
     index: dict[str, int],
@@ -188,12 +189,25 @@ def _judge_job(
         runs = [key for key, lines in by_attempt.items() if key[0] == number and ("begin", str(position)) in lines]
         if len(runs) > 1 + (name in retried):
             verdict.repeated.append(f"job {name}: step {position} must not repeat, and ran in {runs}")
-    log = world.log(result["run"], name)
-    wrote = log_of(job, f"{result['run']}/{number}/{last}")
-    # Native actions have something to say too: what they have is before, or after, what the steps wrote.
-    exact = log.startswith(wrote) if job.artifact else log.endswith(wrote) if job.takes else log == wrote
-    if not exact:
-        verdict.log.append(f"job {name}: {len(log)} bytes are not what its steps wrote")
+
+
+def _judge_logs(
+    world: World, jobs: list[Job], index: dict[str, int], result: dict[str, Any], verdict: Verdict
+) -> None:
+    done = {name for name, told in result["jobs"].items() if told["status"] == "succeeded"}
+    logs = world.logs(result["run"], sorted(done))
+    for job in jobs:
+        for name in done.intersection(job.names()):
+            wrote = log_of(job, f"{result['run']}/{index[name]}/{result['jobs'][name]['attempts']}")
+            log = logs[name]
+            # Native actions have something to say too: theirs is before, or after, what the steps wrote.
+            exact = log.startswith(wrote) if job.artifact else log.endswith(wrote) if job.takes else log == wrote
+            if not exact:
+                verdict.log.append(f"job {name}: {len(log)} bytes are not the {len(wrote)} that its steps wrote")
+    if done:
+        name = min(done)
+        if world.log(result["run"], name) != logs[name]:
+            verdict.log.append(f"job {name}: `relevo logs --raw` gives other bytes")
 
 
 def _no_two_at_once(seen: list[tuple[str, ...]], verdict: Verdict) -> None:

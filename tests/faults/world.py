@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -164,6 +165,7 @@ class World:
         }
         self.commands: list[Command] = []
         self.story: list[str] = []
+        self._began = time.monotonic()
 
     def __enter__(self) -> World:
         return self
@@ -207,6 +209,24 @@ class World:
     def log(self, run: str, job: str, attempt: int | None = None) -> bytes:
         """What `relevo logs --raw` gives."""
         return self.call("logs", run, job, "--raw", *([] if attempt is None else ["--attempt", str(attempt)]))
+
+    def logs(self, run: str, jobs: list[str]) -> dict[str, bytes]:
+        """The same bytes as `log`, of many jobs, read in this process: a command each takes long."""
+        from relevo.assembly.reader import open_reader
+
+        async def read() -> dict[str, bytes]:
+            async with open_reader(str(self.home)) as api:
+                return {
+                    job: b"".join([bytes(frame.data) async for frame in api.log(run, job)]) for job in jobs
+                }
+
+        return asyncio.run(read())
+
+    def problems(self) -> list[str]:
+        """What `relevo db check` finds wrong."""
+        from relevo.assembly.maintenance import check
+
+        return asyncio.run(check(str(self.home))).problems
 
     # --- processes ----------------------------------------------------------------------------------------------------
 
@@ -264,7 +284,7 @@ class World:
     # --- for people -----------------------------------------------------------------------------------------------------
 
     def tell(self, what: str) -> None:
-        self.story.append(what)
+        self.story.append(f"{time.monotonic() - self._began:.2f} {what}")
 
     def report(self) -> str:
         """All that helps to understand a failure."""
