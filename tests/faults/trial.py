@@ -9,7 +9,7 @@ import time
 from typing import Any, Final, NamedTuple
 
 from relevo.runtime import processes
-from tests.faults.witness import Verdict, judge, some_jobs, workflow
+from tests.faults.witness import Job, Verdict, judge, some_jobs, workflow
 from tests.faults.world import Command, World, kill, until
 
 TRIAL_S: Final = 90.0
@@ -60,12 +60,16 @@ def strikes(rnd: random.Random) -> list[Strike]:
 class Trial:
     """See the module."""
 
-    def __init__(self, seed: int, world: World) -> None:
+    def __init__(
+        self, seed: int, world: World, *, jobs: list[Job] | None = None, failpoints: str = ""
+    ) -> None:
+        """`jobs` and `failpoints` instead of random jobs and strikes."""
         self.seed = seed
         self.world = world
         self.rnd = random.Random(seed)
-        self.jobs = some_jobs(self.rnd, once=self.rnd.random() < 0.3)
-        self.strikes = strikes(self.rnd)
+        self.failpoints = failpoints
+        self.jobs = jobs or some_jobs(self.rnd, once=self.rnd.random() < 0.3)
+        self.strikes = [] if jobs else strikes(self.rnd)
         self.kills = 0
         self.accepted = False
         self.retried: set[str] = set()
@@ -74,7 +78,7 @@ class Trial:
     def run(self) -> Outcome:
         world = self.world
         name = world.workflow(workflow(self.jobs, world))
-        command = world.start("run", name, "--json")
+        command = world.start("run", name, "--json", failpoints=self.failpoints)
         while True:
             ended = self._strike_during(command)
             if not ended:
@@ -106,10 +110,26 @@ class Trial:
                 self._note(command)
                 # What it said before it died may have been the result: then nothing is left to be told.
                 return command.result is not None
-        code = command.wait(max(0.0, self.deadline - time.monotonic()))
-        assert code is not None, "it hangs"
+        code = self._end(command)
         self._note(command)
-        return True
+        return code >= 0 or command.result is not None
+
+    def _end(self, command: Command) -> int:
+        """Its exit code, negative when a signal ended it. What a failpoint stopped goes on as soon as it is seen."""
+        while (code := command.wait(0.05 if self.failpoints else TRIAL_S)) is None:
+            assert time.monotonic() < self.deadline, "it hangs"
+            if "=stop" in self.failpoints:
+                self._let_go_on(command)
+        return code
+
+    def _let_go_on(self, command: Command) -> None:
+        for pid in (command.pid, *(who.pid for who in self.world.agents())):
+            try:
+                if processes.stat(pid).state == "T":
+                    self.kills += 1
+                    processes.kill(processes.identity(pid), signal.SIGCONT)
+            except ProcessLookupError:
+                continue
 
     def _note(self, command: Command) -> None:
         self.accepted = self.accepted or any(line.get("event") == "run.accepted" for line in command.told())

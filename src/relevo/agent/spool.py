@@ -215,6 +215,7 @@ class Spool:
         position = file.size + 8
         header = len(payload).to_bytes(4, "big") + crc32(payload).to_bytes(4, "big")
         file.writev([header, payload])
+        reach("spool.after-write")
         return Frame(first, count, self._segment, position, len(payload))
 
     def _close_file(self) -> None:

@@ -17,6 +17,7 @@ from msgspec import Struct
 from relevo.agent.agent import Agent, AgentConfig
 from relevo.runtime.clock import SystemClock
 from relevo.runtime.disk import OsDisk
+from relevo.runtime.failpoints import reach
 from relevo.runtime.processes import identity
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ async def run(options: Options) -> int:
     lock = _lock(options.folder)
     if lock is None:
         return OCCUPIED
+    reach("agent.after-lock")
     pool = Pool("agent", threads=4)
     provider = _provider(options, loop)
     who = identity(os.getpid())

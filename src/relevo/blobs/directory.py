@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from blake3 import blake3
 
 from relevo.domain.errors import DamagedError, InfrastructureError
+from relevo.runtime.failpoints import reach
 
 
 class DirectoryBlobs:
@@ -96,6 +97,7 @@ class DirectoryWriter:
         folder = f"{self._root}/{digest[:2]}"
         try:
             os.fsync(self._fd)
+            reach("blobs.before-rename")
             os.makedirs(folder, mode=0o700, exist_ok=True)
             os.replace(self._temporary, f"{folder}/{digest}")
             entry = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

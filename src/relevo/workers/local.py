@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from relevo.runtime.failpoints import reach
 from relevo.runtime.processes import ProcessIdentity, alive, identity, kill
 
 #: How long an agent that is alive may take to dial the engine.
@@ -102,6 +103,7 @@ class LocalAgentKeeper:
         finally:
             os.close(log)
             os.close(null)
+        reach("keeper.after-spawn")
         who = identity(pid)
         with open(self._record, "wb") as file:
             file.write(msgspec.json.encode(who))
