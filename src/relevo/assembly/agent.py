@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from relevo.agent.agent import Agent, AgentConfig
+from relevo.domain.errors import InfrastructureError
 from relevo.runtime.clock import SystemClock
 from relevo.runtime.disk import OsDisk
 from relevo.runtime.failpoints import reach
@@ -22,8 +23,10 @@ from relevo.runtime.processes import identity
 
 if TYPE_CHECKING:
     from relevo.agent.reporter import Reporter
+    from relevo.agent.workspace import Places
     from relevo.protocol.messages import Assignment
     from relevo.providers.contract import WorkerProvider
+    from relevo.runtime.pools import Pool
     from relevo.workflow.contexts import JobContexts
     from relevo.workflow.model import JobSpec
 
@@ -45,6 +48,7 @@ class Options(Struct, frozen=True):
 
 async def run(options: Options) -> int:
     """Run until there is nothing to do any more; returns the exit code."""
+    from relevo.agent.workspace import Places
     from relevo.runtime.pools import Pool
 
     loop = asyncio.get_running_loop()
@@ -54,6 +58,8 @@ async def run(options: Options) -> int:
     reach("agent.after-lock")
     pool = Pool("agent", threads=4)
     provider = _provider(options, loop)
+    places = Places(f"{options.folder}/work", f"{options.folder}/temp", f"{options.folder}/tools")
+    places.set_aside()
     who = identity(os.getpid())
     config = AgentConfig(
         "local",
@@ -74,7 +80,7 @@ async def run(options: Options) -> int:
         loop=loop,
         clock=SystemClock(),
         provider=provider,
-        make_attempt=_attempts(options, provider, loop, pool),
+        make_attempt=_attempts(places, provider, loop, pool),
         dial=lambda factory: loop.create_unix_connection(factory, options.socket),
         blocking=pool.run,
         moved=_moved(options.socket),
@@ -83,12 +89,24 @@ async def run(options: Options) -> int:
         loop.add_signal_handler(number, agent.done.set)
     try:
         await agent.start()
+        await _tidy(pool, places.remove_set_aside)
         await agent.done.wait()
     finally:
         await agent.close()
+        await _tidy(pool, places.clear)
         await pool.close()
         os.close(lock)
     return 0
+
+
+async def _tidy(pool: Pool, remove: Callable[[], None]) -> None:
+    try:
+        await pool.run(remove)
+    except (OSError, InfrastructureError) as error:
+        import logging
+
+        # the next agent tries again
+        logging.getLogger(__name__).warning("folders of earlier attempts were not removed: %s", error)
 
 
 def _lock(folder: str) -> int | None:
@@ -136,14 +154,9 @@ def _provider(options: Options, loop: asyncio.AbstractEventLoop) -> WorkerProvid
     return ProcessProvider(f"{options.folder}/workers")
 
 
-def _attempts(options: Options, provider: WorkerProvider, loop: asyncio.AbstractEventLoop, pool: Any) -> Any:
+def _attempts(places: Places, provider: WorkerProvider, loop: asyncio.AbstractEventLoop, pool: Any) -> Any:
     from relevo.agent.attempt import AttemptRun
-    from relevo.agent.workspace import Places
 
-    places = {
-        keep: Places(f"{options.folder}/work", f"{options.folder}/temp", f"{options.folder}/tools", keep=keep)
-        for keep in (False, True)
-    }
     clock = SystemClock()
 
     def make(
@@ -159,7 +172,7 @@ def _attempts(options: Options, provider: WorkerProvider, loop: asyncio.Abstract
             contexts,
             provider=provider,
             reporter=reporter,
-            places=places[assignment.keep],
+            places=places,
             clock=clock,
             loop=loop,
             blocking=pool.run,

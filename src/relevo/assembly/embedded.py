@@ -21,6 +21,7 @@ from relevo.assembly.home import AGENT, Home
 from relevo.assembly.local_api import LocalApi
 from relevo.assembly.secrets import Vault
 from relevo.domain.errors import UserError
+from relevo.domain.ids import LEASE
 from relevo.leases.contract import Holder, Lease, LeaseHeld
 from relevo.runtime.clock import SystemClock
 from relevo.runtime.entropy import SystemEntropy
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 #: How long a holder of the lease may take to answer before it is taken over.
 ANSWER_S: Final = 3.0
-#: The name of a home's lease.
-LEASE: Final = "engine"
 #: How long the agent may take to leave when there is nothing more for it to do.
 LEAVE_S: Final = 2.0
 ATTACH_TRIES: Final = 50
@@ -116,7 +115,8 @@ async def open_engine(
     store = await SqliteStore.open(home.database, lease.epoch, loop)
     threads = Threads(loop)
     logs = FileLogStore(OsDisk(), home.logs, loop, threads)
-    parts = Parts(store, logs, DirectoryBlobs(home.blobs), InProcessBus(), clock, SystemEntropy())
+    blobs = DirectoryBlobs(home.blobs)
+    parts = Parts(store, logs, blobs, InProcessBus(), clock, SystemEntropy())
     vault = Vault(home.key)
     labels = local_labels(os.uname().machine)
     made: list[Embedded] = []
@@ -128,6 +128,7 @@ async def open_engine(
     async def leave() -> None:
         await leases.release(lease)
         threads.close()
+        blobs.close()
 
     engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open)
     api = LocalApi(engine, vault, labels)

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from relevo.core.measured import LOG_BYTES, RECORDS, REWINDS
 from relevo.domain import commands as c
 from relevo.domain import events as e
 from relevo.domain.errors import RelevoError
@@ -205,6 +206,7 @@ class Link(asyncio.Protocol):
                 self._ask_later()
                 break
             number += 1
+        RECORDS.inc(number - self.next)
         self.next = number
         self._batches.append(batch)
         if len(self._batches) > WINDOW:
@@ -227,6 +229,7 @@ class Link(asyncio.Protocol):
     def _log(self, key: AttemptKey, record: m.LogBytes, batch: Batch) -> None:
         if not self._taker.wanted(self, key):
             return
+        LOG_BYTES.inc(len(record.data))
         self._logs.write(key, LogFrame(record.offset, record.step, record.at_ms, record.data))
         batch.hold()
         self._logs.sync(lambda error: self._synced(error, batch))
@@ -299,6 +302,7 @@ class Link(asyncio.Protocol):
         if batch.generation != self._generation or self.closed:
             return
         self._generation += 1
+        REWINDS.inc()
         self._batches.clear()
         self.next = self.acknowledged
         self._transport.resume_reading()

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from relevo.actors import Actor, ActorRef, Group
+from relevo.core.measured import SPOOL_BYTES
 from relevo.domain import commands as c
 from relevo.domain.ids import AttemptKey
 from relevo.logs.contract import LogStore
@@ -273,6 +274,7 @@ class WorkerManager:
         self._orders.command(run, command, batch)
 
     def beat(self, link: Link, message: m.Beat) -> None:
+        SPOOL_BYTES.labels(link.agent).set(message.spool_bytes)
         link.send(m.Beat())
 
     def put_blob(self, link: Link, message: m.PutBlob) -> None:

@@ -24,3 +24,10 @@ def test_the_end_is_kept_in_bounded_memory(chunks: list[bytes]) -> None:
     assert whole.endswith(kept)
     assert len(kept) >= min(len(whole), Tail.BYTES)
     assert len(kept) <= 2 * Tail.BYTES + 9_000
+
+
+def test_one_giant_piece_is_cut_as_well() -> None:
+    tail = Tail()
+    tail.feed(0, b"x" * 1_000_000 + b"\nlast\n")
+    assert sum(len(data) for _, data in tail._parts) <= 2 * Tail.BYTES
+    assert tail.lines(0, 1) == ["last"]

@@ -198,6 +198,16 @@ def test_a_lost_attempt_of_a_cancelled_job_is_not_made_again():
     assert run.jobs[0].status is JobStatus.CANCELLED
 
 
+def test_what_succeeded_in_the_run_that_is_retried_is_carried_over():
+    run = submitted(e.NodeDecl("a", []), e.NodeDecl("b", [0]))
+    expand(run, 0, "a1", "a2", ends={0: ("succeeded", "carried")}, outputs={"x": "1"})
+    assert [job.status for job in run.jobs] == [JobStatus.SUCCEEDED, JobStatus.QUEUED]
+    assign(run, 1)
+    end(run, 1)
+    assert list(run.ready) == [1]
+    assert run.nodes[0].outputs == {"x": "1"}
+
+
 def test_records_are_kept_once():
     run = submitted(e.NodeDecl("a", []))
     expand(run, 0, "a")

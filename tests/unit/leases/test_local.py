@@ -14,13 +14,14 @@ import pytest
 from msgspec.structs import replace
 
 from relevo.domain.errors import InfrastructureError
+from relevo.domain.ids import LEASE
 from relevo.domain.stored import Stored
 from relevo.leases import local
 from relevo.leases.contract import Holder, LeaseHeld
 from relevo.leases.local import LocalLeases
 from relevo.runtime.processes import alive, identity
 from relevo.store.contract import Fenced
-from relevo.store.sqlite import LEASE, SqliteStore, open_database
+from relevo.store.sqlite import SqliteStore, open_database
 from relevo.testing.contracts.leases import LeasesContract
 from relevo.testing.contracts.store import append, submit
 
@@ -42,8 +43,7 @@ class Place:
 
     def dead(self, address: str) -> Holder:
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-            holder = holder_of(process.pid, address)
-        return holder
+            return holder_of(process.pid, address)
 
 
 @pytest.fixture
@@ -90,10 +90,11 @@ STOPPED = """
     import asyncio, os, sys
     from relevo.leases.contract import Holder
     from relevo.leases.local import LocalLeases
+    from relevo.domain.ids import LEASE
     from relevo.runtime import failpoints
     from relevo.runtime.processes import identity
     from relevo.store.contract import Append
-    from relevo.store.sqlite import LEASE, SqliteStore, open_database
+    from relevo.store.sqlite import SqliteStore, open_database
 
     async def main():
         path = sys.argv[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -21,6 +22,7 @@ BUSY_MS: Final = 5_000
 #: concern fewer than one commit in a hundred.
 CHECKPOINT_PAGES: Final = 8_000
 CACHE_KIB: Final = 16_384
+_WAL_RETRY_MS: Final = 20
 
 
 def connect_writer(path: str) -> apsw.Connection:
@@ -31,9 +33,10 @@ def connect_writer(path: str) -> apsw.Connection:
     connection = apsw.Connection(path)
     try:
         connection.set_busy_timeout(BUSY_MS)
+        _enter_wal(connection)
         # secure_delete: what a destroyed secret's row held is overwritten, not only unlinked.
         connection.execute(
-            f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};"
+            f"PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};"
             f"PRAGMA cache_size = -{CACHE_KIB}; PRAGMA secure_delete = FAST; PRAGMA cell_size_check = ON"
         ).fetchall()
     except BaseException:
@@ -115,6 +118,18 @@ def is_full(error: Exception) -> bool:
     return isinstance(error, apsw.FullError) or (
         isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
     )
+
+
+def _enter_wal(connection: apsw.Connection) -> None:
+    """Several processes may do this to a new file at once, and SQLite heeds no busy time-out then: tried again instead."""
+    for left in reversed(range(BUSY_MS // _WAL_RETRY_MS)):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            return
+        except apsw.BusyError:
+            if not left:
+                raise
+            time.sleep(_WAL_RETRY_MS / 1_000)
 
 
 def _make_private(path: str) -> None:
