@@ -25,6 +25,7 @@ from relevo.domain.ids import LEASE
 from relevo.leases.contract import Holder, Lease, LeaseHeld
 from relevo.runtime.clock import SystemClock
 from relevo.runtime.entropy import SystemEntropy
+from relevo.runtime.failpoints import reach
 from relevo.runtime.processes import identity
 from relevo.scheduler.labels import local_labels
 from relevo.workers.local import LocalAgent, LocalAgentKeeper
@@ -117,6 +118,7 @@ async def open_engine(
     holder = Holder(who.pid, who.start_ticks, who.boot_id, os.uname().nodename, clock.wall_ms(), home.socket)
     leases = LocalLeases(lambda: open_database(home.database))
     lease = await _acquire(leases, holder, home, loop)
+    reach("engine.after-lease")
     store = await SqliteStore.open(home.database, lease.epoch, loop)
     threads = Threads(loop)
     disk = OsDisk()

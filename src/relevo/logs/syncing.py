@@ -14,6 +14,7 @@ from relevo.logs.framing import place
 from relevo.logs.scan import Frame, scan
 from relevo.logs.segments import RunLog, Segment, unavailable
 from relevo.runtime.disk import AppendFile, Disk
+from relevo.runtime.failpoints import reach
 
 Done = Callable[[LogUnavailable | None], None]
 
@@ -193,6 +194,7 @@ def _sync_share(disk: Disk, folders: list[str], share: list[_Job]) -> list[OSErr
 
 
 def _sync_job(disk: Disk, job: _Job) -> None:
+    reach("logs.before-sync")
     for segment, file, size, anew in job.files:
         if anew:
             _write_anew(disk, segment, size)

@@ -263,6 +263,7 @@ class WorkerManager:
             self.send(state, again)
 
     def lost(self, link: Link) -> None:
+        self._bulk.gone(link)
         state = self.agents.get(link.agent)
         if state is None or state.link is not link:
             return
@@ -291,8 +292,8 @@ class WorkerManager:
     def put_blob(self, link: Link, message: m.PutBlob) -> None:
         self._bulk.put(link, message)
 
-    def blob_durable(self, link: Link, digest: str, batch: Batch) -> None:
-        self._bulk.durable(digest, batch)
+    def blob_durable(self, digest: str, done: Callable[[bool], None]) -> None:
+        self._bulk.durable(digest, done)
 
     def get_blob(self, link: Link, message: m.GetBlob) -> None:
         self._bulk.get(link, message)
