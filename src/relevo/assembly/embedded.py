@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
+from relevo.assembly import head_start
 from relevo.assembly.client import Client, connect
 from relevo.assembly.door import Door
 from relevo.assembly.engine import Engine, Parts
@@ -141,11 +139,11 @@ async def open_engine(
     engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open)
     api = LocalApi(engine, vault, labels)
     door = Door(home.socket, loop, engine.manager.accept, api)
-    keeper = LocalAgentKeeper(_agent(home, labels, slots, provider, window), loop, lambda: _connected(engine))
+    keeper = LocalAgentKeeper(_agent(home, slots, provider, window), loop, lambda: _connected(engine))
     made.append(Embedded(home, engine, api, door, keeper, leave))
     await engine.open()
     await door.open()
-    keeper.open()
+    keeper.open(head_start.taken(home))
     return made[0]
 
 
@@ -154,19 +152,8 @@ def _connected(engine: Engine) -> bool:
     return agent is not None and agent.link is not None
 
 
-def _agent(
-    home: Home, labels: frozenset[str], slots: int | None, provider: str, window: int | None
-) -> LocalAgent:
-    count = slots or os.cpu_count() or 1
-    options = {
-        "folder": home.agent,
-        "socket": home.socket,
-        "labels": sorted(labels),
-        "slots": count,
-        "window": count if window is None else window,
-        "provider": provider,
-    }
-    argv = [sys.executable, "-m", "relevo.assembly.agent", msgspec.json.encode(options).decode()]
+def _agent(home: Home, slots: int | None, provider: str, window: int | None) -> LocalAgent:
+    argv = head_start.arguments(home, slots=slots, window=window, provider=provider)
     return LocalAgent(argv, home.agent, dict(os.environ))
 
 
