@@ -8,9 +8,11 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter, defaultdict
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tests.faults.world import World
+
+MADE_LINES: Final = 20_000
 
 _LINE = re.compile(r"(begin|end) ([^/ ]+)/(\d+)/(\d+) (\d+)")
 
@@ -77,11 +79,12 @@ def workflow(jobs: list[Job], world: World) -> str:
         lines.append("    steps:")
         if job.takes:
             lines.append("      - uses: actions/download-artifact@v4")
+            lines.append(f"      - run: test $(cat {job.takes}-1/made.txt | wc -l) = {MADE_LINES + 1}")
         for index, step in enumerate(job.steps):
             lines += _step(index, step, world)
         if job.artifact:
             name = f"{job.id}-${{{{ matrix.leg }}}}" if job.legs > 1 else job.id
-            lines.append("      - run: seq 1 20000 > made.txt")
+            lines.append(f"      - run: seq 1 {MADE_LINES} > made.txt; echo $GITHUB_JOB ${{{{ matrix.leg }}}} >> made.txt")
             lines.append("      - uses: actions/upload-artifact@v4")
             lines.append(f"        with: {{name: '{name}', path: made.txt}}")
     return "\n".join(lines) + "\n"

@@ -12,6 +12,7 @@ Writing does not sync: a killed agent loses nothing that was written; `sync` is 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -29,6 +30,8 @@ SEGMENT_BYTES: Final = 16 << 20
 #: A batch is cut here, so that a frame stays far below the protocol's limit.
 BATCH_BYTES: Final = 1 << 20
 RETRY_S: Final = 0.5
+#: So far above the spool is the home: HOME/agents/local/spool.
+HOME_DEPTH: Final = 4
 
 
 class Intent(Struct, frozen=True, array_like=True, tag=True):
@@ -120,7 +123,16 @@ class Spool:
                 break
         if segments:
             self.next = max(self.next, int(segments[0].removesuffix(".spool")))
+        else:
+            self._name_folders()
         return found
+
+    def _name_folders(self) -> None:
+        """The spool is new, and so may be the folders it lies in: an intent is only as durable as their names."""
+        folder = self._folder
+        for _ in range(HOME_DEPTH):
+            folder = os.path.dirname(folder)
+            self._disk.sync_folder(folder)
 
     def _scan(self, name: str, found: Found) -> int | None:
         """Take in a segment; returns where to cut it, None when it is whole."""

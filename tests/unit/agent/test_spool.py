@@ -233,11 +233,11 @@ async def test_a_segment_goes_only_after_the_intents_in_it_are_durable_elsewhere
     synced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def slowly(sync):
-        if len(disk.list("/spool")) > 1:
+        if len(disk.list("/home/spool")) > 1:
             await synced
         sync()
 
-    spool = Spool(disk, "/spool", asyncio.get_running_loop(), slowly)
+    spool = Spool(disk, "/home/spool", asyncio.get_running_loop(), slowly)
     spool.open()
     await spool.intend(Intent("run", 1, 1, 0))
     for number in range(20):
@@ -246,6 +246,7 @@ async def test_a_segment_goes_only_after_the_intents_in_it_are_durable_elsewhere
     await asyncio.sleep(0)
     spool.acknowledge(spool.next)
     disk.crash(SeededEntropy(1))
-    assert spool_on(disk).open().intended == {AttemptKey("run", 1, 1)}
+    again = Spool(disk, "/home/spool", asyncio.get_running_loop(), at_once)
+    assert again.open().intended == {AttemptKey("run", 1, 1)}
     synced.cancel()
     await asyncio.sleep(0)
