@@ -56,6 +56,8 @@ def _still(run: Run, event: e.Event) -> bool:
     """Whether an entailed event still makes sense after those that happened before it."""
     if isinstance(event, e.JobEnded):
         return run.jobs[event.job].status not in JOB_ENDS
+    if isinstance(event, e.JobCancelling):
+        return run.jobs[event.job].status in ACTIVE - {JobStatus.CANCELLING}
     if isinstance(event, e.JobsQueued):
         node = run.jobs[event.jobs[0]].node
         room = node.max_parallel is None or node.active < node.max_parallel
@@ -327,7 +329,6 @@ def _after_job(run: Run, event: e.JobEnded, at_ms: int) -> list[e.Event]:
     if node.left:
         if (
             node.fail_fast
-            and node.failures == 1
             and not job.decl.continue_on_error
             and job.status in (JobStatus.FAILED, JobStatus.TIMED_OUT)
         ):
@@ -364,7 +365,8 @@ def _next_pending(node: Node) -> int | None:
     for position in range(node.next_pending, len(node.jobs)):
         job = node.jobs[position]
         if job.status is JobStatus.PENDING and not job.delayed:
-            node.next_pending = position + 1
+            # Not beyond it: what is decided here may be found void, and then it is the next one still.
+            node.next_pending = position
             return job.index
     node.next_pending = len(node.jobs)
     return None

@@ -104,6 +104,47 @@ def test_a_step_that_is_not_idempotent_holds_the_job_until_somebody_decides():
     assert run.status is RunStatus.FAILED
 
 
+def test_max_parallel_goes_on_when_several_legs_were_carried_over():
+    run = submitted(e.NodeDecl("a", []))
+    done = {position: ("succeeded", "") for position in (0, 1)}
+    expand(run, 0, "a1", "a2", "a3", "a4", max_parallel=1, ends=done)
+    for job in (2, 3):
+        assert run.jobs[job].status is JobStatus.QUEUED
+        assign(run, job)
+        end(run, job)
+    assert run.status is RunStatus.SUCCEEDED
+
+
+def test_max_parallel_passes_over_a_leg_that_waits_for_its_retry_and_comes_back_to_it():
+    run = submitted(e.NodeDecl("a", [], 1, [7], 5.0))
+    expand(run, 0, "a1", "a2", max_parallel=1)
+    assign(run, 0)
+    end(run, 0, "failed", exit_code=7)
+    handle(run, c.QueueJob(0))
+    for job in (0, 1):
+        assign(run, job)
+        end(run, job)
+    assert run.status is RunStatus.SUCCEEDED
+
+
+def test_fail_fast_counts_for_several_legs_that_fail_at_once():
+    run = submitted(e.NodeDecl("a", []))
+    ends = {position: ("failed", "no agent") for position in (0, 1)}
+    events = expand(run, 0, "a1", "a2", "a3", ends=ends)
+    assert run.jobs[2].status is JobStatus.CANCELLED
+    assert run.status is RunStatus.FAILED
+    assert names(events).count("RunEnded") == 1
+
+
+def test_fail_fast_cancels_each_leg_once():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a1", "a2", "a3")
+    for job in range(3):
+        assign(run, job)
+    assert names(end(run, 0, "failed")).count("JobCancelling") == 2
+    assert "JobCancelling" not in names(end(run, 1, "failed"))
+
+
 def test_fail_fast_cancels_the_other_legs():
     run = submitted(e.NodeDecl("a", []))
     expand(run, 0, "a1", "a2", "a3", max_parallel=2)
