@@ -104,6 +104,29 @@ def test_a_step_that_is_not_idempotent_holds_the_job_until_somebody_decides():
     assert run.status is RunStatus.FAILED
 
 
+def test_what_an_agent_says_of_a_job_that_is_not_there_changes_nothing():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a")
+    assign(run, 0)
+    for job in (-1, 1, 10**9):
+        assert handle(run, c.StartAttempt(job, 1)) == []
+        assert handle(run, c.EndAttempt(job, 1, "succeeded")) == []
+        assert handle(run, c.LoseAttempt(job, 1, "gone")) == []
+        assert handle(run, c.Record(e.StepStarted(job, 1, 0, "x", record=1))) == []
+        assert handle(run, c.QueueJob(job)) == []
+    assert run.jobs[0].status is JobStatus.ASSIGNED
+
+
+def test_an_end_that_is_none_is_a_loss():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a")
+    for result in ("", "running", "green"):
+        assign(run, 0)
+        assert names(end(run, 0, result))[0] == "AttemptEnded"
+        assert run.jobs[0].attempt == "lost"
+    assert run.jobs[0].infrastructure
+
+
 def test_max_parallel_goes_on_when_several_legs_were_carried_over():
     run = submitted(e.NodeDecl("a", []))
     done = {position: ("succeeded", "") for position in (0, 1)}
