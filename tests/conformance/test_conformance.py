@@ -27,12 +27,6 @@ harness = _harness()
 
 PAGE = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "conformance.md")
 
-#: Cases of the reader that do not pass, and why.
-KNOWN = {
-    "background-steps.yml": "steps in the background are refused, the model does not keep them",
-    "errors-max-result-size.yml": "the size of a file is bounded by its bytes and values, not by this measure",
-}
-
 
 @pytest.mark.parametrize("folder", list(harness.FOLDERS))
 def test_folder(folder: str, data_directory: str) -> None:
@@ -42,10 +36,7 @@ def test_folder(folder: str, data_directory: str) -> None:
     outcomes = list(harness.FOLDERS[folder](directory))
     assert outcomes
     failed = {outcome.name: outcome.problem for outcome in outcomes if outcome.problem is not None}
-    calls = [name for name, problem in failed.items() if "call others" in problem]
-    unexpected = {name: why for name, why in failed.items() if name not in KNOWN and name not in calls}
-    print(f"{folder}: {len(outcomes) - len(failed)}/{len(outcomes)}")
-    assert not unexpected
+    assert not failed
 
 
 @pytest.mark.parametrize("folder", list(harness.FOLDERS))
