@@ -38,7 +38,9 @@ def main(arguments: list[str]) -> int:
     took = time.perf_counter() - began
     for at_s, *what in world.trace:
         print(f"{at_s:10.6f}  {' '.join(map(str, what))}")
-    print(f"seed {seed}: {world.now:.1f} s of virtual time in {took * 1_000:.0f} ms, trace {world.digest()[:16]}")
+    print(
+        f"seed {seed}: {world.now:.1f} s of virtual time in {took * 1_000:.0f} ms, trace {world.digest()[:16]}"
+    )
     if problem is not None:
         print(problem)
     return 1 if problem is not None else 0

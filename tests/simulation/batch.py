@@ -43,7 +43,10 @@ class Outcome(Struct):
     def summary(self) -> str:
         """For people."""
         lines = [f"{count:6}  {what}" for what, count in sorted(self.reached.items())]
-        lines += [f"seed {seed}: {message}\n  to repeat it: python -m tests.simulation {seed}" for seed, _, message in self.violations]
+        lines += [
+            f"seed {seed}: {message}\n  to repeat it: python -m tests.simulation {seed}"
+            for seed, _, message in self.violations
+        ]
         each_ms = 1_000 * self.real_s / max(self.schedules, 1)
         lines.append(
             f"{self.schedules} schedules, {len(self.violations)} violations, {each_ms:.1f} ms each, "

@@ -204,7 +204,9 @@ class Checker:
     def _compare(self, stream: str, run: Run, process: Any) -> None:
         actor = process.engine.orchestrator.live.get(stream)
         if actor is not None and picture(actor.run) != picture(run):
-            self._world.violated("replay", f"{stream}\n  actor:  {picture(actor.run)}\n  stored: {picture(run)}")
+            self._world.violated(
+                "replay", f"{stream}\n  actor:  {picture(actor.run)}\n  stored: {picture(run)}"
+            )
 
     # --- what really runs -------------------------------------------------------------------------------------------
 
@@ -256,9 +258,13 @@ class Checker:
                 continue
             if isinstance(record, m.LogBytes):
                 if bytes(record.data[:1_000]) not in self._world.durable_log(record.run):
-                    self._world.violated("log persists", f"{record.data[:60]!r} is acknowledged, and not durable")
+                    self._world.violated(
+                        "log persists", f"{record.data[:60]!r} is acknowledged, and not durable"
+                    )
             elif isinstance(record, m.AttemptFinished):
-                self._world.violated("real end", f"the end of {record.run}/{record.job} is acknowledged, not stored")
+                self._world.violated(
+                    "real end", f"the end of {record.run}/{record.job} is acknowledged, not stored"
+                )
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -276,7 +282,9 @@ class Checker:
             if job is None or job.number != key.number or job.status in JOB_ENDS:
                 del self._gone[key]
             elif now - max(since, self._world.calm_since) > NOTICED_S:
-                self._world.violated("loss noticed", f"{key} is gone for {now - since:.0f} s, and counts as {job.attempt}")
+                self._world.violated(
+                    "loss noticed", f"{key} is gone for {now - since:.0f} s, and counts as {job.attempt}"
+                )
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -299,7 +307,9 @@ class Checker:
         for process in world.agents:
             agent = process.agent
             if agent._live or agent._tasks or agent._free != agent._config.slots:
-                world.violated("slot freed", f"agent {process.id} has {list(agent._live)}, {agent._free} free")
+                world.violated(
+                    "slot freed", f"agent {process.id} has {list(agent._live)}, {agent._free} free"
+                )
             if process.machine.workers:
                 world.violated("slot freed", f"workers are left: {sorted(process.machine.workers)}")
         for stream, run in self.runs.items():
@@ -325,7 +335,10 @@ class Checker:
                 world.violated("log persists", str(error))
                 continue
             if held != world.truth.log(key):
-                world.violated("log persists", f"the log of {key} has {len(held)} bytes, {len(world.truth.log(key))} were printed")
+                world.violated(
+                    "log persists",
+                    f"the log of {key} has {len(held)} bytes, {len(world.truth.log(key))} were printed",
+                )
 
     def _accepted(self, run: Run) -> set[AttemptKey]:
         return {
@@ -360,6 +373,17 @@ def picture(run: Run) -> tuple[Any, ...]:
 def _told(event: Any) -> tuple[Any, ...]:
     return tuple(
         value
-        for name in ("job", "jobs", "number", "agent", "step", "result", "status", "reason", "outcome", "delay_s")
+        for name in (
+            "job",
+            "jobs",
+            "number",
+            "agent",
+            "step",
+            "result",
+            "status",
+            "reason",
+            "outcome",
+            "delay_s",
+        )
         if isinstance(value := getattr(event, name, None), int | str | float) or (name == "jobs" and value)
     )

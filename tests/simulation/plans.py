@@ -170,9 +170,7 @@ def _step(random: Random, index: int) -> StepSpec:
         body = ["print @@ hangs on", "ignore-term", "hang"]
     elif kind == "missing":
         body = ["not-found"]
-    return _spec(
-        index, body, once=once, continues=kind.startswith("fail") and random.random() < 0.2
-    )
+    return _spec(index, body, once=once, continues=kind.startswith("fail") and random.random() < 0.2)
 
 
 def _spec(
@@ -186,7 +184,9 @@ def _spec(
 ) -> StepSpec:
     mark = f"{MARK} {index} once" if once else f"{MARK} {index}"
     # what may keep a script from starting must be its first line
-    lines = [*body[:1], mark, *body[1:]] if body[0].startswith(("fail-create", "not-found")) else [mark, *body]
+    lines = (
+        [*body[:1], mark, *body[1:]] if body[0].startswith(("fail-create", "not-found")) else [mark, *body]
+    )
     return StepSpec(
         _HERE,
         id,

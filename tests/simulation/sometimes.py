@@ -82,7 +82,9 @@ def probing(world: World) -> Iterator[None]:
             setattr(owner, name, original)
 
 
-def _probed(call: Callable[..., Any], world: World, what: str, when: Callable[..., bool]) -> Callable[..., Any]:
+def _probed(
+    call: Callable[..., Any], world: World, what: str, when: Callable[..., bool]
+) -> Callable[..., Any]:
     def probed(*given: Any, **named: Any) -> Any:
         result = call(*given, **named)
         if when(result, *given):

@@ -151,9 +151,7 @@ class Machine:
 class SimProvider(DummyProvider):
     """The provider of one incarnation of an agent. A dead agent's calls do nothing any more."""
 
-    def __init__(
-        self, machine: Machine, host: SimHost, truth: Truth, reluctant: Callable[[], int]
-    ) -> None:
+    def __init__(self, machine: Machine, host: SimHost, truth: Truth, reluctant: Callable[[], int]) -> None:
         super().__init__(machine.host, remember=False)
         self.machine = machine
         self.host = host

@@ -257,7 +257,9 @@ class World:
                 return f"{process.id} is away"
             state = engine.manager.agents.get(process.id)
             if state is None or not state.ready or state.placed:
-                return f"the engine thinks that {process.id} has {state and (state.ready, list(state.placed))}"
+                return (
+                    f"the engine thinks that {process.id} has {state and (state.ready, list(state.placed))}"
+                )
             spool = process.agent.spool
             if spool.first != spool.next or process.agent._live or process.agent._tasks:
                 return f"{process.id} has records {spool.first} to {spool.next}, {list(process.agent._live)}"
@@ -399,7 +401,9 @@ class World:
             if not process.host.dead:
                 process.opened = True
                 if task.exception() is not None:
-                    self.host_error(None, {"message": "the engine's close failed", "exception": task.exception()})
+                    self.host_error(
+                        None, {"message": "the engine's close failed", "exception": task.exception()}
+                    )
                 self.crash_engine(process)
             self.calm()
 
@@ -472,7 +476,9 @@ class World:
             was, seen[0] = seen[0], self.network.generation(ENGINE)
             return was != seen[0]
 
-        def make(assignment: m.Assignment, spec: Any, contexts: Any, reporter: Any, secrets: Any) -> AttemptRun:
+        def make(
+            assignment: m.Assignment, spec: Any, contexts: Any, reporter: Any, secrets: Any
+        ) -> AttemptRun:
             return AttemptRun(
                 assignment,
                 spec,

@@ -12,8 +12,10 @@ make it anew from what is stored.
 from relevo.actors.actor import Actor, TaskActor
 from relevo.actors.context import Context, Timer
 from relevo.actors.errors import ActorDead, Escalated, MailboxFull, NameTaken
+from relevo.actors.inlet import Inlet
 from relevo.actors.messages import DeadLetter, Request, Terminated
 from relevo.actors.ref import ActorRef
+from relevo.actors.router import Router
 from relevo.actors.supervision import Directive, Strategy, Supervision
 from relevo.actors.system import ActorSystem, Group
 
@@ -27,9 +29,11 @@ __all__ = [
     "Directive",
     "Escalated",
     "Group",
+    "Inlet",
     "MailboxFull",
     "NameTaken",
     "Request",
+    "Router",
     "Strategy",
     "Supervision",
     "TaskActor",

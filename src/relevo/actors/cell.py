@@ -10,7 +10,7 @@ while mail should wake the dispatcher. What happens at start, failure and stop s
 from __future__ import annotations
 
 import logging
-from asyncio import AbstractEventLoop, Future
+from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from msgspec import Struct
 
 from relevo.actors import lifecycle
+from relevo.actors.asking import answer_to, limit_answer
 from relevo.actors.errors import ActorDead, MailboxFull
 from relevo.actors.messages import DeadLetter, Request, Terminated
 from relevo.actors.ref import ActorRef
@@ -109,7 +110,7 @@ class Cell(ActorRef[M]):
         self.begun = False  #: this instance's `started` has succeeded
         self.at = -1  #: index of the message being handled, as far as it is known
         self.children: dict[str, Cell[Any]] | None = None  #: in order of start
-        self.child_watchers: list[Callable[[Cell[Any], Terminated], None]] | None = None
+        self.child_watchers: list[Callable[[str, Terminated], None]] | None = None
         self.context: Context[M] | None = None  #: of this instance; None between instances
         self.effects: set[Any] | None = None  #: tasks, futures and timers of this instance
         self.ending: list[Callable[[], None]] | None = None  #: who waits for the end of this instance
@@ -168,7 +169,8 @@ class Cell(ActorRef[M]):
             raise MailboxFull(self.path, self._bound)
         elif messages:
             self._mail += messages
-            self._wake()
+            if self._idle:
+                self._queue()
 
     async def send(self, message: M) -> None:
         """See ActorRef.send."""
@@ -184,14 +186,9 @@ class Cell(ActorRef[M]):
 
     def ask(self, request: Asks[M, R], *, timeout_s: float | None = None) -> Future[R]:
         """See ActorRef.ask."""
-        loop = self.system.loop
-        future: Future[R] = Future(loop=loop)
-        held = request.__dict__
-        if held:
-            raise ValueError(f"{request!r} is being asked already: ask with a fresh instance")
-        held["future"] = future
+        future: Future[R] = answer_to(request, self.system.loop)
         if timeout_s is not None:
-            _limit(future, loop, timeout_s, self.path)
+            limit_answer(future, self.system.loop, timeout_s, self.path)
         self.take_ask(request, future)  # type: ignore[arg-type]  # Asks is how the checker sees a message
         return future
 
@@ -337,7 +334,7 @@ class Cell(ActorRef[M]):
     def child_gone(self, child: Cell[Any], signal: Terminated) -> None:
         """A child is stopped."""
         for call in self.child_watchers or ():
-            call(child, signal)
+            call(child.name, signal)
 
     def close_mailbox(self) -> None:
         """Take no more messages."""
@@ -381,12 +378,6 @@ class Cell(ActorRef[M]):
         if isinstance(message, Request):
             message.fail(error or ActorDead(self.path, "it is stopped"))
 
-    def _wake(self) -> None:
-        if self._idle:
-            self._idle = False
-            self._queued = True
-            self.system.dispatcher.add(self)
-
     def _queue(self) -> None:
         self._idle = False
         if not self._queued:
@@ -413,12 +404,3 @@ class Cell(ActorRef[M]):
                 mail.append(message)
         if not waiters:
             self._waiters = None
-
-
-def _limit(future: Future[Any], loop: AbstractEventLoop, timeout_s: float, path: str) -> None:
-    def expire() -> None:
-        if not future.done():
-            future.set_exception(TimeoutError(f"actor {path} did not answer within {timeout_s} s"))
-
-    timer = loop.call_later(timeout_s, expire)
-    future.add_done_callback(lambda _: timer.cancel())

@@ -6,6 +6,7 @@ from asyncio import CancelledError, Future, TimerHandle, ensure_future
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar
 
+from relevo.actors.errors import ActorDead
 from relevo.actors.state import PAUSED
 
 if TYPE_CHECKING:
@@ -64,8 +65,10 @@ class Context(Generic[M]):
 
         `make` makes it, now and after each failure; one that is given as an object cannot be made anew: its first
         failure is treated as one too many. With `passivate_after_s` it stops when it was idle for so long.
-        Raises NameTaken, ActorDead when this actor is stopping, and what `make` raises.
+        Raises NameTaken, ActorDead when this instance is ending, and what `make` raises.
         """
+        if not self.live:
+            raise ActorDead(self.path, "it is over and takes no children")
         return self._cell.system.spawn_in(self._cell, make, name, mailbox, passivate_after_s)
 
     def stop(self) -> None:
@@ -115,6 +118,14 @@ class Context(Generic[M]):
             if ref.watchers is not None:
                 ref.watchers.pop(self._cell, None)
 
+    def on_child_gone(self, call: Callable[[str, Terminated], object]) -> None:
+        """Have `call(name, signal)` made, supervised, when a child is gone: its name is free then."""
+        cell = self._cell
+        if self.live:
+            if cell.child_watchers is None:
+                cell.child_watchers = []
+            cell.child_watchers.append(lambda name, signal: self._guard(lambda: call(name, signal)))
+
     def later(self, delay_s: float, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Timer:
         """Make a call after `delay_s`, supervised; never once this instance is over."""
         timer = Timer(self, lambda: call(*args, **kwargs))
@@ -149,6 +160,10 @@ class Context(Generic[M]):
             self._guard(lambda: call(*args, **kwargs))
 
         return guarded
+
+    def bury(self, message: object, reason: str, error: BaseException | None = None) -> None:
+        """Count a message that was meant for this actor, or for a child that is not there, as a dead letter."""
+        self._cell.bury(message, reason, error)
 
     # --- the kernel's own ----------------------------------------------------------------------------------------
 

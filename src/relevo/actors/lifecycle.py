@@ -110,6 +110,7 @@ def _restart(parent: Cell[Any], culprit: Cell[Any], delay_s: float, history: tup
         for one in group:
             if one.context is None:
                 one.restarts += 1
+                one.system.restarts += 1
                 one.post(start, one)
 
     def all_ended() -> None:
@@ -212,7 +213,7 @@ def await_tasks(cell: Cell[Any], tasks: list[Future[Any]], then: Callable[[], No
 
 def _instance_ended(cell: Cell[Any]) -> None:
     """Nothing of the instance is left: those whom it owed an answer get to know it."""
-    cell.actor = cell.context = None
+    cell.actor = cell.context = cell.child_watchers = None
     cell.begun = False
     cell.hold &= ~PAUSED
     _fail_asks(cell, cell.waiting(), "it was made anew and has forgotten the request")
@@ -258,10 +259,10 @@ def _gone(cell: Cell[Any]) -> None:
     cell.factory = None
     cell.children = cell.asks = None
     cell.history = ()
+    if parent is not None:
+        parent.child_gone(cell, signal)  # before the others: one of them may wait for it to end the parent
     for call in (watchers or {}).values():
         call(signal)
-    if parent is not None:
-        parent.child_gone(cell, signal)
 
 
 def _watch_idleness(cell: Cell[Any], after_s: float) -> None:

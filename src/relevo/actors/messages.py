@@ -40,6 +40,11 @@ class Request(Struct, Generic[R], frozen=True, dict=True):
         future = self.__dict__.get("future")
         return future is not None and future.done()
 
+    @property
+    def asked(self) -> Future[Any] | None:
+        """The future that gets the answer; None when it was only told."""
+        return self.__dict__.get("future")
+
     def _answer(self) -> Future[Any] | None:
         """The future that waits, if one does."""
         held = self.__dict__

@@ -28,12 +28,19 @@ GROUP: Final = Supervision(exceeded=Directive.STOP)
 
 
 class _Guardian(Actor[Never]):
-    """Only watches over its children."""
+    """Only watches over its children; `ended(name, signal)` is called when one is gone."""
 
-    __slots__ = ("supervision",)
+    __slots__ = ("_ended", "supervision")
 
-    def __init__(self, supervision: Supervision) -> None:
+    def __init__(
+        self, supervision: Supervision, ended: Callable[[str, Terminated], None] | None = None
+    ) -> None:
         self.supervision = supervision  # type: ignore[misc]  # each guardian has its own
+        self._ended = ended
+
+    def started(self) -> None:
+        if self._ended is not None:
+            self.context.on_child_gone(self._ended)
 
 
 class Group:
@@ -87,6 +94,7 @@ class ActorSystem:
         self.dead_letters = DeadLetters(loop.time)
         self.failure: BaseException | None = None
         self.count = 0  #: actors that are not stopped, guardians included
+        self.restarts = 0
         self._failed = failed
         self._options: dict[tuple[int, float | None], Options] = {}
         self._next_name = 0
@@ -111,10 +119,7 @@ class ActorSystem:
         ended: Callable[[str, Terminated], None] | None = None,
     ) -> Group:
         """A supervisor without mail of its own; `ended(name, signal)` is called when one of its children is gone."""
-        cell = self._guardian(self._root, name, supervision)
-        if ended is not None:
-            cell.child_watchers = [lambda child, signal: ended(child.name, signal)]
-        return Group(cell)
+        return Group(self._guardian(self._root, name, supervision, ended))
 
     async def shutdown(self) -> None:
         """Stop all actors, children before parents. Idempotent."""
@@ -159,9 +164,15 @@ class ActorSystem:
         cell.post(lifecycle.start, cell)
         return cell
 
-    def _guardian(self, parent: Cell[Any] | None, name: str, supervision: Supervision) -> Cell[Never]:
+    def _guardian(
+        self,
+        parent: Cell[Any] | None,
+        name: str,
+        supervision: Supervision,
+        ended: Callable[[str, Terminated], None] | None = None,
+    ) -> Cell[Never]:
         def make() -> _Guardian:
-            return _Guardian(supervision)
+            return _Guardian(supervision, ended)
 
         cell: Cell[Never] = self._place(parent, make(), make, name, MAILBOX, None)
         lifecycle.start(cell)
@@ -179,8 +190,8 @@ class ActorSystem:
         if name is None:
             self._next_name += 1
             name = f"${self._next_name}"
-        if parent is not None and (parent.state in (State.STOPPING, State.STOPPED)):
-            raise ActorDead(parent.path, "it is stopping and takes no children")
+        if parent is not None and (parent.ending is not None or parent.state is State.STOPPED):
+            raise ActorDead(parent.path, "it is over and takes no children")
         options = self._options.get((mailbox, passivate_after_s))
         if options is None:
             if mailbox < 1:

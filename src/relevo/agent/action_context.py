@@ -138,6 +138,7 @@ class StepActionContext:
             raise
         finally:
             log.running = None
+            running.process = None
         return exit_code(running.exit)
 
     def _annotate(self, level: str, message: str) -> None:

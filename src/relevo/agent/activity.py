@@ -112,6 +112,7 @@ class Activity:
                     await running.woken()
         finally:
             self._running = log.running = None
+            running.process = None  # which knows it as its sink: no cycle for the collector
         if self.interrupted:
             await worker.end(0.0)
         if running.exit.lost:

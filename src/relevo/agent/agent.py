@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from relevo.runtime.clock import Clock
     from relevo.runtime.disk import Disk
 
-#: An agent that runs nothing ends itself when no engine was there for this long.
-LONELY_S: Final = 60.0
+#: An agent that runs nothing ends itself when no engine was there for this long: it would be in the way of nobody, but
+#: a machine on which nothing runs is to be empty. What it has not handed in stays in its spool.
+LONELY_S: Final = 5.0
 #: The agent ends a fenced attempt this much before the engine may think it gone.
 FENCE_MARGIN_S: Final = 30.0
 #: Worker creation is told as `starting` when it takes longer.

@@ -107,7 +107,7 @@ class AttemptRun:
         self._blocking = blocking
         self._job = prepare(assignment.spec, spec)
         self._masks = Masks([*secrets.values(), *contexts.masks])
-        self._folders = Folders(places, self.key)
+        self._folders = Folders(places, self.key, assignment.keep)
         self._activity = Activity(loop)
         #: scripts go to the provider as text, and no file is touched
         self._inline = bool(getattr(provider, "inline_scripts", False))
@@ -152,6 +152,7 @@ class AttemptRun:
             end = JobEnd("lost", f"a defect of relevo: {error!r}")
             _tell_defect(self.key)
         finally:
+            self._over = True
             for deadline in self._deadlines:
                 deadline.cancel()
             self._deadlines.clear()
@@ -317,7 +318,7 @@ class AttemptRun:
         outputs: dict[str, str] | None = None
         if self._job.spec.outputs and self._worker is not None and not message:
             outputs, warnings, problem = evaluate_outputs(self._job, self._contexts, self._masks)
-            last = len(self._job.steps) - 1
+            last = self._last_step()
             for warning in warnings:
                 self._reporter.annotation(last, "warning", warning)
             if problem:
@@ -334,6 +335,9 @@ class AttemptRun:
         result = "succeeded" if self._contexts.status == SUCCESS else "failed"
         return JobEnd(result, message, self._exit_code, outputs)
 
+    def _last_step(self) -> int:
+        return max(len(self._job.steps) - 1, 0)
+
     async def _destroy(self) -> None:
         if self._worker is None:
             return
@@ -349,8 +353,7 @@ class AttemptRun:
     def _finish(self, end: JobEnd) -> None:
         rest = self._masks.flush()
         if rest:
-            self._reporter.log(max(len(self._job.steps) - 1, 0), rest)
-        self._over = True
+            self._reporter.log(self._last_step(), rest)
         self._reporter.finished(
             end.result, outputs=end.outputs, message=self._masks.hide(end.message), exit_code=end.exit_code
         )
@@ -360,7 +363,7 @@ class AttemptRun:
             return
         try:
             await self._blocking(self._folders.remove)
-        except OSError as error:
+        except (OSError, InfrastructureError) as error:
             import logging
 
             logging.getLogger(__name__).warning("the workspace of %s was not removed: %s", self.key, error)

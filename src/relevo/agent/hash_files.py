@@ -105,11 +105,27 @@ def _segment(part: str) -> str:
             expression += re.escape(part[position])
             position += 1
         elif character == "[" and (end := part.find("]", position + 1)) > 0:
-            body = part[position:end]
-            negated = body.startswith(("!", "^"))
-            body = body[negated:].replace("\\", "\\\\").replace("[", "\\[").replace("&&", "&\\&")
-            expression += f"[{'^/' if negated else ''}{body}]"
+            expression += _character_class(part[position:end])
             position = end + 1
         else:
             expression += re.escape(character)
     return expression
+
+
+def _character_class(body: str) -> str:
+    negated = body.startswith(("!", "^"))
+    characters = body[negated:]
+    members, position = "", 0
+    while position < len(characters):
+        first = characters[position]
+        if characters[position + 1 : position + 2] == "-" and position + 2 < len(characters):
+            last = characters[position + 2]
+            if first <= last:
+                members += f"{re.escape(first)}-{re.escape(last)}"
+            position += 3
+        else:
+            members += re.escape(first)
+            position += 1
+    if negated:
+        return f"[^/{members}]"
+    return f"[{members}]" if members else "(?!)"

@@ -1,7 +1,7 @@
 """A step's output on its way to the log: find the commands in it, change nothing.
 
     pipe ─► OutputScanner.feed ─► write(bytes) ─► mask ─► reporter.log
-                    └─► command(LogCommand), after all that stands before its line was written and before the line is
+                    └─► command(LogCommand), before its line is written; an add-mask after all that stands before it
 
 Speed: a chunk without commands costs one search for the beginning of a command line, and no loop over lines.
 """
@@ -23,6 +23,11 @@ _HERE: Final = re.compile(rb"[ \t]*(?:::|##\[)")
 _UNDECIDED: Final = re.compile(rb"[ \t]*(?::|##?)?\Z")
 
 
+#: In more lines than this in a sample the search for a line's beginning stops too often: look for what is rarer first.
+_SAMPLE_BYTES: Final = 4_096
+_SAMPLE_LINES: Final = 256
+
+
 class OutputScanner:
     """Finds commands in a stream of bytes, however it is cut. What it writes, joined, is what it was fed."""
 
@@ -42,18 +47,14 @@ class OutputScanner:
             data = self._held + data
             self._held = b""
         written = 0
-        if self._at_line_start and _HERE.match(data):
-            line = 0
-        else:
-            match = _NEXT.search(data)
-            line = match.start() + 1 if match else -1
+        line = 0 if self._at_line_start and _HERE.match(data) else _next_line(data)
         while line >= 0:
             end = data.find(b"\n", line)
             if end < 0:
                 break
             command = parse(data[line:end], self.resume_token) if end - line <= COMMAND_LIMIT_BYTES else None
             if command is not None:
-                if line > written:
+                if line > written and command.name == "add-mask":
                     self._write(data[written:line])
                     written = line
                 self._heed(command)
@@ -98,3 +99,11 @@ class OutputScanner:
             self.resume_token = None
         else:
             self._command(command)
+
+
+def _next_line(data: bytes) -> int:
+    # where the first line after the first begins that begins like a command, -1 if none does
+    if data.count(b"\n", 0, _SAMPLE_BYTES) > _SAMPLE_LINES and b"::" not in data and b"##[" not in data:
+        return -1
+    match = _NEXT.search(data)
+    return match.start() + 1 if match else -1

@@ -13,9 +13,9 @@ from relevo.providers.contract import Exit, Process
 
 
 class StepLog:
-    """The log of one step. What its background children write after its end still goes there."""
+    """The log of one step. What its background children write after its end still goes there, and is not read for commands."""
 
-    __slots__ = ("_command", "_masks", "_reporter", "_scanner", "_step", "full", "running")
+    __slots__ = ("_closed", "_command", "_masks", "_reporter", "_scanner", "_step", "full", "running")
 
     def __init__(
         self,
@@ -31,9 +31,13 @@ class StepLog:
         self._masks = masks
         self._command = command
         self._scanner: OutputScanner | None = None
+        self._closed = False
 
     def scan(self, data: bytes) -> None:
         """Bytes for the log that are read for commands."""
+        if self._closed:
+            self.write(data)
+            return
         if self._scanner is None:
             self._scanner = OutputScanner(self._heed, self.write)
         self._scanner.feed(data)
@@ -51,10 +55,11 @@ class StepLog:
         await self._reporter.room()
         self.full = False
 
-    def flush(self) -> None:
+    def close(self) -> None:
         """The step has ended: hold nothing back."""
         if self._scanner is not None:
             self._scanner.flush()
+        self._closed = True
         rest = self._masks.flush()
         if rest:
             self._reporter.log(self._step, rest)

@@ -51,8 +51,6 @@ class StepRecord:
         name = command.name
         if name == "add-mask":
             self._mask(command)
-        elif self.closed:
-            return
         elif name in _ANNOTATIONS:
             properties = command.properties
             self.annotate(
@@ -98,8 +96,7 @@ class StepRecord:
 
     def _mask(self, command: LogCommand) -> None:
         if not command.data.strip():
-            if not self.closed:
-                self.annotate("warning", "Can't add secret mask for empty string in ##[add-mask] command.")
+            self.annotate("warning", "Can't add secret mask for empty string in ##[add-mask] command.")
             return
         self._masks.add(command.data)
         # the line itself is about to be written, and holds the secret in its escaped form

@@ -127,9 +127,8 @@ class StepRunner:
         finally:
             if deadline is not None:
                 deadline.cancel()
-            log.flush()
+            log.close()
         self._take_in(record, end)
-        record.closed = True
         if self._activity.interrupted:
             end.outcome = CANCELLED
             if timed_out:
@@ -148,8 +147,7 @@ class StepRunner:
         except Interrupted:
             end = StepEnd(CANCELLED)
         finally:
-            log.flush()
-        record.closed = True
+            log.close()
         if self._activity.interrupted:
             end.outcome = CANCELLED
         return end
@@ -173,15 +171,14 @@ class StepRunner:
                 argv = shell.command(folders.make().write_script(name, shell.script(evaluated.script)))
             try:
                 exit = await self._activity.process(worker, Command(argv, env, cwd), log, log.scan)
-            except FileNotFoundError as error:
+            except FileNotFoundError:
                 if not self._inline and not os.path.isdir(cwd):
                     return StepEnd(FAILURE, message=f"the working directory {cwd} is not there")
-                missing = error
                 continue
             except (PermissionError, NotADirectoryError, ValueError) as error:
-                return StepEnd(FAILURE, message=f"{argv[0]} could not be started in {cwd}: {error}")
+                return StepEnd(FAILURE, message=f"{argv[0]} could not be started in {cwd}: {_why(error)}")
             return _end_of(exit)
-        return StepEnd(FAILURE, message=_no_shell(evaluated.shells, missing))
+        return StepEnd(FAILURE, message=_no_shell(evaluated.shells))
 
     async def _action(
         self, step: PreparedStep, evaluated: Evaluated, record: StepRecord, log: StepLog
@@ -289,6 +286,10 @@ class StepRunner:
         return masked
 
 
+def _why(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 def _end_of(exit: Exit) -> StepEnd:
     if exit.code == 0:
         return StepEnd(SUCCESS, 0)
@@ -312,6 +313,6 @@ def _timed_out(evaluated: Evaluated) -> str:
     return f"The action '{evaluated.name}' has timed out after {minutes:g} minutes."
 
 
-def _no_shell(shells: tuple[Shell, ...], error: FileNotFoundError) -> str:
+def _no_shell(shells: tuple[Shell, ...]) -> str:
     names = " and ".join(f"'{shell.argv[0]}'" for shell in shells)
-    return f"the shell {names} was not found on this machine ({error}). Install it, or choose another with `shell:`"
+    return f"the shell {names} was not found on this machine. Install it, or choose another with `shell:`"

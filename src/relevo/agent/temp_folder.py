@@ -75,15 +75,17 @@ class TempFolder:
         folder = os.lstat(self.path)
         if not stat.S_ISDIR(folder.st_mode) or stat.S_IMODE(folder.st_mode) != 0o700:
             return False
-        names = set(os.listdir(self.path))
-        event = os.path.basename(self.event_path)
-        if names != {event, *self._scripts, *map(os.path.basename, self.command_files.variables.values())}:
+        paths = [
+            *self.command_files.variables.values(),
+            *([self.event_path] if self._event is not None else []),
+        ]
+        if set(os.listdir(self.path)) != {*map(os.path.basename, paths), *self._scripts}:
             return False
         for path in self.command_files.variables.values():
             file = os.lstat(path)
             if file.st_size or not _plain(file):
                 return False
-        return os.lstat(self.event_path).st_ctime_ns == self._event_changed_ns
+        return self._event is None or os.lstat(self.event_path).st_ctime_ns == self._event_changed_ns
 
 
 def _plain(file: os.stat_result) -> bool:

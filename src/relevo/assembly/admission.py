@@ -16,7 +16,7 @@ from relevo.domain.errors import UserError
 from relevo.orchestrator.plans import JOB_LIMIT, Plan, PlanCache, SharedContexts
 from relevo.scheduler.labels import canonical
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
-from relevo.workflow.events import GitFacts, decide_event
+from relevo.workflow.events import DISPATCH, GitFacts, decide_event, usual_event
 from relevo.workflow.model import JobNode, Workflow
 from relevo.workflow.plan import closure
 from relevo.workflow.reader import read
@@ -58,9 +58,12 @@ async def admit(
     workflow = _matched(workflow, labels, submission.skip_unmatched)
     directory = submission.directory or os.getcwd()
     facts = git_facts.read(directory)
-    inputs = decide_event(
-        workflow, submission.event, submission.inputs, _filter_facts(facts, workflow, submission.event)
-    )
+    event = submission.event or usual_event(workflow, submission.inputs)
+    inputs: dict[str, Any] = {}
+    if submission.event or event == DISPATCH:
+        inputs = decide_event(workflow, event, submission.inputs, _filter_facts(facts, workflow, event))
+    # Else somebody starts it by hand: filters by branch or path say when it starts by itself, and that is not asked.
+    submission = msgspec.structs.replace(submission, event=event)
     taken = None
     if any(node.spec.checks_out for node in workflow.jobs.values()):
         taken = await snapshot.take(

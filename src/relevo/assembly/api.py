@@ -40,7 +40,7 @@ class Submission(Struct, frozen=True):
 
     workflow_path: str  #: as the user named it; shown, and part of `github.workflow_ref`
     workflow_text: bytes
-    event: str = "workflow_dispatch"
+    event: str = ""  #: "": the one that is meant by hand (workflow_dispatch, else push, …), unfiltered
     inputs: dict[str, str] = {}
     env: dict[str, str] = {}
     secrets: dict[str, str] = {}
@@ -103,6 +103,9 @@ class EngineApi(Protocol):
     async def actors(self) -> list[dict[str, Any]]:
         """The live tree: path, kind, state, mailbox depth, handled, restarts."""
 
+    async def metrics(self) -> str:
+        """What the engine's process counts, as OpenMetrics text."""
+
 
 METHODS.update(
     submit=Method(types={"submission": Submission}),
@@ -115,6 +118,7 @@ METHODS.update(
     runs=Method(result=list[RunRow]),
     find=Method(result=RunRow),
     actors=Method(),
+    metrics=Method(),
     prune=Method(),
     ping=Method(),
 )

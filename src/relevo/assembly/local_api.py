@@ -86,7 +86,7 @@ class LocalApi:
             run,
             workflow.name or workflow.path,
             title,
-            submission.event,
+            str(shared.github["event_name"]),
             plan.digest,
             digest_of(blob),
             plan.declarations(),
@@ -132,6 +132,14 @@ class LocalApi:
     async def actors(self) -> list[dict[str, Any]]:
         """See EngineApi.actors."""
         return self._engine.system.tree()
+
+    async def metrics(self) -> str:
+        """See EngineApi.metrics."""
+        from relevo.core.measured import REGISTRY
+        from relevo.core.openmetrics import render
+
+        self._engine.measure()
+        return render(REGISTRY)
 
     # --- deciding -------------------------------------------------------------------------------------------------
 

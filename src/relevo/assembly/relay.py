@@ -55,12 +55,11 @@ class Relay:
             if self._client is not None and self._client.gone:
                 await self.close()
             if self._api is None:
-                self._api, self._embedded, self._client = await attach(
-                    self._home,
-                    slots=self._slots,
-                    provider=self._provider,
-                )
+                self._api, self._embedded, self._client = await self._attach()
             return self._api
+
+    async def _attach(self) -> tuple[EngineApi, Embedded | None, Client | None]:
+        return await attach(self._home, slots=self._slots, provider=self._provider)
 
     async def _ask(self, call: Callable[[EngineApi], Awaitable[T]]) -> T:
         while True:
@@ -165,6 +164,9 @@ class Relay:
 
     async def actors(self) -> list[dict[str, Any]]:
         return await self._ask(lambda api: api.actors())
+
+    async def metrics(self) -> str:
+        return await self._ask(lambda api: api.metrics())
 
 
 @asynccontextmanager

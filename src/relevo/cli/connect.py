@@ -6,11 +6,12 @@ client(…)   read only: from the engine that lives, else from what is stored
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from relevo.assembly.api import EngineApi
 
 
@@ -21,6 +22,14 @@ def home() -> str:
     return default_home()
 
 
+def head_start(*, jobs: int | None = None) -> None:
+    """Start the agent before anything else is imported: it takes longest."""
+    from relevo.assembly.head_start import start
+    from relevo.assembly.home import Home
+
+    start(Home(home()), slots=jobs)
+
+
 def engine(*, jobs: int | None = None) -> AbstractAsyncContextManager[EngineApi]:
     """An engine that can do everything; `jobs`: how many jobs run at a time, None: as the machine allows."""
     from relevo.assembly.relay import open_engine
@@ -28,31 +37,11 @@ def engine(*, jobs: int | None = None) -> AbstractAsyncContextManager[EngineApi]
     return open_engine(home(), jobs=jobs)
 
 
-@asynccontextmanager
-async def client() -> AsyncIterator[EngineApi]:
+def client() -> AbstractAsyncContextManager[EngineApi]:
     """A reader of the home. It makes nothing, and starts nothing."""
-    import asyncio
-    import os
+    from relevo.assembly.reader import open_reader
 
-    from relevo.assembly.client import connect
-    from relevo.assembly.home import Home
-    from relevo.assembly.offline import Offline
-
-    place = Home(home())
-    if os.path.exists(place.socket):
-        connection = await connect(place.socket, asyncio.get_running_loop())
-        if connection is not None:
-            try:
-                yield connection
-            finally:
-                connection.close()
-            return
-    offline = Offline(place)
-    await offline.open()
-    try:
-        yield offline
-    finally:
-        await offline.close()
+    return open_reader(home())
 
 
 def run(main: Callable[[], Coroutine[Any, Any, int]]) -> int:

@@ -20,8 +20,6 @@ def guarded(command: Callable[[], int]) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return exits.CANCELLED
-    except (BrokenPipeError, PipeClosed):
-        return _pipe_closed()
     except Exception as error:
         if os.environ.get("RELEVO_DEBUG") == "1":
             import traceback
@@ -49,7 +47,7 @@ def tell(error: Exception) -> int:
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     match error:
-        case BrokenPipeError():
+        case BrokenPipeError() | PipeClosed():
             return _pipe_closed()
         case click.exceptions.Exit():
             return error.exit_code

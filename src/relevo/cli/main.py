@@ -20,6 +20,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "show": "Show how a run went, or goes.",
         "logs": "Show what the steps of a job wrote.",
         "actors": "Show the living engine from inside.",
+        "metrics": "Print what the living engine counts.",
     },
     "Before running": {
         "check": "Check workflow files without running them.",
@@ -38,10 +39,11 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
 def main() -> NoReturn:
     """The console script `relevo`. Leaves with one of the codes in exits.py."""
     if sys.platform != "linux":
-        sys.exit(
+        sys.stderr.write(
             f"relevo: only Linux is supported, and this is {sys.platform}. "
-            "Use a Linux machine, container or virtual machine."
+            "Use a Linux machine, container or virtual machine.\n"
         )
+        sys.exit(2)
     from relevo.cli.errors import guarded
 
     for stream in (sys.stdout, sys.stderr):

@@ -46,7 +46,7 @@ class Ordering:
     def bytes(self, step: int, data: bytes) -> list[Event | Bytes]:
         """Log bytes."""
         shown = self._before(step)
-        if self._held or step > self._started or self._starts_later(step):
+        if self._held or step > self._started or self._start_waits(step):
             self._held.append((step, data))
             self._held_size += len(data)
             return shown + (self._release(everything=True) if self._held_size > HELD_LIMIT else [])
@@ -81,14 +81,14 @@ class Ordering:
         del self._waiting[:count]
         return shown
 
-    def _starts_later(self, step: int) -> bool:
-        return any(event["event"] == "step.started" and event["step"] >= step for event in self._waiting)
+    def _start_waits(self, step: int) -> bool:
+        return any(event["event"] == "step.started" and event["step"] == step for event in self._waiting)
 
     def _release(self, *, everything: bool = False) -> list[Event | Bytes]:
         """Held bytes whose step has been shown to start."""
         shown: list[Event | Bytes] = []
         while self._held and (
-            everything or (self._held[0][0] <= self._started and not self._starts_later(self._held[0][0]))
+            everything or (self._held[0][0] <= self._started and not self._start_waits(self._held[0][0]))
         ):
             step, data = self._held.pop(0)
             self._held_size -= len(data)

@@ -99,6 +99,8 @@ async def follow(api: EngineApi, run: str, view: View, signals: Signals, *, resu
                 if event["event"] == "run.held":
                     break
         await logs.close()
+    if not progress.ended and progress.status != "held":
+        note(f"relevo: no engine lives any more; the jobs that run go on\n  relevo resume {run}")
     # Now Ctrl-C only spares the summary.
     signals.on_interrupt = None
     view.summary(progress, await _tails(api, progress, logs))

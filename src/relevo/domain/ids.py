@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+#: The lease of a home's engine. Its epoch is what every commit of the home's store is checked against.
+LEASE: Final = "engine"
 
 
 class AttemptKey(NamedTuple):

@@ -38,8 +38,9 @@ RUN: Final[Table[RunStatus]] = {
 }
 
 JOB: Final[Table[JobStatus]] = {
+    # Succeeded at once: it did so in the run that this one retries.
     JobStatus.PENDING: frozenset(
-        {JobStatus.QUEUED, JobStatus.SKIPPED, JobStatus.FAILED, JobStatus.CANCELLED},
+        {JobStatus.QUEUED, JobStatus.SUCCEEDED, JobStatus.SKIPPED, JobStatus.FAILED, JobStatus.CANCELLED},
     ),
     JobStatus.QUEUED: frozenset({JobStatus.ASSIGNED, JobStatus.CANCELLED, JobStatus.FAILED}),
     # Back to queued or pending: the attempt was lost, or is retried by the job's own rule.

@@ -1,14 +1,19 @@
 """The lease of a home, in the home's own database: an epoch that only grows, and who holds it.
 
-On one machine the death of a holder is verified: by boot id, pid and start time. A holder that was stopped (SIGSTOP)
-while it held the database's write lock can be taken over in one way only: it is killed, after its identity was checked.
+The epoch stands where every commit of the store reads it, so that a grant fences the earlier holder in that moment.
+On one machine the death of a holder is verified: by boot id, pid and start time. A holder on another host (a home on a
+shared disk) counts as alive, because nothing here can tell.
+
+A holder that was stopped (SIGSTOP) while it held the database's write lock can be taken over in one way only: it is
+killed, after its identity was checked. Nothing else gives the lock back, and it was declared superseded anyway.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import apsw
 import msgspec
@@ -19,11 +24,15 @@ from relevo.runtime.processes import ProcessIdentity, alive, kill
 
 T = TypeVar("T")
 
+#: How long a take-over waits for the write lock of a holder that answers nobody, before it kills it. A commit takes
+#: milliseconds; a disk may stall for some hundreds.
+LOCK_MS: Final = 1_500
+
 _decode = msgspec.json.Decoder(Holder).decode
 
 
 class LocalLeases:
-    """See `contract.Leases`. `connect` opens the database that has the table `leases`, with a busy time-out."""
+    """See `contract.Leases`. `connect` opens the database, which has the table `leases` (name, epoch, holder)."""
 
     def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
         self._connect = connect
@@ -54,16 +63,17 @@ class LocalLeases:
             connection.close()
 
     def _acquire(self, connection: apsw.Connection, name: str, holder: Holder, take_over: bool) -> Lease:
+        found = _alive_holder(_row(connection, name)[1])
+        if found is not None and found != holder and not take_over:
+            raise LeaseHeld(name, found)  # known without the write lock, which it may be holding
         try:
+            if take_over:
+                connection.set_busy_timeout(LOCK_MS)
             return _grant(connection, name, holder, take_over)
         except apsw.BusyError:
             found = _alive_holder(_row(connection, name)[1])
-            if found is None or not take_over:
-                if found is not None:
-                    raise LeaseHeld(name, found) from None
+            if found is None or not take_over or found.pid == os.getpid() or not kill(_identity(found)):
                 raise InfrastructureError("the database is locked by another program") from None
-            # Stopped in the middle of a write: it holds the lock for ever, and only its end gives it back.
-            kill(_identity(found))
             return _grant(connection, name, holder, take_over)
 
 
@@ -100,4 +110,7 @@ def _identity(holder: Holder) -> ProcessIdentity:
 
 
 def _alive_holder(holder: Holder | None) -> Holder | None:
-    return holder if holder is not None and alive(_identity(holder)) else None
+    """The holder, None when there is none or when it is verified to be dead."""
+    if holder is None or (holder.host == os.uname().nodename and not alive(_identity(holder))):
+        return None
+    return holder

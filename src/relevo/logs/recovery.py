@@ -21,6 +21,8 @@ from relevo.logs.framing import (
     END,
     FOOTER,
     HEAD_SIZE,
+    HEADER_SIZE,
+    MARK,
     TRAILER_SIZE,
     Head,
     footer_position,
@@ -83,20 +85,27 @@ def _recover(disk: Disk, folder: str, run: str, live: Live | None) -> RunLog:
     if live is not None:
         durable = max(durable, live.durable)
         log.damage.extend(_cut_while_live(reads, live))
-    for expected, read in zip(_expected(indices), reads, strict=True):
-        if expected != read.segment.index:
+    for at, (expected, read) in enumerate(zip(_expected(indices), reads, strict=True)):
+        missing = expected != read.segment.index
+        if missing and place(expected, 0) >= durable:
+            log.doomed = [later.segment.path for later in reads[at:]]
+            break
+        if missing:
             log.damage.append(f"{folder}/{expected:06}{_SUFFIX}:0: the segment is missing")
         if not _take(log, read, durable, last=read is reads[-1]):
-            log.doomed = [later.segment.path for later in reads if later.segment.index > read.segment.index]
+            log.doomed = [later.segment.path for later in reads[at + 1 :]]
             break
     _doubt_open_ends(log)
-    end = log.segments[-1] if log.segments else None
-    log.written = place(end.index, end.size) if end else 0
+    log.written = max((_written(read) for read in reads if read.segment in log.segments), default=0)
+    log.content = log.written
+    log.told = durable
     # What was found may lie in the page cache only, if merely the process died: the next sync covers it.
     log.durable = min(log.written, durable)
     log.named = log.durable > 0
     for segment in log.segments:
         segment.named = place(segment.index, 0) < log.durable
+        newest = min(place(segment.index, segment.size), log.written)
+        segment.suspect = newest > log.durable and segment.size > HEADER_SIZE and not segment.damaged
     return log
 
 
@@ -169,6 +178,16 @@ def read_footer(disk: Disk, path: str, size: int, salt: int) -> Footer | None:
 def _durable(read: _Read) -> int:
     known = max((item.head.durable for item in read.found if isinstance(item, _Found)), default=0)
     return max(known, read.footer.durable if read.footer else 0)
+
+
+def _written(read: _Read) -> int:
+    """The `place` after the newest frame that counts and is no mark."""
+    segment = read.segment
+    if read.footer is not None:
+        return place(segment.index, segment.size)
+    frames = [item for item in read.found if isinstance(item, _Found) and item.head.kind != MARK]
+    stops = [frame.position + HEAD_SIZE + frame.head.length for frame in frames]
+    return max((place(segment.index, stop) for stop in stops if stop <= segment.size), default=0)
 
 
 def _take(log: RunLog, read: _Read, durable: int, *, last: bool) -> bool:
@@ -244,10 +263,10 @@ def _take_frame(log: RunLog, segment: Segment, frame: _Found) -> None:
             _miss(attempt, segment, position, head.offset + head.length)
     elif head.kind == END:
         attempt = _attempt(log, key)
-        _take_end(attempt, segment, position, LogEnd(head.offset, digest))
-        assert segment.held is not None
-        if key in segment.held:
-            segment.held[key].end = attempt.end
+        end = LogEnd(head.offset, digest)
+        _take_end(attempt, segment, position, end)
+        if attempt.end == end:
+            attempt.finish(segment, key, end)
 
 
 def _take_end(attempt: AttemptLog, segment: Segment, position: int, end: LogEnd) -> None:

@@ -58,7 +58,19 @@ class Held:
 class Segment:
     """One file."""
 
-    __slots__ = ("damaged", "file", "held", "index", "named", "path", "salt", "sealed", "size", "torn")
+    __slots__ = (
+        "damaged",
+        "file",
+        "held",
+        "index",
+        "named",
+        "path",
+        "salt",
+        "sealed",
+        "size",
+        "suspect",
+        "torn",
+    )
 
     def __init__(self, folder: str, run: str, index: int) -> None:
         self.index = index
@@ -67,6 +79,9 @@ class Segment:
         self.size = 0  #: where the next frame goes; bytes of the file beyond it do not count
         self.sealed = False
         self.damaged = False  #: never appended to
+        #: found with bytes that were perhaps never durable: an earlier process may have failed to sync them, and then the
+        #: kernel takes them for clean. It is sealed before more is written, and written anew by the next sync.
+        self.suspect = False
         self.torn = False  #: the file may be longer than `size`: a write failed
         self.named = True  #: its name in the folder is durable
         self.held: dict[tuple[int, int], Held] | None = {}  #: None once sealed: the footer has it
@@ -108,6 +123,14 @@ class AttemptLog:
         if self.missing is not None and self.size >= self.missing_stop:
             self.missing = None
 
+    def finish(self, segment: Segment, key: tuple[int, int], end: LogEnd) -> None:
+        """The end record stands in a segment."""
+        assert segment.held is not None
+        held = segment.held.get(key)
+        if held is None:
+            held = segment.held[key] = Held(self.size, self.lines)
+        held.end = self.end = end
+
 
 class RunLog:
     """All attempts' logs of one run."""
@@ -121,7 +144,9 @@ class RunLog:
         self.damage: list[str] = []  #: each names file and position
         self.doomed: list[str] = []  #: files of what a crash tore; removed before anything is written
         self.durable = 0  #: `place` below which everything survives the loss of power
-        self.written = 0  #: `place` after the newest frame that matters
+        self.written = 0  #: `place` after the newest frame that is no mark
+        self.content = 0  #: `place` after the newest frame with a byte of a log or an end record
+        self.told = 0  #: what the newest frame says of `durable`
         self.named = True  #: the folder's own name is durable
         self.in_sync = False  #: a worker uses its descriptors
         self.failed = ""  #: why its newest sync failed; nothing is written until one succeeds
@@ -138,35 +163,43 @@ class RunLog:
 
         Raises LogUnavailable; then what was held before is still exact.
         """
-        segment, position = self._put(DATA, data, attempt=key, step=step, at_ms=at_ms, offset=log.size)
+        segment = self._writable(HEAD_SIZE + len(data))
+        position = self._add(segment, DATA, data, attempt=key, step=step, at_ms=at_ms, offset=log.size)
         log.extend(segment, key[1:], position, len(data), data.count(b"\n"))
 
     def append_end(self, key: AttemptKey, log: AttemptLog, end: LogEnd) -> None:
         """Write an end record. Raises LogUnavailable."""
-        segment, _ = self._put(END, end.digest, attempt=key, offset=end.size_bytes)
-        assert segment.held is not None
-        held = segment.held.get(key[1:])
-        if held is None:
-            held = segment.held[key[1:]] = Held(log.size, log.lines)
-        held.end = log.end = end
+        segment = self._writable(HEAD_SIZE + len(end.digest))
+        self._add(segment, END, end.digest, attempt=key, offset=end.size_bytes)
+        log.finish(segment, key[1:], end)
 
     def synced(self, upto: int) -> None:
-        """All below a `place` is durable. What is on disk is told so, that later damage is not taken for a torn write."""
+        """All below a `place` is durable."""
         self.durable = max(self.durable, upto)
         for segment in self.segments[:-1]:
-            if segment.file is not None and place(segment.index, segment.size) <= upto:
+            if place(segment.index, segment.size) <= upto:
                 segment.close()
-        newest = self.segments[-1] if self.segments else None
-        if self.dirty or newest is None or newest.file is None or newest.sealed or newest.damaged:
-            return  # a frame to come will tell
-        if newest.size + HEAD_SIZE > SEGMENT_BYTES:
-            return
-        written = self.written
+
+    def tell(self) -> bool:
+        """Write down what is durable, in a frame of its own, if no frame says it yet: later damage is not to look like a torn write.
+
+        False when it cannot be written now.
+        """
+        if not self.segments or self.dirty or self.told >= self.content:
+            return True
+        segment, written = self.segments[-1], self.written
+        was_open = segment.file is not None
         try:
-            self._put(MARK, b"")
+            if segment.sealed or segment.damaged:
+                segment, was_open = self._next_segment(), False
+            self._add(segment, MARK, b"")
         except LogUnavailable:
-            pass  # a hint is missing, nothing else
+            return False
+        finally:
+            if not was_open:
+                segment.close()
         self.written = written
+        return True
 
     def release(self) -> None:
         """Close all descriptors; they open again when needed."""
@@ -196,39 +229,40 @@ class RunLog:
         payload = encode_footer(Footer(self.durable, entries))
         head = pack_head(segment.salt, segment.size, FOOTER, payload, durable=self.durable)
         self._write(segment, [head, payload, pack_trailer(segment.size, segment.salt)])
+        self.told = self.durable
         segment.sealed = True
         segment.held = None
 
-    def _put(
+    def _add(
         self,
+        segment: Segment,
         kind: int,
-        payload: bytes | memoryview,
+        payload: bytes,
         *,
         attempt: AttemptKey | None = None,
         step: int = 0,
         at_ms: int = 0,
         offset: int = 0,
-    ) -> tuple[Segment, int]:
-        """Append one frame; returns where it stands."""
-        segment = self._writable(HEAD_SIZE + len(payload))
+    ) -> int:
+        """Append one frame to a segment; returns where it stands."""
         parts: list[bytes | memoryview] = [] if segment.size else [pack_header(segment.salt)]
         position = segment.size or HEADER_SIZE
-        parts += [
-            pack_head(
-                segment.salt,
-                position,
-                kind,
-                payload,
-                attempt=attempt,
-                step=step,
-                at_ms=at_ms,
-                offset=offset,
-                durable=self.durable,
-            ),
+        head = pack_head(
+            segment.salt,
+            position,
+            kind,
             payload,
-        ]
-        self._write(segment, parts)
-        return segment, position
+            attempt=attempt,
+            step=step,
+            at_ms=at_ms,
+            offset=offset,
+            durable=self.durable,
+        )
+        self._write(segment, [*parts, head, payload])
+        self.told = self.durable
+        if kind != MARK:
+            self.content = self.written
+        return position
 
     def _write(self, segment: Segment, parts: list[bytes | memoryview]) -> None:
         try:
@@ -254,21 +288,27 @@ class RunLog:
         if self.failed:
             raise LogUnavailable(f"log of run {self.run}: {self.failed}")
         segment = self.segments[-1] if self.segments else None
-        if segment is not None and segment.size > HEADER_SIZE and segment.size + size > SEGMENT_BYTES:
+        if segment is not None and segment.suspect and self.in_sync:
+            raise LogUnavailable(f"{segment.path}: it is being made durable; then it takes more")
+        full = segment is not None and segment.size + size > SEGMENT_BYTES and segment.size > HEADER_SIZE
+        if segment is not None and (full or segment.suspect):
             self.seal()
         if segment is None or segment.sealed or segment.damaged:
-            new = Segment(self.folder, self.run, segment.index + 1 if segment else 1)
-            new.named = False
-            try:
-                if segment is None:
-                    self.named = False
-                    self._disk.make(self.folder)
-                self._open(new)
-            except OSError as error:
-                raise unavailable(new.path, error) from error
-            self.segments.append(new)
-            return new
+            return self._next_segment()
         return segment
+
+    def _next_segment(self) -> Segment:
+        new = Segment(self.folder, self.run, self.segments[-1].index + 1 if self.segments else 1)
+        new.named = False
+        try:
+            if not self.segments:
+                self.named = False
+                self._disk.make(self.folder)
+            self._open(new)
+        except OSError as error:
+            raise unavailable(new.path, error) from error
+        self.segments.append(new)
+        return new
 
     def _open(self, segment: Segment) -> AppendFile:
         """Open a segment, cut to what counts of it."""

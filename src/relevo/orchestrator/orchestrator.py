@@ -10,6 +10,7 @@ import msgspec
 
 from relevo.actors import ActorRef, ActorSystem, Terminated
 from relevo.bus.contract import Bus
+from relevo.core.measured import ATTEMPTS_ENDED, RUNS_ACCEPTED, RUNS_ENDED, RUNS_RELOADED
 from relevo.domain import commands as c
 from relevo.domain import events as e
 from relevo.domain.errors import RelevoError, UserError
@@ -188,6 +189,7 @@ class Orchestrator:
             if key not in self._known_facts:
                 further.append(Fact(key, blob))
         reply: asyncio.Future[bool] = self._loop.create_future()
+        RUNS_ACCEPTED.inc()
         actor = RunActor(self, Run(), plan, shared, carried or {})
         self._register(submit.run, actor)
         if further:
@@ -226,6 +228,7 @@ class Orchestrator:
 
     def run_ended(self, actor: RunActor) -> None:
         """Its end is stored and told: it needs no memory any more."""
+        RUNS_ENDED.labels(actor.run.status.value).inc()
         self._remove(actor.run.id)
         if not self._actors and not self._reloading:
             self.idle.set()
@@ -254,6 +257,7 @@ class Orchestrator:
         if name is None:
             return
         self._remove(name)
+        RUNS_RELOADED.inc()
         self._reloading[name] = []
         self.scheduler.tell(Forget(name))
         self._call_later(RELOAD_S, lambda: self._loop.create_task(self._reload(name)))
@@ -352,8 +356,9 @@ class Orchestrator:
 
     unplaced = withdraw
 
-    def attempt_ended(self, key: AttemptKey, job: Job) -> None:
+    def attempt_ended(self, key: AttemptKey, job: Job, result: str) -> None:
         self.manager.ended(key, job.agent)
+        ATTEMPTS_ENDED.labels(result).inc()
         if job.status not in JOB_ENDS:  # the end of a job frees its place by itself
             self.scheduler.tell(Withdraw(key.run, key.job))
 

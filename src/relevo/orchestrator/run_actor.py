@@ -182,7 +182,8 @@ class RunActor(Actor[Envelope]):
         self._home.manager.started(AttemptKey(self.run.id, event.job, event.number), job.agent)
 
     def _ended(self, event: e.AttemptEnded) -> None:
-        self._home.attempt_ended(AttemptKey(self.run.id, event.job, event.number), self.run.jobs[event.job])
+        key = AttemptKey(self.run.id, event.job, event.number)
+        self._home.attempt_ended(key, self.run.jobs[event.job], event.result)
 
     def _cancelling(self, event: e.JobCancelling) -> None:
         job = self.run.jobs[event.job]

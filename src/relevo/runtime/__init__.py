@@ -1,1 +1,1 @@
-"""What the machine gives: event loop, clock, entropy, disk, pools, limits, services, shutdown."""
+"""What the machine gives: event loop, clock, entropy, disk, pools, limits, services, shutdown, processes."""

@@ -1,16 +1,107 @@
-"""The event loop: uvloop where it is installed and worth its import, asyncio else."""
+"""The event loop of a process: which one, how it is tuned, how it is watched."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
+import logging
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
+#: A callback that holds the loop for longer is told of, where the loop looks at each (debug mode).
+SLOW_CALLBACK_S: Final = 0.1
+#: How often the lag is looked at.
+LAG_EVERY_S: Final = 0.5
+#: A lag that is told of.
+LAG_TOLD_S: Final = 0.25
+#: Young objects before the collector looks: engines make many that die young, and cycles hardly any.
+GC_THRESHOLD: Final = 50_000
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a program's main coroutine."""
+_log = logging.getLogger("relevo.loop")
+
+
+def run(main: Coroutine[Any, Any, T], *, fast: bool = True) -> T:
+    """Run `main` on a new loop, tuned: uvloop if it is installed and `fast`, else asyncio. Returns what `main` returns.
+
+    Children are watched by pidfd, without a thread, on either. KeyboardInterrupt cancels `main`.
+    """
+    with asyncio.Runner(loop_factory=_fast_loop if fast else None) as runner:
+        loop = runner.get_loop()
+        loop.slow_callback_duration = SLOW_CALLBACK_S
+        _watch_children(loop)
+        _relax_collector()
+        return runner.run(main)
+
+
+def _fast_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def _watch_children(loop: asyncio.AbstractEventLoop) -> None:
+    """Asyncio's default starts a thread for each child; pidfd needs none. uvloop has a way of its own."""
+    import sys
+
+    if sys.version_info >= (3, 12) or not isinstance(loop, asyncio.SelectorEventLoop):
+        return
+    watcher = asyncio.PidfdChildWatcher()
+    watcher.attach_loop(loop)
+    asyncio.set_child_watcher(watcher)
+
+
+def _relax_collector() -> None:
+    """What was imported so far stays: the collector need not look at it again and again."""
+    import gc
+
     gc.freeze()
-    return asyncio.run(main)
+    gc.set_threshold(GC_THRESHOLD, 20, 50)
+
+
+def freeze_started() -> None:
+    """For a process that lives long, once it has started: let the collector never look again at what is there now."""
+    import gc
+
+    gc.collect()
+    gc.freeze()
+
+
+class LagMeter:
+    """How late the loop is: one timer, compared with when it was due. Start and stop it with the loop's owner."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.last_s = 0.0
+        self.worst_s = 0.0  #: since `take_worst`
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin. Idempotent."""
+        if self._timer is None:
+            self._arm()
+
+    def stop(self) -> None:
+        """End. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def take_worst(self) -> float:
+        """The worst lag in seconds since the last call."""
+        worst, self.worst_s = self.worst_s, 0.0
+        return worst
+
+    def _arm(self) -> None:
+        due = self._loop.time() + LAG_EVERY_S
+        self._timer = self._loop.call_at(due, self._look, due)
+
+    def _look(self, due: float) -> None:
+        self.last_s = max(0.0, self._loop.time() - due)
+        self.worst_s = max(self.worst_s, self.last_s)
+        if self.last_s > LAG_TOLD_S:
+            _log.warning("the event loop was held up for %.0f ms", self.last_s * 1_000)
+        self._arm()

@@ -21,7 +21,7 @@ from relevo.domain.errors import InfrastructureError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Calls that may wait for a thread.
+#: Calls that may wait for a thread, beside those that have one.
 QUEUE: Final = 10_000
 
 
@@ -128,7 +128,7 @@ class Pool:
         with self._lock:
             if self._closed:
                 refusal = PoolClosed(self.name)
-            elif len(self._calls) >= self._queue_limit:
+            elif len(self._calls) + self._running - self._hung >= self._limit + self._queue_limit:
                 self._refused += 1
                 refusal = PoolFull(self.name, len(self._calls))
             else:

@@ -16,8 +16,8 @@ from relevo.runtime.entropy import Entropy
 PAGE: Final = 4096
 
 
-class Killed(BaseException):
-    """The process ends here: raised out of the write at which `kill_at_write` strikes."""
+class Killed(SystemExit):
+    """The process ends here: raised out of the write at which `kill_at_write` strikes, and through any event loop."""
 
 
 class _File:
@@ -25,6 +25,7 @@ class _File:
         self.data = bytearray()
         self.durable = b""
         self.named = False  #: its name survives the loss of power
+        self.given_up = False  #: a sync failed: the pages count as clean, no later sync writes them
 
 
 class SimDisk:
@@ -34,6 +35,7 @@ class SimDisk:
         self._files: dict[str, _File] = {}
         self._folders: dict[str, bool] = {"/": True}  #: with: the name survives the loss of power
         self._room: int | None = None
+        self._ragged = False
         self._writes_to_kill: int | None = None
         self._kill_entropy: Entropy | None = None
         self._syncs_to_fail: list[str] = []
@@ -67,6 +69,13 @@ class SimDisk:
         file.durable = data
         file.named = True
         self._files[path] = file
+
+    def rename(self, source: str, target: str) -> None:
+        self._need_folder(target)
+        file = self._file(source)
+        del self._files[source]
+        file.named = True
+        self._files[target] = file
 
     def remove(self, path: str) -> None:
         self._files.pop(path, None)
@@ -123,7 +132,7 @@ class SimDisk:
         self.kill()
         for name in sorted(self._folders):
             if name not in self._folders:
-                continue  # went with the folder that held it
+                continue  # it went with its parent
             if not self._folders[name] and entropy.uniform() < 0.5:
                 self.remove_tree(name)
             else:
@@ -137,9 +146,10 @@ class SimDisk:
             file.data = bytearray(_torn(bytes(file.data), file.durable, entropy))
             file.durable = bytes(file.data)
 
-    def fill(self, room: int = 0) -> None:
-        """The disk is full but for so many bytes."""
+    def fill(self, room: int = 0, *, ragged: bool = False) -> None:
+        """The disk is full but for so many bytes. `ragged`: a write that fails leaves a part of its bytes behind."""
         self._room = room
+        self._ragged = ragged
 
     def free(self) -> None:
         """There is room again."""
@@ -171,6 +181,8 @@ class SimDisk:
                 assert self._kill_entropy is not None
                 file.data += data[: int(self._kill_entropy.uniform() * (len(data) + 1))]
                 raise Killed(path)
+        if self._ragged and self._room is not None and len(data) > self._room:
+            file.data += data[: self._room]
         self._need_room(path, len(data))
         file.data += data
 
@@ -180,8 +192,10 @@ class SimDisk:
         for part in self._syncs_to_fail:
             if part in path:
                 self._syncs_to_fail.remove(part)
+                file.given_up = True
                 raise OSError(errno.EIO, "Input/output error", path)
-        file.durable = bytes(file.data)
+        if not file.given_up:
+            file.durable = bytes(file.data)
 
     def _file(self, path: str) -> _File:
         file = self._files.get(path)
@@ -231,8 +245,7 @@ class _SimAppendFile:
     def truncate(self, size: int) -> None:
         self._check()
         del self._file.data[size:]
-        if len(self._file.durable) > size:
-            self._file.durable = bytes(self._file.data)
+        self._file.durable = self._file.durable[:size]
 
     def close(self) -> None:
         if not self._closed and self._life == self._disk.life:

@@ -89,7 +89,7 @@ class SimHost(Host):
     ) -> asyncio.Handle:
         handle = _Soon(callback, args, self, context if context is not None else copy_context())
         if self.dead:
-            handle._cancelled = True  # type: ignore[attr-defined]
+            handle._cancelled = True
         else:
             self._ready.append(handle)
         return handle
@@ -99,7 +99,7 @@ class SimHost(Host):
     ) -> asyncio.TimerHandle:
         handle = _Later(when, callback, args, self, context if context is not None else copy_context())
         if self.dead:
-            handle._cancelled = True  # type: ignore[attr-defined]
+            handle._cancelled = True
         else:
             handle._scheduled = True  # type: ignore[attr-defined]
             heappush(self._scheduled, handle)

@@ -13,6 +13,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from relevo.actors import Actor, ActorRef, Group
+from relevo.core.measured import SPOOL_BYTES
 from relevo.domain import commands as c
 from relevo.domain.ids import AttemptKey
 from relevo.logs.contract import LogStore
@@ -27,6 +29,8 @@ SILENCE_S: Final = 8.0
 #: Added to an attempt's own time-out before the engine's back-stop ends it.
 BACKSTOP_S: Final = 360.0
 FENCE_MARGIN_S: Final = 30.0
+#: Attempts that may wait to be sent to one agent: more than it ever takes.
+OUTBOX: Final = 1_000_000
 
 
 class Placed:
@@ -43,7 +47,9 @@ class Placed:
 class AgentState:
     """One agent, connected or not."""
 
-    __slots__ = ("fence_after_s", "gone_since", "hello", "id", "link", "placed", "ready", "told")
+    __slots__ = ("fence_after_s", "gone_since", "hello", "id", "link", "outbox", "placed", "ready", "told")
+
+    outbox: ActorRef[AttemptKey]  #: takes the attempts that are to be sent to it
 
     def __init__(self, id: str, gone_since: float) -> None:
         self.id = id
@@ -54,6 +60,19 @@ class AgentState:
         self.gone_since: float | None = gone_since
         self.fence_after_s: float | None = None
         self.told: set[AttemptKey] = set()  #: what it said at its Hello that it runs
+
+
+class Outbox(Actor[AttemptKey]):
+    """Sends an agent what is assigned to it: all that one turn of the loop brought, in one message."""
+
+    __slots__ = ("_manager", "_state")
+
+    def __init__(self, manager: WorkerManager, state: AgentState) -> None:
+        self._manager = manager
+        self._state = state
+
+    def receive(self, messages: list[AttemptKey]) -> None:
+        self._manager.send(self._state, messages)
 
 
 class Orders(Protocol):
@@ -83,7 +102,9 @@ class WorkerManager:
         bulk: Bulk,
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
+        group: Group,
     ) -> None:
+        self._group = group
         self._epoch = epoch
         self._orders = orders
         self._logs = logs
@@ -125,6 +146,7 @@ class WorkerManager:
         agent = self.agents.get(id)
         if agent is None:
             agent = self.agents[id] = AgentState(id, self._loop.time())
+            agent.outbox = self._group.spawn(Outbox(self, agent), id, mailbox=OUTBOX)
         return agent
 
     def place(self, key: AttemptKey, agent: str, timeout_s: float, *, started: bool = False) -> None:
@@ -138,7 +160,7 @@ class WorkerManager:
         placed = state.placed[key] = Placed(self._loop.time() + timeout_s + BACKSTOP_S)
         placed.started = started
         if state.ready:
-            self._send(state, [key])
+            state.outbox.tell(key)
 
     def started(self, key: AttemptKey, agent: str) -> None:
         """It is stored that it began."""
@@ -165,9 +187,11 @@ class WorkerManager:
             for key in [key for key in state.placed if key.run == run and key not in keys]:
                 del state.placed[key]
 
-    def _send(self, state: AgentState, keys: list[AttemptKey]) -> None:
+    def send(self, state: AgentState, keys: list[AttemptKey]) -> None:
+        """Send assignments in one message. An agent that is away gets them when it is back."""
         link = state.link
-        assert link is not None
+        if link is None or not state.ready:
+            return
         assignments = []
         blobs: dict[str, bytes] = {}
         for key in keys:
@@ -179,6 +203,12 @@ class WorkerManager:
             assignments.append(assignment)
         if assignments:
             link.send(m.Assign(assignments, blobs))
+        for key in keys:
+            placed = state.placed.get(key)
+            if placed is not None and placed.cancel is not None:
+                link.send(
+                    placed.cancel
+                )  # it was cancelled before it was sent: the agent did not know it then
 
     # --- what agents say ----------------------------------------------------------------------------------------------
 
@@ -232,19 +262,16 @@ class WorkerManager:
                 again.append(key)
         self._orders.agent_ready(state)
         if again:
-            self._send(state, again)
-            for key in again:
-                cancel = state.placed[key].cancel if key in state.placed else None
-                if cancel is not None:
-                    link.send(cancel)
+            self.send(state, again)
 
     def lost(self, link: Link) -> None:
+        self._bulk.gone(link)
         state = self.agents.get(link.agent)
         if state is None or state.link is not link:
             return
         state.link = None
         state.gone_since = self._loop.time()
-        if state.ready:
+        if state.ready and not self._closed:
             state.ready = False
             self._orders.agent_away(state)
 
@@ -261,13 +288,14 @@ class WorkerManager:
         self._orders.command(run, command, batch)
 
     def beat(self, link: Link, message: m.Beat) -> None:
+        SPOOL_BYTES.labels(link.agent).set(message.spool_bytes)
         link.beat()
 
     def put_blob(self, link: Link, message: m.PutBlob) -> None:
         self._bulk.put(link, message)
 
-    def blob_durable(self, link: Link, digest: str, batch: Batch) -> None:
-        self._bulk.durable(digest, batch)
+    def blob_durable(self, digest: str, done: Callable[[bool], None]) -> None:
+        self._bulk.durable(digest, done)
 
     def get_blob(self, link: Link, message: m.GetBlob) -> None:
         self._bulk.get(link, message)

@@ -55,6 +55,22 @@ def decide_event(
     return {}
 
 
+def usual_event(workflow: Workflow, inputs: Mapping[str, str]) -> str:
+    """The event that somebody means who starts a workflow by hand and names none.
+
+    workflow_dispatch where the workflow has it (or inputs are given), else push, else pull_request, else its first. Raises
+    UserError when it cannot be started by itself.
+    """
+    if inputs:
+        return DISPATCH
+    for event in (DISPATCH, "push", "pull_request", *workflow.on):
+        if event in workflow.on and event != "workflow_call":
+            return event
+    raise UserError(
+        f"{workflow.path} is only called by other workflows", hint=f"add `{DISPATCH}:` to its `on:`"
+    )
+
+
 def _filter(workflow: Workflow, event: str, configuration: dict[str, Any], facts: GitFacts) -> None:
     def refused(why: str) -> UserError:
         return UserError(f"{workflow.path} does not start: {why}", hint=f"see `on: {event}:` in the file")

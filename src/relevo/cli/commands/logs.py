@@ -64,7 +64,7 @@ def command(
                         hint=f"relevo logs {progress.run} JOB --raw; its jobs: {', '.join(names[:20]) or 'none so far'}",
                     )
                 chosen = names[0]
-            if chosen is not None or not follow:
+            if chosen is not None or not follow or progress.ended:
                 await _show(api, progress, chosen)
                 return 0
         return await _live(progress.run)

@@ -10,7 +10,11 @@ from relevo.cli import options
 @click.command("run", short_help="Run a workflow and show it live.")
 @click.argument("workflow", required=False, metavar="[FILE|NAME]")
 @click.option(
-    "--event", default="workflow_dispatch", metavar="NAME", help="What starts it: push, pull_request, …"
+    "--event",
+    default="",
+    metavar="NAME",
+    help="Run it as if that had started it, with its filters. "
+    "Default: by hand, as workflow_dispatch if the workflow has that, else as push, else as what it has.",
 )
 @click.option(
     "--job", "jobs_only", multiple=True, metavar="ID", help="Only this job and what it needs; repeatable."
@@ -77,8 +81,11 @@ def command(
     found = find(workflow)
     given_secrets = options.secrets(secrets)
 
-    from relevo.assembly.api import EngineApi, Submission
     from relevo.cli import connect
+
+    connect.head_start(jobs=jobs)
+
+    from relevo.assembly.api import EngineApi, Submission
     from relevo.cli.watch import attend
 
     submission = Submission(

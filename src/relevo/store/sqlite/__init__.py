@@ -10,6 +10,6 @@ A full disk or an I/O error refuses the appends of that commit and leaves everyt
 tried anew. Damaged bytes make one run unreadable, which `damaged()` names.
 """
 
-from relevo.store.sqlite.store import LEASE, SqliteReader, SqliteStore, open_database, open_reader
+from relevo.store.sqlite.store import SqliteReader, SqliteStore, open_database, open_reader
 
-__all__ = ["LEASE", "SqliteReader", "SqliteStore", "open_database", "open_reader"]
+__all__ = ["SqliteReader", "SqliteStore", "open_database", "open_reader"]

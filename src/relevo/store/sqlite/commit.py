@@ -70,7 +70,8 @@ class Commit:
         head = self._after.get(stream) or self._head(stream)
         if head.version != append.expected_version:
             return Conflict(stream, append.expected_version, head.version)
-        for fact in append.facts:
+        facts = append.facts
+        for fact in facts:
             if fact.if_absent:
                 found = self._fact(fact.key)
                 if found is not None and found != fact.value:
@@ -88,7 +89,7 @@ class Commit:
             self._after[stream] = Head(version, sequence, int(row.live), row.priority, row.created_ms)
         else:
             self._after[stream] = Head(version, sequence, head.live, head.priority, head.created_ms)
-        for fact in append.facts:
+        for fact in facts:
             self._facts[fact.key] = fact.value
         self.sequence = sequence
         return Stored(sequence, stream, version, epoch, at_ms, events)

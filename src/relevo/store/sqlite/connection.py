@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -12,6 +14,16 @@ import apsw
 from relevo.domain.errors import DamagedError, RelevoError, UserError
 from relevo.store.contract import StoreUnavailable
 
+_NO_ACCESS: Final = (
+    apsw.CantOpenError,
+    apsw.ReadOnlyError,
+    apsw.PermissionsError,
+    apsw.AuthError,
+    FileNotFoundError,
+    NotADirectoryError,
+    PermissionError,
+)
+
 APPLICATION_ID: Final = 0x72656C76  #: "relv"
 #: How long a statement waits for another process's transaction. Ours take milliseconds, a migration some seconds.
 BUSY_MS: Final = 5_000
@@ -19,16 +31,21 @@ BUSY_MS: Final = 5_000
 #: concern fewer than one commit in a hundred.
 CHECKPOINT_PAGES: Final = 8_000
 CACHE_KIB: Final = 16_384
+_WAL_RETRY_MS: Final = 20
 
 
 def connect_writer(path: str) -> apsw.Connection:
-    """A connection that may write; the file is made if absent. Commits are on disk when they return (WAL, FULL)."""
+    """A connection that may write; the file is made if absent (0600). Commits are on disk when they return (WAL, FULL)."""
+    if not os.path.exists(path):
+        # Never opened by hand when it exists: closing any descriptor of it would drop the locks of this process.
+        _make_private(path)
     connection = apsw.Connection(path)
     try:
         connection.set_busy_timeout(BUSY_MS)
+        _enter_wal(connection)
         # secure_delete: what a destroyed secret's row held is overwritten, not only unlinked.
         connection.execute(
-            f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};"
+            f"PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};"
             f"PRAGMA cache_size = -{CACHE_KIB}; PRAGMA secure_delete = FAST; PRAGMA cell_size_check = ON"
         ).fetchall()
     except BaseException:
@@ -76,7 +93,7 @@ def opening_error(error: Exception, path: str) -> RelevoError:
         return UserError(
             f"{path} is not a relevo database", hint="name another RELEVO_HOME, or move that file away"
         )
-    if isinstance(error, apsw.CantOpenError | apsw.ReadOnlyError | apsw.PermissionsError | apsw.AuthError):
+    if isinstance(error, _NO_ACCESS) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         folder = os.path.dirname(path) or "."
         return UserError(
             f"{path} cannot be written: {error}",
@@ -103,13 +120,32 @@ def running_error(error: Exception, path: str) -> RelevoError:
 def is_full(error: Exception) -> bool:
     """Whether an error says that the disk lacks room."""
     if isinstance(error, OSError):
-        import errno
-
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     # The index of the WAL is enlarged with a plain write, whose ENOSPC comes back as an I/O error.
     return isinstance(error, apsw.FullError) or (
         isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
     )
+
+
+def _enter_wal(connection: apsw.Connection) -> None:
+    """Several processes may do this to a new file at once, and SQLite heeds no busy time-out then: tried again instead."""
+    for left in reversed(range(BUSY_MS // _WAL_RETRY_MS)):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            return
+        except apsw.BusyError:
+            if not left:
+                raise
+            time.sleep(_WAL_RETRY_MS / 1_000)
+
+
+def _make_private(path: str) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass  # another process was quicker
+    except OSError as error:
+        raise opening_error(error, path) from error
 
 
 def _uri_path(path: str) -> str:

@@ -21,9 +21,7 @@ def append_checksum(
     sequence: int, previous: int, stream: str, version: int, epoch: int, at_ms: int, count: int, events: bytes
 ) -> int:
     """CRC-32 over every column of an append. It finds damage, it does not stop forgery."""
-    return crc32(
-        events, crc32(stream.encode(), crc32(_KEYS(sequence, previous, version, epoch, at_ms, count)))
-    )
+    return crc32(events, crc32(_KEYS(sequence, previous, version, epoch, at_ms, count) + stream.encode()))
 
 
 def run_checksum(stream: str, live: int, priority: int, created_ms: int, packed: bytes) -> int:

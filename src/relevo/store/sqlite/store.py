@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from typing import Final
 
 import apsw
 
 from relevo.domain.errors import DamagedError, RelevoError, UserError
+from relevo.domain.ids import LEASE
 from relevo.domain.stored import Stored
 from relevo.store.contract import Append, Done, RunRow, StoreUnavailable
 from relevo.store.sqlite import reading
@@ -19,9 +19,6 @@ from relevo.store.sqlite.connection import connect_reader, connect_writer, openi
 from relevo.store.sqlite.readers import Readers
 from relevo.store.sqlite.schema import migrate, migrations, version_of
 from relevo.store.sqlite.writer import Writer, check_fence, last_sequence
-
-#: The lease of a home's engine, whose epoch fences all writes. `relevo.leases.local` grants it in the same database.
-LEASE: Final = "engine"
 
 
 def open_database(path: str) -> apsw.Connection:
@@ -160,7 +157,7 @@ class SqliteStore(SqliteReader):
         super().__init__(connection, path, loop)
         self._epoch = epoch
         self._sequence = last_sequence(connection)
-        self._writer = Writer(connection, path, loop, epoch=epoch, lease=LEASE, committed=self._committed)
+        self._writer = Writer(connection, path, loop, epoch=epoch, committed=self._committed)
         self._ended: asyncio.Future[None] | None = None
 
     @classmethod
@@ -229,7 +226,7 @@ class SqliteStore(SqliteReader):
 def _enter(connection: apsw.Connection, epoch: int) -> None:
     """From here on writes of lower epochs are refused. Raises Fenced when it is us who are lower."""
     with transaction(connection):
-        check_fence(connection.cursor(), LEASE, epoch)
+        check_fence(connection.cursor(), epoch)
         connection.execute(
             "INSERT INTO leases (name, epoch) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch"
             " WHERE excluded.epoch > epoch",

@@ -13,12 +13,15 @@ import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
+from time import monotonic
 from typing import Any, Final
 
 import apsw
 from msgspec import Struct
 
+from relevo.core.measured import APPENDS, COMMIT_SECONDS, COMMITS
 from relevo.domain.errors import DamagedError, RelevoError
+from relevo.domain.ids import LEASE
 from relevo.runtime.failpoints import reach
 from relevo.store.contract import Append, Done, Fenced, LiveRun, StoreUnavailable
 from relevo.store.sqlite.commit import Commit, Head
@@ -50,7 +53,6 @@ class Writer:
         loop: AbstractEventLoop,
         *,
         epoch: int,
-        lease: str,
         committed: Callable[[int], None],
     ) -> None:
         self._connection = connection
@@ -58,7 +60,6 @@ class Writer:
         self._path = path
         self._loop = loop
         self._epoch = epoch
-        self._lease = lease
         self._committed = committed
         self._turn: list[Work] = []
         self._queue: SimpleQueue[list[Work] | None] = SimpleQueue()
@@ -159,8 +160,9 @@ class Writer:
         if len(self._heads) > MOST_HEADS:
             self._heads.clear()
         cursor = self._cursor
+        begun = monotonic()
         with transaction(self._connection):
-            check_fence(cursor, self._lease, self._epoch)
+            check_fence(cursor, self._epoch)
             first = works[0][0]
             if isinstance(first, Deletion):
                 return self._delete(first.run)
@@ -169,6 +171,9 @@ class Writer:
             commit.write()
             reach("store.before-commit")
         reach("store.after-commit")
+        COMMIT_SECONDS.record(monotonic() - begun)
+        COMMITS.inc()
+        APPENDS.inc(len(works))
         commit.keep()
         self._sequence = commit.sequence
         return outcomes
@@ -203,8 +208,8 @@ def last_sequence(connection: apsw.Connection) -> int:
     return found
 
 
-def check_fence(cursor: apsw.Cursor, lease: str, epoch: int) -> None:
-    """Raises Fenced when the lease was granted under a higher epoch."""
-    current = cursor.execute("SELECT epoch FROM leases WHERE name = ?", (lease,)).get
+def check_fence(cursor: apsw.Cursor, epoch: int) -> None:
+    """Raises Fenced when the home's lease was granted under a higher epoch."""
+    current = cursor.execute("SELECT epoch FROM leases WHERE name = ?", (LEASE,)).get
     if current is not None and current > epoch:
         raise Fenced(epoch, current)

@@ -1,0 +1,45 @@
+"""Writes the generated pages of docs/: `make docs`. A test compares them with what is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from relevo.cli.group import group
+from relevo.cli.main import SECTIONS
+
+PAGE = Path(__file__).parents[1] / "docs" / "command_line.md"
+
+
+def command_line() -> str:
+    """docs/command_line.md: the help of each command, as the program prints it."""
+    root = group()
+    parts = [
+        "# The command line\n",
+        "Written by `make docs` from the program's own help.\n",
+        _help(root, "relevo"),
+    ]
+    for title, commands in SECTIONS.items():
+        parts.append(f"## {title}\n")
+        for name in commands:
+            command = root.commands.get(name) or root.get_command(click.Context(root), name)
+            assert command is not None
+            parts += [f"### relevo {name}\n", _help(command, f"relevo {name}")]
+            if isinstance(command, click.Group):
+                for inner in command.commands.values():
+                    parts += [
+                        f"### relevo {name} {inner.name}\n",
+                        _help(inner, f"relevo {name} {inner.name}"),
+                    ]
+    return "\n".join(parts)
+
+
+def _help(command: click.Command, path: str) -> str:
+    context = click.Context(command, info_name=path, terminal_width=100, help_option_names=["-h", "--help"])
+    return f"```text\n{command.get_help(context)}\n```\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(command_line())
+    click.echo(f"wrote {PAGE}")

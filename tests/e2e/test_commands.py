@@ -1,0 +1,260 @@
+"""What users do beside `relevo run`: cancel, retry, decide, look, resume, a second terminal, bad input."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+SLOW = """on: workflow_dispatch
+jobs:
+  slow:
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo begun; sleep 60
+      - {if: always(), run: echo cleaned up >> $WITNESS}
+"""
+FLAKY = """on: workflow_dispatch
+jobs:
+  good: {runs-on: ubuntu-latest, steps: [{run: echo good >> $WITNESS}]}
+  flaky:
+    needs: good
+    runs-on: ubuntu-latest
+    steps: [{run: 'echo flaky >> $WITNESS; test $(grep -c flaky $WITNESS) -ge 2'}]
+"""
+
+
+def running(event):
+    return event["event"] == "step.started"
+
+
+def test_cancel_from_another_terminal_lets_always_steps_run(user):
+    user.workflow(SLOW)
+    process = user.start("run", "w.yml", "--json")
+    run = user.await_event(process, running)["run"]
+    assert user.relevo("cancel", run).code == 0
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b'"status":"cancelled"' in out.splitlines()[-1]
+    assert user.witness.read_text() == "cleaned up\n"
+
+
+def test_interrupt_cancels_the_run(user):
+    user.workflow(SLOW)
+    process = user.start("run", "w.yml", "--json")
+    user.await_event(process, running)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert user.witness.read_text() == "cleaned up\n"
+
+
+def test_a_second_interrupt_ends_it_at_once(user):
+    user.workflow(SLOW.replace("sleep 60", "trap '' INT TERM; sleep 60"))
+    process = user.start("run", "w.yml", "--json")
+    user.await_event(process, running)
+    process.send_signal(signal.SIGINT)
+    user.await_event(process, lambda event: event["event"] == "job.cancelling")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not user.witness.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminal_that_closes_leaves_the_run_and_resume_comes_back(user, number):
+    user.workflow("""on: workflow_dispatch
+jobs:
+  a: {runs-on: ubuntu-latest, steps: [{run: sleep 2; echo done >> $WITNESS}]}
+""")
+    process = user.start("run", "w.yml", "--json")
+    run = user.await_event(process, running)["run"]
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert f"relevo resume {run}" in err.decode()
+    resumed = user.relevo("resume", "--json")
+    assert (resumed.code, resumed.last["status"]) == (0, "succeeded")
+    assert resumed.last["jobs"]["a"]["attempts"] == 1
+    assert user.witness.read_text() == "done\n"
+    again = user.relevo("resume")
+    assert again.code == 0
+    assert b"nothing to resume" in again.out + again.err.encode()
+
+
+def test_retry_failed_runs_only_what_did_not_succeed(user):
+    user.workflow(FLAKY)
+    first = user.relevo("run", "w.yml", "--json")
+    assert first.code == 1
+    again = user.relevo("retry", first.run, "--failed", "--json")
+    assert again.code == 0, again.err
+    assert again.run != first.run
+    assert {job: found["status"] for job, found in again.last["jobs"].items()} == {
+        "good": "succeeded",
+        "flaky": "succeeded",
+    }
+    assert user.witness.read_text().split() == ["good", "flaky", "flaky"]
+    assert user.relevo("show", again.run).out.decode().count(first.run) == 1
+
+
+def test_retry_runs_all_of_it_again(user):
+    user.workflow(FLAKY)
+    first = user.relevo("run", "w.yml", "--json")
+    assert user.relevo("retry", first.run, "--json").code == 0
+    assert user.witness.read_text().split() == ["good", "flaky", "good", "flaky"]
+
+
+def agent_of(user) -> int:
+    import json
+
+    with open(f"{user.env['RELEVO_HOME']}/agents/local/agent.json") as file:
+        return json.load(file)[0]
+
+
+HELD = """on: workflow_dispatch
+jobs:
+  deploy:
+    runs-on: ubuntu-latest
+    steps:
+      - relevo: {idempotent: false}
+        run: 'echo deployed >> $WITNESS; test $(wc -l < $WITNESS) -ge 2 || sleep 60'
+"""
+
+
+@pytest.mark.parametrize("decision", ["retry", "fail"])
+def test_a_step_that_is_not_idempotent_is_never_run_again_unasked(user, decision):
+    user.workflow(HELD)
+    process = user.start("run", "w.yml", "--json")
+    run = user.await_event(process, running)["run"]
+    while not user.witness.exists():
+        pass
+    os.kill(agent_of(user), signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert user.witness.read_text() == "deployed\n"
+    args = ("retry", run, "--job", "deploy") if decision == "retry" else ("fail", run, "--job", "deploy")
+    decided = user.relevo(*args)
+    assert decided.code == (0 if decision == "retry" else 1), decided
+    assert user.witness.read_text().count("deployed") == (2 if decision == "retry" else 1)
+
+
+def test_a_second_terminal_takes_over_when_the_first_one_goes(user):
+    user.workflow("""on: workflow_dispatch
+jobs:
+  a: {runs-on: ubuntu-latest, steps: [{run: 'sleep 1.5; echo ${{ github.run_id }} >> $WITNESS'}]}
+""")
+    first = user.start("run", "w.yml", "--json", "--jobs", "2")
+    user.await_event(first, running)
+    second = user.start("run", "w.yml", "--json")
+    user.await_event(second, running)
+    first.kill()
+    first.wait()
+    out, err = second.communicate(timeout=60)
+    assert second.returncode == 0, err
+    assert b'"status":"succeeded"' in out.splitlines()[-1]
+    assert user.relevo("resume", "--json").code == 0
+    assert len(user.witness.read_text().split()) == 2
+
+
+def test_a_living_engine_shows_its_actors_and_what_it_counts(user):
+    user.workflow(SLOW)
+    process = user.start("run", "w.yml", "--json")
+    run = user.await_event(process, running)["run"]
+    actors = user.relevo("actors").out.decode()
+    for path in ("/scheduler", "/orchestrator", f"/orchestrator/{run}", "/workers/local"):
+        assert path in actors
+    counted = user.relevo("metrics").out.decode()
+    assert "relevo_runs_accepted_total 1" in counted
+    assert "relevo_runs_live 1" in counted
+    assert "relevo_store_commit_seconds_bucket" in counted
+    assert run not in counted
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert user.relevo("metrics").code == 2
+
+
+def test_db_check_finds_all_well_after_runs(user):
+    user.workflow(FLAKY)
+    user.relevo("run", "w.yml")
+    checked = user.relevo("db", "check")
+    assert checked.code == 0
+    assert "all is well" in checked.out.decode()
+
+
+def test_prune_removes_old_runs_with_their_logs(user):
+    user.workflow("on: workflow_dispatch\njobs:\n  a: {runs-on: ubuntu-latest, steps: [{run: echo x}]}\n")
+    runs = [user.relevo("run", "w.yml", "--json").run for _ in range(3)]
+    pruned = user.relevo("prune", "--keep", "1")
+    assert pruned.out.decode().split() == runs[:2]
+    home = user.env["RELEVO_HOME"]
+    assert os.listdir(f"{home}/logs") == [runs[2]]
+    assert user.relevo("show", runs[0]).code == 2
+    assert user.relevo("show", runs[2]).code == 0
+    assert user.relevo("db", "check").code == 0
+
+
+BAD_INPUT = {
+    "no such file": (["run", "nothing.yml"], None, "nothing.yml"),
+    "no workflow at all": (["run"], None, "workflow"),
+    "not yaml": (["run", "w.yml"], "on: [push\njobs: {", "w.yml:"),
+    "not a mapping": (["run", "w.yml"], "- a\n- b\n", "w.yml:1:1"),
+    "no jobs": (["run", "w.yml"], "on: push\n", "jobs"),
+    "an event that does not start it": (
+        ["run", "w.yml", "--event", "release"],
+        "on: push\njobs: {a: {runs-on: ubuntu-latest, steps: [{run: x}]}}\n",
+        "release",
+    ),
+    "an unknown job": (["run", "w.yml", "--job", "zzz"], SLOW, "zzz"),
+    "a secret that is not set": (["run", "w.yml", "--secret", "NOT_SET_ANYWHERE"], SLOW, "NOT_SET_ANYWHERE"),
+    "a run where there is none yet": (["show", "zzz"], None, "no run yet"),
+    "a cancel of an unknown run": (["cancel", "zzz"], None, "zzz"),
+    "an unknown option": (["run", "--zzz"], None, "--zzz"),
+    "an unknown command": (["zzz"], None, "zzz"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_bad_input_is_told_and_nothing_starts(user, name):
+    args, text, part = BAD_INPUT[name]
+    if text is not None:
+        user.workflow(text)
+    done = user.relevo(*args)
+    assert done.code == 2, done
+    assert part in done.err
+    assert not user.witness.exists()
+
+
+def test_a_home_that_cannot_be_written_is_told(user, tmp_path):
+    user.workflow(SLOW)
+    (tmp_path / "file").write_text("")
+    done = user.relevo("run", "w.yml", env={"RELEVO_HOME": str(tmp_path / "file" / "home")})
+    assert done.code == 2
+    assert "RELEVO_HOME" in done.err
+
+
+def test_a_home_of_a_newer_program_is_left_alone(user):
+    import apsw
+
+    user.workflow("on: workflow_dispatch\njobs:\n  a: {runs-on: ubuntu-latest, steps: [{run: echo x}]}\n")
+    assert user.relevo("run", "w.yml").code == 0
+    connection = apsw.Connection(f"{user.env['RELEVO_HOME']}/relevo.db")
+    connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    for args in (["run", "w.yml"], ["runs"], ["show", "latest"]):
+        done = user.relevo(*args)
+        assert done.code == 2, (args, done)
+        assert "999" in done.err
+
+
+def test_more_jobs_than_the_limit_are_refused_with_how_to_raise_it(user):
+    user.workflow("""on: workflow_dispatch
+jobs:
+  a:
+    runs-on: ubuntu-latest
+    strategy: {matrix: {x: [1, 2, 3], y: [1, 2]}}
+    steps: [{run: "true"}]
+""")
+    done = user.relevo("run", "w.yml", env={"RELEVO_JOB_LIMIT": "5"})
+    assert done.code in (1, 2)
+    assert "RELEVO_JOB_LIMIT" in done.out.decode() + done.err
+    assert user.relevo("run", "w.yml", env={"RELEVO_JOB_LIMIT": "6"}).code == 0

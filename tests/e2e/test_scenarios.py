@@ -1,0 +1,69 @@
+"""Workflow files and what comes of them: each folder of `scenarios/` is run by the program itself, in a home of its own.
+
+expected.json: `exit`, `status`, `jobs` {id: {status, attempts?, outputs?}} (exactly these jobs); `log` {job: text, exact},
+`log_ends`, `log_hex`; `stderr` [parts]; `events` [parts of events that must be there]; `args` for the command line; `witness`: the
+steps get a file to write to in $WITNESS.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent / "scenarios"
+RELEVO = [sys.executable, "-m", "relevo.cli.main"]
+
+
+def relevo(*args: str, folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*RELEVO, *args], cwd=folder, env=env, capture_output=True, timeout=100, check=False
+    )
+
+
+@pytest.mark.parametrize("scenario", sorted(path.name for path in FOLDER.iterdir()))
+def test_scenario(scenario: str, tmp_path: Path) -> None:
+    expected = json.loads((FOLDER / scenario / "expected.json").read_text())
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    shutil.copy(FOLDER / scenario / "workflow.yml", folder)
+    env = {**os.environ, "RELEVO_HOME": str(tmp_path / "home"), "NO_COLOR": "1"}
+    args = [*expected.get("args", [])]
+    if expected.get("witness"):
+        args += ["--env", f"WITNESS={tmp_path / 'witness'}"]
+    done = relevo("run", "workflow.yml", "--json", *args, folder=folder, env=env)
+    told = done.stdout.decode() + done.stderr.decode()
+    assert done.returncode == expected["exit"], told
+    for part in expected.get("stderr", []):
+        assert part in done.stderr.decode()
+    assert "Traceback" not in told
+    if expected["jobs"] is None:
+        assert not done.stdout
+        return
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines[0]["event"] == "run.accepted"
+    last = lines[-1]
+    assert last["status"] == expected["status"]
+    assert set(last["jobs"]) == set(expected["jobs"])
+    finished = {line["job"]: line for line in lines if line.get("event") == "job.finished"}
+    for job, wanted in expected["jobs"].items():
+        assert last["jobs"][job]["status"] == wanted["status"], (job, told)
+        assert last["jobs"][job]["attempts"] == wanted.get("attempts", last["jobs"][job]["attempts"])
+        if "outputs" in wanted:
+            assert finished[job]["outputs"] == wanted["outputs"]
+    for part in expected.get("events", []):
+        assert any(part.items() <= line.items() for line in lines), (part, told)
+    for kind, agree in (
+        ("log", lambda found, text: found == text.encode()),
+        ("log_ends", lambda found, text: found.endswith(text.encode())),
+        ("log_hex", lambda found, text: found.hex() == text),
+    ):
+        for job, text in expected.get(kind, {}).items():
+            found = relevo("logs", last["run"], job, "--raw", folder=folder, env=env)
+            assert found.returncode == 0, found.stderr
+            assert agree(found.stdout, text), (job, found.stdout)

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from relevo.agent.temp_folder import TempFolder
+from relevo.agent.workspace import Folders, Places, remove_tree
+from relevo.domain.ids import AttemptKey
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    return Places(str(tmp_path / "work"), str(tmp_path / "temp"), str(tmp_path / "tools"))
+
+
+def folders(places: Places, job: int = 0) -> Folders:
+    return Folders(places, AttemptKey("run", job, 1), keep=False)
+
+
+def used(places: Places, job: int = 0) -> TempFolder:
+    temp = folders(places, job).make()
+    temp.write_event(b"{}")
+    temp.write_script("_1.sh", "a secret")
+    return temp
+
+
+def test_nothing_is_on_disk_before_make(places: Places, tmp_path: Path) -> None:
+    one = folders(places)
+    assert one.remove_quickly()
+    one.remove()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_workspace_is_empty_though_an_agent_died_in_it(places: Places) -> None:
+    one = folders(places)
+    os.makedirs(one.workspace)
+    Path(one.workspace, "left").touch()
+    one.make()
+    assert os.listdir(one.workspace) == []
+
+
+def test_an_untouched_folder_serves_the_next_attempt_without_what_was_in_it(places: Places) -> None:
+    first = folders(places)
+    temp = first.make()
+    temp.write_event(b"{}")
+    script = temp.write_script("_1.sh", "a secret")
+    assert first.remove_quickly()
+    assert os.path.getsize(script) == 0
+    second = folders(places, 1)
+    assert second.make() is temp
+    temp.write_event(b'{"a":1}')
+    assert Path(temp.event_path).read_bytes() == b'{"a":1}'
+    assert temp.command_files.collect() == {}
+
+
+def _write_output(temp: TempFolder) -> None:
+    Path(temp.command_files.variables["GITHUB_OUTPUT"]).write_text("a=1")
+
+
+def _link_output(temp: TempFolder) -> None:
+    os.link(temp.command_files.variables["GITHUB_OUTPUT"], f"{temp.path}.elsewhere")
+
+
+def _replace_script(temp: TempFolder) -> None:
+    os.unlink(f"{temp.path}/_1.sh")
+    os.symlink("/etc/hostname", f"{temp.path}/_1.sh")
+
+
+def _change_event(temp: TempFolder) -> None:
+    Path(temp.event_path).write_bytes(b"[]")
+
+
+SPOILS: dict[str, Callable[[TempFolder], None]] = {
+    "a file more": lambda temp: Path(temp.path, "mine").touch(),
+    "a file less": lambda temp: os.unlink(temp.event_path),
+    "another mode": lambda temp: os.chmod(temp.path, 0o755),
+    "gone": lambda temp: remove_tree(temp.path),
+    "output that nobody read": _write_output,
+    "a second name": _link_output,
+    "a file that may not be written": lambda temp: os.chmod(
+        temp.command_files.variables["GITHUB_ENV"], 0o444
+    ),
+    "a script that is a link": _replace_script,
+    "another event": _change_event,
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_a_folder_that_was_changed_is_not_used_again(places: Places, spoil: str) -> None:
+    one = folders(places)
+    temp = one.make()
+    temp.write_event(b"{}")
+    temp.write_script("_1.sh", "a secret")
+    SPOILS[spoil](temp)
+    if not one.remove_quickly():
+        one.remove()
+    assert not os.path.lexists(temp.path)
+    assert folders(places, 1).make() is not temp
+    assert os.path.exists("/etc/hostname")
+
+
+def test_many_scripts_do_not_pile_up(places: Places) -> None:
+    one = folders(places)
+    temp = one.make()
+    temp.write_event(b"{}")
+    for number in range(40):
+        temp.write_script(f"_{number}.sh", "x")
+    assert one.remove_quickly()
+    assert len([name for name in os.listdir(temp.path) if name.endswith(".sh")]) <= 16
+
+
+def test_a_workspace_with_content_is_removed_whatever_its_modes(places: Places, tmp_path: Path) -> None:
+    one = folders(places)
+    one.make()
+    deep = Path(one.workspace, "a", "b")
+    deep.mkdir(parents=True)
+    (deep / "f").touch()
+    deep.chmod(0o500)
+    deep.parent.chmod(0o000)
+    assert not one.remove_quickly()
+    one.remove()
+    assert os.listdir(places.work) == []
+
+
+def test_a_kept_workspace_stays(places: Places) -> None:
+    one = Folders(places, AttemptKey("run", 0, 1), keep=True)
+    one.make()
+    Path(one.workspace, "f").touch()
+    if not one.remove_quickly():
+        one.remove()
+    places.clear()
+    assert os.path.exists(f"{one.workspace}/f")
+    assert not os.path.exists(places.temp)
+
+
+def test_clear_removes_all(places: Places, tmp_path: Path) -> None:
+    used(places)
+    used(places, 1)
+    places.clear()
+    assert os.listdir(tmp_path) == []
+    used(places)
+
+
+def test_what_a_dead_agent_left_is_out_of_the_way_at_once(places: Places, tmp_path: Path) -> None:
+    left = folders(places)
+    left.make()
+    Path(left.workspace, "f").touch()
+    places.set_aside()
+    assert not os.path.exists(left.workspace)
+    # that one died too, before it had removed anything
+    used(places, 1)
+    successor = Places(places.work, places.temp, places.tool_cache)
+    successor.set_aside()
+    live = used(successor, 2)
+    successor.remove_set_aside()
+    assert sorted(os.listdir(tmp_path)) == ["temp", "work"]
+    assert os.path.exists(live.event_path)
+
+
+def test_nothing_was_left(places: Places, tmp_path: Path) -> None:
+    places.set_aside()
+    places.remove_set_aside()
+    assert os.listdir(tmp_path) == []
