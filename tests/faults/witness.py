@@ -84,7 +84,9 @@ def workflow(jobs: list[Job], world: World) -> str:
             lines += _step(index, step, world)
         if job.artifact:
             name = f"{job.id}-${{{{ matrix.leg }}}}" if job.legs > 1 else job.id
-            lines.append(f"      - run: seq 1 {MADE_LINES} > made.txt; echo $GITHUB_JOB ${{{{ matrix.leg }}}} >> made.txt")
+            lines.append(
+                f"      - run: seq 1 {MADE_LINES} > made.txt; echo $GITHUB_JOB ${{{{ matrix.leg }}}} >> made.txt"
+            )
             lines.append("      - uses: actions/upload-artifact@v4")
             lines.append(f"        with: {{name: '{name}', path: made.txt}}")
     return "\n".join(lines) + "\n"
