@@ -20,7 +20,7 @@ from relevo.agent.masks import Masks
 from relevo.agent.step_log import StepLog
 from relevo.agent.workspace import Places
 from relevo.domain.ids import AttemptKey
-from relevo.protocol.messages import Assignment
+from relevo.protocol.messages import Assignment, JobFacts
 from relevo.providers.contract import Command, Exit, WorkerSpec
 from relevo.providers.dummy import DummyProvider
 from relevo.runtime.clock import SystemClock
@@ -102,7 +102,7 @@ async def attempts(count: int) -> float:
 
     async def one(job: int) -> None:
         await AttemptRun(
-            Assignment("run", job, 1, "bench", b""),
+            Assignment("run", job, 1, "bench", "", JobFacts("job")),
             spec,
             contexts,
             provider=provider,

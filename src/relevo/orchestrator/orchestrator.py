@@ -16,6 +16,7 @@ from relevo.domain.errors import RelevoError, UserError
 from relevo.domain.ids import AttemptKey
 from relevo.domain.machine import handle
 from relevo.domain.run import Job, Run, evolve
+from relevo.domain.states import JobStatus
 from relevo.domain.stored import Stored
 from relevo.orchestrator.artifacts import artifacts_of
 from relevo.orchestrator.plans import Carried, Plan, PlanCache, SharedContexts, needs_of
@@ -70,7 +71,7 @@ class Orchestrator:
         self.store = store
         self.clock = clock
         self.fenced = fenced
-        self._bus = bus
+        self.bus = bus
         self._blobs = blobs
         self._loop = loop
         self._open_secrets = open_secrets
@@ -305,10 +306,6 @@ class Orchestrator:
 
     # --- effects of runs --------------------------------------------------------------------------------------------
 
-    def published(self, stored: Stored) -> None:
-        if self._bus.followers:
-            self._bus.publish(stored)
-
     def later(self, delay_s: float, run: str, command: c.Command) -> None:
         """Hand a command to a run after a delay."""
         self._call_later(delay_s, lambda: self.command(run, command, None))
@@ -344,7 +341,7 @@ class Orchestrator:
 
     def attempt_ended(self, key: AttemptKey, job: Job) -> None:
         self.manager.ended(key, job.agent)
-        if job.status.value not in ("queued", "pending"):
+        if job.status is not JobStatus.QUEUED and job.status is not JobStatus.PENDING:
             return
         self.scheduler.tell(Withdraw(key.run, key.job))
 
