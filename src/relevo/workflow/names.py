@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _LONGEST: Final = 99
-_LOCAL_WORKFLOW: Final = re.compile(r"\./[^\0]+\.ya?ml\Z")
-_REMOTE_WORKFLOW: Final = re.compile(r"[^/@\s]+/[^/@\s]+/[^@\s]+\.ya?ml@[^\s]+\Z")
+#: As regular expressions that Python and ECMAScript read alike; they are part of the JSON Schema.
+IDENTIFIER: Final = rf"^[A-Za-z_][A-Za-z0-9_-]{{0,{_LONGEST - 1}}}$"
+ACTION: Final = r"^(docker://|\./|\.\\)|^[^@/\\]+[/\\][^@/\\][^@]*@[^@]+$"
+LOCAL_WORKFLOW: Final = r"^\./[^\0]+\.ya?ml$"
+REMOTE_WORKFLOW: Final = r"^[^/@\s]+/[^/@\s]+/[^@\s]+\.ya?ml@[^\s]+$"
+_IDENTIFIER: Final = re.compile(f"{IDENTIFIER[:-1]}\\Z")
+_ACTION: Final = re.compile(ACTION, re.DOTALL)
+_LOCAL_WORKFLOW: Final = re.compile(f"{LOCAL_WORKFLOW[:-1]}\\Z")
+_REMOTE_WORKFLOW: Final = re.compile(f"{REMOTE_WORKFLOW[:-1]}\\Z")
 
 
 def identifier(text: str) -> str | None:
     """Ids of jobs, steps, inputs, outputs."""
-    if _IDENTIFIER.match(text) and len(text) <= _LONGEST:
+    if _IDENTIFIER.match(text):
         return None
     return (
         f"'{text}' is no valid id: it must begin with a letter or _, hold only letters, digits, - and _, "
@@ -30,11 +36,7 @@ def step_id(text: str) -> str | None:
 
 def action(text: str) -> str | None:
     """`uses:` of a step."""
-    if text.startswith(("docker://", "./", ".\\")):
-        return None
-    place, at, ref = text.partition("@")
-    owner, _, rest = place.replace("\\", "/").partition("/")
-    if at and ref and "@" not in ref and owner and rest.split("/")[0]:
+    if _ACTION.match(text):
         return None
     return f"'{text}' is no action: write owner/repository@ref, ./path or docker://image"
 
