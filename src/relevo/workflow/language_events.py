@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from relevo.workflow import cron
 from relevo.workflow.grammar import Fields, Flag, Items, Nothing, OneOf, Shape, Text
 from relevo.workflow.names import identifier
 
@@ -148,7 +149,10 @@ _SPECIAL: Final[dict[str, Shape]] = {
     "schedule": Items(
         Fields(
             "a schedule",
-            {"cron": Text(filled=True, says="a cron expression"), "timezone": Text(filled=True)},
+            {
+                "cron": Text(filled=True, rule=cron.problem, says="a cron expression"),
+                "timezone": Text(filled=True),
+            },
             required=("cron",),
         )
     ),
