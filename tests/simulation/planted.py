@@ -275,7 +275,7 @@ def _sent_twice_after_a_reload(patch: pytest.MonkeyPatch) -> None:
         placed = state.placed[key] = Placed(self._loop.time() + timeout_s)
         placed.started = started
         if state.ready:
-            self._send(state, [key])
+            state.outbox.tell(key)
 
     patch.setattr(WorkerManager, "place", place)
 

@@ -264,6 +264,8 @@ class FileLogStore:
             known.owns = self._claim.holds
         if known.dirty:
             self._syncer.touch(known)  # what a sender sends twice may not be durable yet
+        if known.failed:
+            self._syncer.request(lambda error: None)  # nothing is taken before a sync succeeds: try one
         return known
 
     def _run(self, run: str) -> RunLog | None:
