@@ -102,7 +102,7 @@ async def attempts(count: int) -> float:
 
     async def one(job: int) -> None:
         await AttemptRun(
-            Assignment("run", job, 1, "bench", "", JobFacts("job")),
+            Assignment("run", job, 1, "bench", "contexts", JobFacts("job")),
             spec,
             contexts,
             provider=provider,

@@ -107,7 +107,7 @@ class AttemptRun:
         self._blocking = blocking
         self._job = prepare(assignment.spec, spec)
         self._masks = Masks([*secrets.values(), *contexts.masks])
-        self._folders = Folders(places, self.key)
+        self._folders = Folders(places, self.key, assignment.keep)
         self._activity = Activity(loop)
         #: scripts go to the provider as text, and no file is touched
         self._inline = bool(getattr(provider, "inline_scripts", False))
@@ -363,7 +363,7 @@ class AttemptRun:
             return
         try:
             await self._blocking(self._folders.remove)
-        except OSError as error:
+        except (OSError, InfrastructureError) as error:
             import logging
 
             logging.getLogger(__name__).warning("the workspace of %s was not removed: %s", self.key, error)

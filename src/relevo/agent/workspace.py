@@ -16,16 +16,14 @@ _SPARES: Final = 64
 class Places:
     """Where an agent's attempts live on its host. One for each agent; nobody else may use its folders."""
 
-    __slots__ = ("_next", "_spares", "keep", "runner_name", "temp", "tool_cache", "work")
+    __slots__ = ("_next", "_spares", "kept", "runner_name", "temp", "tool_cache", "work")
 
-    def __init__(
-        self, work: str, temp: str, tool_cache: str, keep: bool = False, runner_name: str = "relevo"
-    ) -> None:
-        """Absolute paths. `keep`: leave workspaces behind for whoever wants to look."""
+    def __init__(self, work: str, temp: str, tool_cache: str, runner_name: str = "relevo") -> None:
+        """Absolute paths."""
         self.work = work  #: workspaces: `<work>/<run>/<job>-<number>`
+        self.kept = f"{os.path.dirname(work)}/kept"  #: those that stay for somebody to look at, likewise
         self.temp = temp  #: temporary folders of attempts
         self.tool_cache = tool_cache  #: RUNNER_TOOL_CACHE, shared by all attempts
-        self.keep = keep
         self.runner_name = runner_name  #: RUNNER_NAME
         self._spares: list[TempFolder] = []
         self._next = 0
@@ -46,25 +44,47 @@ class Places:
         self._spares.append(folder)
         return True
 
-    def clear(self) -> None:
-        """Remove what attempts left, but for kept workspaces: at the agent's start, once its provider has recovered,
-        and at its end. Blocking. Raises OSError."""
+    def set_aside(self) -> None:
+        """Move out of the way what attempts left, but for kept workspaces: when the agent starts, before its provider
+        recovers. Takes no time, however much it is. Raises OSError."""
         self._spares.clear()
-        remove_tree(self.temp)
-        if not self.keep:
-            remove_tree(self.work)
+        for path in (self.work, self.temp):
+            try:
+                os.rename(path, _free_name(f"{path}.old"))
+            except FileNotFoundError:
+                pass  # nothing was left
+
+    def remove_set_aside(self) -> None:
+        """Remove what was moved, now or by an earlier agent. Blocking. Raises OSError."""
+        for path in (self.work, self.temp):
+            folder, name = os.path.split(path)
+            try:
+                entries = os.listdir(folder)
+            except FileNotFoundError:
+                continue
+            for entry in entries:
+                if entry.startswith(f"{name}.old"):
+                    remove_tree(f"{folder}/{entry}")
+
+    def clear(self) -> None:
+        """Remove all but kept workspaces, once the agent has ended its attempts. Blocking. Raises OSError."""
+        self.set_aside()
+        self.remove_set_aside()
 
 
 class Folders:
     """The two folders of one attempt. Nothing is on disk before `make`."""
 
-    __slots__ = ("_places", "_temp", "made", "of_run", "temp", "workspace")
+    __slots__ = ("_keep", "_places", "_temp", "made", "of_run", "temp", "workspace")
 
-    def __init__(self, places: Places, attempt: AttemptKey) -> None:
-        self.of_run = f"{places.work}/{attempt.run}"  #: holds the workspaces of the run's attempts
+    def __init__(self, places: Places, attempt: AttemptKey, keep: bool) -> None:
+        """`keep`: leave the workspace behind."""
+        root = places.kept if keep else places.work
+        self.of_run = f"{root}/{attempt.run}"  #: holds the workspaces of the run's attempts
         self.workspace = f"{self.of_run}/{attempt.job}-{attempt.number}"
         self.temp = places.temp  #: RUNNER_TEMP, once it is made
         self.made = False
+        self._keep = keep
         self._places = places
         self._temp: TempFolder | None = None
 
@@ -93,7 +113,7 @@ class Folders:
             return True
         if self._temp is not None and self._places.give_back_temp(self._temp):
             self._temp = None
-        if not self._places.keep and not _remove_empty(self.workspace):
+        if not self._keep and not _remove_empty(self.workspace):
             return False
         self._remove_folder_of_run()
         return self._temp is None
@@ -106,7 +126,7 @@ class Folders:
         if self._temp is not None:
             remove_tree(self._temp.path)
             self._temp = None
-        if self.made and not self._places.keep:
+        if self.made and not self._keep:
             remove_tree(self.workspace)
             self._remove_folder_of_run()
 
@@ -129,6 +149,13 @@ def _make_empty(path: str, mode: int) -> None:
             # an agent died here before; its attempt is never run again under this number
             remove_tree(path)
     os.mkdir(path, mode)
+
+
+def _free_name(stem: str) -> str:
+    number = 0
+    while os.path.lexists(f"{stem}{number}"):
+        number += 1
+    return f"{stem}{number}"
 
 
 def _remove_empty(path: str) -> bool:

@@ -14,15 +14,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from relevo.agent.agent import Agent, AgentConfig
+from relevo.agent.agent import LONELY_S, Agent, AgentConfig
+from relevo.domain.errors import InfrastructureError
 from relevo.runtime.clock import SystemClock
 from relevo.runtime.disk import OsDisk
-from relevo.runtime.processes import identity
+from relevo.runtime.failpoints import reach
+from relevo.runtime.processes import RECORD, ProcessIdentity, identity
 
 if TYPE_CHECKING:
     from relevo.agent.reporter import Reporter
+    from relevo.agent.workspace import Places
     from relevo.protocol.messages import Assignment
     from relevo.providers.contract import WorkerProvider
+    from relevo.runtime.pools import Pool
     from relevo.workflow.contexts import JobContexts
     from relevo.workflow.model import JobSpec
 
@@ -39,19 +43,25 @@ class Options(Struct, frozen=True):
     slots: int
     window: int = 0
     provider: str = "process"
-    lonely_s: float = 60.0
+    lonely_s: float = LONELY_S
 
 
 async def run(options: Options) -> int:
     """Run until there is nothing to do any more; returns the exit code."""
+    from relevo.agent.workspace import Places
     from relevo.runtime.pools import Pool
 
     loop = asyncio.get_running_loop()
     lock = _lock(options.folder)
     if lock is None:
         return OCCUPIED
+    reach("agent.after-lock")
+    who = identity(os.getpid())
+    _tell_owner(options.folder, who)
     pool = Pool("agent", threads=4)
     provider = _provider(options, loop)
+    places = Places(f"{options.folder}/work", f"{options.folder}/temp", f"{options.folder}/tools")
+    places.set_aside()
     who = identity(os.getpid())
     config = AgentConfig(
         "local",
@@ -72,7 +82,7 @@ async def run(options: Options) -> int:
         loop=loop,
         clock=SystemClock(),
         provider=provider,
-        make_attempt=_attempts(options, provider, loop, pool),
+        make_attempt=_attempts(places, provider, loop, pool),
         dial=lambda factory: loop.create_unix_connection(factory, options.socket),
         blocking=pool.run,
         moved=_moved(options.socket),
@@ -81,12 +91,24 @@ async def run(options: Options) -> int:
         loop.add_signal_handler(number, agent.done.set)
     try:
         await agent.start()
+        await _tidy(pool, places.remove_set_aside)
         await agent.done.wait()
     finally:
         await agent.close()
+        await _tidy(pool, places.clear)
         await pool.close()
         os.close(lock)
     return 0
+
+
+async def _tidy(pool: Pool, remove: Callable[[], None]) -> None:
+    try:
+        await pool.run(remove)
+    except (OSError, InfrastructureError) as error:
+        import logging
+
+        # the next agent tries again
+        logging.getLogger(__name__).warning("folders of earlier attempts were not removed: %s", error)
 
 
 def _lock(folder: str) -> int | None:
@@ -101,6 +123,20 @@ def _lock(folder: str) -> int | None:
         os.close(fd)
         return None
     return fd
+
+
+def _tell_owner(folder: str, who: ProcessIdentity) -> None:
+    """Write down whose the folder is: the next engine finds this process by it."""
+    import msgspec
+
+    path = f"{folder}/{RECORD}"
+    try:
+        with open(f"{path}.new", "wb") as file:
+            file.write(msgspec.json.encode(who))
+        os.replace(f"{path}.new", path)
+    except OSError as error:
+        # A full disk: this agent can be dialled by, not found by, the next engine; better than none.
+        sys.stderr.write(f"{path} cannot be written: {error}\n")
 
 
 def _moved(socket: str) -> Callable[[], bool]:
@@ -134,14 +170,9 @@ def _provider(options: Options, loop: asyncio.AbstractEventLoop) -> WorkerProvid
     return ProcessProvider(f"{options.folder}/workers")
 
 
-def _attempts(options: Options, provider: WorkerProvider, loop: asyncio.AbstractEventLoop, pool: Any) -> Any:
+def _attempts(places: Places, provider: WorkerProvider, loop: asyncio.AbstractEventLoop, pool: Any) -> Any:
     from relevo.agent.attempt import AttemptRun
-    from relevo.agent.workspace import Places
 
-    places = {
-        keep: Places(f"{options.folder}/work", f"{options.folder}/temp", f"{options.folder}/tools", keep=keep)
-        for keep in (False, True)
-    }
     clock = SystemClock()
 
     def make(
@@ -157,7 +188,7 @@ def _attempts(options: Options, provider: WorkerProvider, loop: asyncio.Abstract
             contexts,
             provider=provider,
             reporter=reporter,
-            places=places[assignment.keep],
+            places=places,
             clock=clock,
             loop=loop,
             blocking=pool.run,

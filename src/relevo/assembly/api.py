@@ -103,6 +103,9 @@ class EngineApi(Protocol):
     async def actors(self) -> list[dict[str, Any]]:
         """The live tree: path, kind, state, mailbox depth, handled, restarts."""
 
+    async def metrics(self) -> str:
+        """What the engine's process counts, as OpenMetrics text."""
+
 
 METHODS.update(
     submit=Method(types={"submission": Submission}),
@@ -115,6 +118,7 @@ METHODS.update(
     runs=Method(result=list[RunRow]),
     find=Method(result=RunRow),
     actors=Method(),
+    metrics=Method(),
     prune=Method(),
     ping=Method(),
 )

@@ -168,6 +168,9 @@ class Client:
         found: list[dict[str, Any]] = await self._call("actors")
         return found
 
+    async def metrics(self) -> str:
+        return str(await self._call("metrics"))
+
 
 def _typed(value: Any, kind: Any) -> Any:
     if kind is None:

@@ -16,10 +16,12 @@ from msgspec import Struct
 from relevo.actors import ActorSystem
 from relevo.blobs.contract import BlobStore
 from relevo.bus.contract import Bus
+from relevo.core import measured
 from relevo.logs.contract import LogStore
 from relevo.orchestrator.orchestrator import Orchestrator
 from relevo.runtime.clock import Clock
 from relevo.runtime.entropy import Entropy
+from relevo.runtime.loop import LagMeter
 from relevo.store.contract import EventStore, Fenced
 from relevo.workers.bulk import Bulk
 from relevo.workers.manager import WorkerManager
@@ -75,6 +77,7 @@ class Engine:
         )
         self.manager.on_fenced = self._epoch_passed
         self.orchestrator.manager = self.manager
+        self._lag = LagMeter(loop)
 
     def spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         """A task that ends with the engine."""
@@ -87,9 +90,19 @@ class Engine:
         """Take up what is stored; agents may connect from then on."""
         await self.orchestrator.load()
         self.manager.open()
+        self._lag.start()
+
+    def measure(self) -> None:
+        """Bring the gauges up to date."""
+        scheduler = self.orchestrator.scheduler_actor
+        measured.QUEUE_JOBS.set(len(scheduler.queue))
+        measured.AGENTS_READY.set(len(scheduler.capacity.agents))
+        measured.RUNS_LIVE.set(len(self.orchestrator.live))
+        measured.LOOP_LAG.set(self._lag.take_worst())
 
     async def close(self) -> None:
         """Leave: runs and agents stay as they are. Idempotent."""
+        self._lag.stop()
         self.manager.close()
         for task in list(self._tasks):
             task.cancel()

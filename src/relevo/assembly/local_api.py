@@ -133,6 +133,14 @@ class LocalApi:
         """See EngineApi.actors."""
         return self._engine.system.tree()
 
+    async def metrics(self) -> str:
+        """See EngineApi.metrics."""
+        from relevo.core.measured import REGISTRY
+        from relevo.core.openmetrics import render
+
+        self._engine.measure()
+        return render(REGISTRY)
+
     # --- deciding -------------------------------------------------------------------------------------------------
 
     async def _live(self, run: str) -> Run:

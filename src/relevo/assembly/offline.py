@@ -75,6 +75,12 @@ class Offline:
         """None live."""
         return []
 
+    async def metrics(self) -> str:
+        """Nobody counts."""
+        raise UserError(
+            "no engine lives here", hint="`relevo run` and `relevo resume` are engines while they run"
+        )
+
     async def submit(self, submission: Submission) -> str:
         _needs_engine()
 

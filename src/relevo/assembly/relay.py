@@ -165,6 +165,9 @@ class Relay:
     async def actors(self) -> list[dict[str, Any]]:
         return await self._ask(lambda api: api.actors())
 
+    async def metrics(self) -> str:
+        return await self._ask(lambda api: api.metrics())
+
 
 @asynccontextmanager
 async def open_engine(

@@ -1,23 +1,32 @@
-"""The bus of one process: a bounded queue for each follower."""
+"""The bus of one process: a bounded queue for each follower.
+
+A follower whose queue is full keeps what it has; behind that it finds `Lagged` with the first sequence that it missed,
+and what is published after it has read that comes through the queue again. Whatever it missed was committed before it
+reads `Lagged`, so the store has it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from typing import Final
 
 from relevo.bus.contract import Lagged
 from relevo.domain.stored import Stored
 
+_NOBODY: Final[dict[Follower, None]] = {}
 
-class _Follower:
+
+class Follower:
+    """The queue of one subscription."""
+
     __slots__ = ("capacity", "closed", "lagged", "queue", "stream", "waiter")
 
     def __init__(self, stream: str | None, capacity: int) -> None:
         self.stream = stream
         self.capacity = capacity
         self.queue: deque[Stored] = deque()
-        self.lagged: int | None = None  # sequence of the first append that found no room
+        self.lagged: int | None = None  #: sequence of the first append that found no room
         self.waiter: asyncio.Future[None] | None = None
         self.closed = False
 
@@ -25,58 +34,74 @@ class _Follower:
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
+    def end(self) -> None:
+        """What is queued is still handed out, then the iterator ends."""
+        self.closed = True
+        self.wake()
+
 
 class InProcessBus:
     """See `contract.Bus`."""
 
     def __init__(self) -> None:
-        self._by_stream: dict[str | None, list[_Follower]] = {}
+        self._by_stream: dict[str | None, dict[Follower, None]] = {}
+        self._count = 0
         self._closed = False
 
     @property
     def followers(self) -> int:
-        return sum(map(len, self._by_stream.values()))
+        return self._count
 
     def publish(self, stored: Stored) -> None:
-        for key in (stored.stream, None):
-            for follower in self._by_stream.get(key, ()):
+        if not self._count:
+            return
+        for followers in (self._by_stream.get(stored.stream, _NOBODY), self._by_stream.get(None, _NOBODY)):
+            for follower in followers:
                 if follower.lagged is not None:
                     continue
-                if len(follower.queue) >= follower.capacity:
-                    follower.lagged = stored.sequence
-                else:
+                if len(follower.queue) < follower.capacity:
                     follower.queue.append(stored)
+                else:
+                    follower.lagged = stored.sequence
                 follower.wake()
 
-    def subscribe(
-        self, stream: str | None = None, *, capacity: int = 1_024
-    ) -> AsyncIterator[Stored | Lagged]:
-        follower = _Follower(stream, capacity)
-        # From this call on, not from the first read: what is published in between must not be missed.
-        self._by_stream.setdefault(stream, []).append(follower)
-        return _Subscription(self, follower)
+    def subscribe(self, stream: str | None = None, *, capacity: int = 1_024) -> Subscription:
+        follower = Follower(stream, capacity)
+        if self._closed:
+            follower.closed = True
+        else:
+            # From this call on, not from the first read: what is published in between must not be missed.
+            self._by_stream.setdefault(stream, {})[follower] = None
+            self._count += 1
+        return Subscription(self, follower)
 
-    def unsubscribe(self, follower: _Follower) -> None:
-        followers = self._by_stream.get(follower.stream, [])
+    def unsubscribe(self, follower: Follower) -> None:
+        """Forget a follower. Idempotent."""
+        followers = self._by_stream.get(follower.stream, _NOBODY)
         if follower in followers:
-            followers.remove(follower)
+            del followers[follower]
+            self._count -= 1
             if not followers:
                 del self._by_stream[follower.stream]
 
     async def close(self) -> None:
         self._closed = True
-        for followers in self._by_stream.values():
-            for follower in followers:
-                follower.closed = True
-                follower.wake()
+        for followers in list(self._by_stream.values()):
+            for follower in list(followers):
+                follower.end()
+                self.unsubscribe(follower)
 
 
-class _Subscription:
-    def __init__(self, bus: InProcessBus, follower: _Follower) -> None:
+class Subscription:
+    """What one follower reads. One reader at a time; dropping it unsubscribes, as `aclose` does."""
+
+    __slots__ = ("_bus", "_follower")
+
+    def __init__(self, bus: InProcessBus, follower: Follower) -> None:
         self._bus = bus
         self._follower = follower
 
-    def __aiter__(self) -> _Subscription:
+    def __aiter__(self) -> Subscription:
         return self
 
     async def __anext__(self) -> Stored | Lagged:
@@ -96,6 +121,11 @@ class _Subscription:
                 follower.waiter = None
 
     async def aclose(self) -> None:
-        self._follower.closed = True
-        self._follower.wake()
+        """Unsubscribe; a read that waits ends. Idempotent."""
+        self._follower.queue.clear()
+        self._follower.lagged = None
+        self._follower.end()
+        self._bus.unsubscribe(self._follower)
+
+    def __del__(self) -> None:
         self._bus.unsubscribe(self._follower)

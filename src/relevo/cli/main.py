@@ -20,6 +20,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "show": "Show how a run went, or goes.",
         "logs": "Show what the steps of a job wrote.",
         "actors": "Show the living engine from inside.",
+        "metrics": "Print what the living engine counts.",
     },
     "Before running": {
         "check": "Check workflow files without running them.",

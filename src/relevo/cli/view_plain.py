@@ -77,12 +77,8 @@ class PlainView:
     def _grow(self, progress: Progress) -> None:
         if not self._crowded and len(progress.jobs) > CROWD:
             self._crowded = True
-            self._out.line(
-                self._palette(
-                    "dim",
-                    f"{counted(len(progress.jobs), 'job')}: only what fails is shown from here on, and how far it is",
-                )
-            )
+            told = f"more than {CROWD} jobs: only what fails is shown from here on, and how far it is"
+            self._out.line(self._palette("dim", told))
         if not self._crowded:
             for name in list(progress.jobs)[len(self._numbers) :]:
                 self._numbers[name] = len(self._numbers)

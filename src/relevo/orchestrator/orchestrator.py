@@ -10,13 +10,14 @@ import msgspec
 
 from relevo.actors import ActorRef, ActorSystem, Terminated
 from relevo.bus.contract import Bus
+from relevo.core.measured import ATTEMPTS_ENDED, RUNS_ACCEPTED, RUNS_ENDED, RUNS_RELOADED
 from relevo.domain import commands as c
 from relevo.domain import events as e
 from relevo.domain.errors import RelevoError, UserError
 from relevo.domain.ids import AttemptKey
 from relevo.domain.machine import handle
 from relevo.domain.run import Job, Run, evolve
-from relevo.domain.states import JobStatus
+from relevo.domain.states import JOB_ENDS
 from relevo.domain.stored import Stored
 from relevo.orchestrator.artifacts import artifacts_of
 from relevo.orchestrator.plans import Carried, Plan, PlanCache, SharedContexts, needs_of
@@ -128,6 +129,7 @@ class Orchestrator:
         shared = await self._contexts(accepted.contexts)
         carried = await self._stored_carried(run.id) if accepted.retried_from else {}
         actor = self._spawn(run, plan, shared, carried)
+        self.manager.keep(run.id, actor.placed())
         actor.resume_effects()
         for envelope in self._reloading.pop(run.id, []):
             self._refs[run.id].tell(envelope)
@@ -187,6 +189,7 @@ class Orchestrator:
             if key not in self._known_facts:
                 further.append(Fact(key, blob))
         reply: asyncio.Future[bool] = self._loop.create_future()
+        RUNS_ACCEPTED.inc()
         actor = RunActor(self, Run(), plan, shared, carried or {})
         self._register(submit.run, actor)
         if further:
@@ -215,23 +218,26 @@ class Orchestrator:
         ref = self._refs.get(run)
         if ref is not None:
             ref.tell(Envelope(command, batch))
-        elif batch is not None:
-            if run in self._reloading:
+        elif run in self._reloading:
+            if batch is not None:
                 batch.fail()
             else:
-                batch.settle()
+                self._reloading[run].append(Envelope(command))  # nobody says it again
+        elif batch is not None:
+            batch.settle()
 
     def run_ended(self, actor: RunActor) -> None:
         """Its end is stored and told: it needs no memory any more."""
+        RUNS_ENDED.labels(str(actor.run.status)).inc()
         self._remove(actor.run.id)
         if not self._actors and not self._reloading:
             self.idle.set()
 
     def _remove(self, run: str) -> None:
-        ref = self._refs.pop(run, None)
-        self._actors.pop(run, None)
-        if ref is not None:
-            ref.stop()
+        self._refs.pop(run, None)
+        actor = self._actors.pop(run, None)
+        if actor is not None:
+            actor.leave()
 
     def _actor_ended(self, name: str, signal: Terminated) -> None:
         """A run's actor is gone. When it failed, what it held is void, and it is read again."""
@@ -240,12 +246,18 @@ class Orchestrator:
             self._loop.call_exception_handler({"message": f"run {name} failed", "exception": signal.error})
             self.discard(actor)
 
+    def again(self, run: str, envelope: Envelope) -> None:
+        """Keep what nobody says again for the run as it will be read."""
+        if run in self._reloading:
+            self._reloading[run].append(envelope)
+
     def discard(self, actor: RunActor) -> None:
         """Its append was refused: what it holds is void. It is read again in a while."""
         name = next((name for name, known in self._actors.items() if known is actor), None)
         if name is None:
             return
         self._remove(name)
+        RUNS_RELOADED.inc()
         self._reloading[name] = []
         self.scheduler.tell(Forget(name))
         self._call_later(RELOAD_S, lambda: self._loop.create_task(self._reload(name)))
@@ -260,6 +272,7 @@ class Orchestrator:
                 return
         except RelevoError as error:
             self._loop.call_exception_handler({"message": f"run {name} cannot be read", "exception": error})
+        self.manager.keep(name, set())
         for envelope in self._reloading.pop(name, []):
             if envelope.reply is not None and not envelope.reply.done():
                 envelope.reply.set_exception(NoSuchRun(f"run {name} is not live"))
@@ -339,11 +352,11 @@ class Orchestrator:
 
     unplaced = withdraw
 
-    def attempt_ended(self, key: AttemptKey, job: Job) -> None:
+    def attempt_ended(self, key: AttemptKey, job: Job, result: str) -> None:
         self.manager.ended(key, job.agent)
-        if job.status is not JobStatus.QUEUED and job.status is not JobStatus.PENDING:
-            return
-        self.scheduler.tell(Withdraw(key.run, key.job))
+        ATTEMPTS_ENDED.labels(result).inc()
+        if job.status not in JOB_ENDS:  # the end of a job frees its place by itself
+            self.scheduler.tell(Withdraw(key.run, key.job))
 
     def adopt(self, key: AttemptKey, job: Job) -> None:
         """A stored attempt is somewhere: expect it at its agent, and count its place."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from relevo.actors import Actor
+from relevo.core.measured import MATCH_SECONDS, PLACEMENTS
 from relevo.scheduler.capacity import AgentCapacity, Capacity
 from relevo.scheduler.match import Placement, Policy, match
 from relevo.scheduler.messages import AgentDown, AgentUp, Enqueue, Forget, Message, Reserve, Withdraw
@@ -47,7 +48,10 @@ class Scheduler(Actor[Message]):
 
     def _match(self) -> None:
         while len(self.queue) and self.capacity.free:
+            begun = self.context.system.loop.time()
             placements = match(self.queue, self.capacity, self._policy)
+            MATCH_SECONDS.record(self.context.system.loop.time() - begun)
+            PLACEMENTS.inc(len(placements))
             for placement in placements:
                 self.queue.remove(placement.waiting)
                 self._reserve(placement.waiting, placement.agent, placement.demand)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from relevo.actors import Actor, ActorRef, Group
+from relevo.core.measured import SPOOL_BYTES
 from relevo.domain import commands as c
 from relevo.domain.ids import AttemptKey
 from relevo.logs.contract import LogStore
@@ -151,6 +152,11 @@ class WorkerManager:
     def place(self, key: AttemptKey, agent: str, timeout_s: float, *, started: bool = False) -> None:
         """An attempt is stored as assigned to an agent. It is sent as soon as the agent is ready."""
         state = self._agent(agent)
+        known = state.placed.get(key)
+        if known is not None:
+            # Its run was read again. The agent got it then: sent twice, it could run twice.
+            known.started = known.started or started
+            return
         placed = state.placed[key] = Placed(self._loop.time() + timeout_s + BACKSTOP_S)
         placed.started = started
         if state.ready:
@@ -174,6 +180,12 @@ class WorkerManager:
     def ended(self, key: AttemptKey, agent: str) -> None:
         """It is stored that it ended."""
         self._agent(agent).placed.pop(key, None)
+
+    def keep(self, run: str, keys: set[AttemptKey]) -> None:
+        """Of a run that was read again, only these attempts are anywhere."""
+        for state in self.agents.values():
+            for key in [key for key in state.placed if key.run == run and key not in keys]:
+                del state.placed[key]
 
     def send(self, state: AgentState, keys: list[AttemptKey]) -> None:
         """Send assignments in one message. An agent that is away gets them when it is back."""
@@ -216,7 +228,9 @@ class WorkerManager:
             return
         state = self._agent(hello.agent)
         if state.link is not None:
-            old, state.link = state.link, None
+            # It dialled again before its last connection was known to be gone: the barrier stands anew.
+            old = state.link
+            self.lost(old)
             old.close()
         state.link = link
         state.hello = hello
@@ -251,6 +265,7 @@ class WorkerManager:
             self.send(state, again)
 
     def lost(self, link: Link) -> None:
+        self._bulk.gone(link)
         state = self.agents.get(link.agent)
         if state is None or state.link is not link:
             return
@@ -273,13 +288,14 @@ class WorkerManager:
         self._orders.command(run, command, batch)
 
     def beat(self, link: Link, message: m.Beat) -> None:
-        link.send(m.Beat())
+        SPOOL_BYTES.labels(link.agent).set(message.spool_bytes)
+        link.beat()
 
     def put_blob(self, link: Link, message: m.PutBlob) -> None:
         self._bulk.put(link, message)
 
-    def blob_durable(self, link: Link, digest: str, batch: Batch) -> None:
-        self._bulk.durable(digest, batch)
+    def blob_durable(self, digest: str, done: Callable[[bool], None]) -> None:
+        self._bulk.durable(digest, done)
 
     def get_blob(self, link: Link, message: m.GetBlob) -> None:
         self._bulk.get(link, message)

@@ -236,13 +236,17 @@ class Machine(RuleBasedStateMachine):
             self.loop.close()
 
     def all_is_accounted_for(self) -> None:
-        self.loop.advance(1.0)
+        for actor in self.world.living.values():
+            actor.context.resume()
+        self.loop.advance(1_000.0)
+        assert [row for row in self.system.tree() if row["mailbox"]] == [], "mail that nobody comes for"
+        assert all(sending.done() for sending in self.sending)
+        assert all(asked.done() for asked in self.asked)
         self.loop.run_until_complete(self.system.shutdown())
         for sending in self.sending:
             self.loop.run_until_complete(sending)
         self.loop.advance(0.0)
         assert self.system.count == 0
-        assert all(asked.done() for asked in self.asked)
         for asked in self.asked:
             error = asked.exception()
             assert error is None or isinstance(error, Broken | ActorDead)

@@ -184,14 +184,14 @@ class Job(Struct):
 #: Of this process alone: providers end whatever is marked as belonging to an attempt of that name.
 RUN = f"run-{os.getpid()}"
 _specs = 0
-_places: dict[tuple[str, bool], Places] = {}
+_places: dict[str, Places] = {}
 
 
-def places_of(folder: str, keep: bool = False) -> Places:
+def places_of(folder: str) -> Places:
     """The places of the one agent that a test has in a folder."""
-    if (folder, keep) not in _places:
-        _places[folder, keep] = Places(f"{folder}/work", f"{folder}/temp", f"{folder}/tools", keep)
-    return _places[folder, keep]
+    if folder not in _places:
+        _places[folder] = Places(f"{folder}/work", f"{folder}/temp", f"{folder}/tools")
+    return _places[folder]
 
 
 def attempt(
@@ -232,13 +232,20 @@ def attempt(
     )
     return AttemptRun(
         Assignment(
-            RUN, 0, job.number, f"spec-{_specs}", "contexts", JobFacts("job"), timeout_s=job.timeout_s
+            RUN,
+            0,
+            job.number,
+            f"spec-{_specs}",
+            "contexts",
+            JobFacts("job"),
+            timeout_s=job.timeout_s,
+            keep=keep,
         ),
         spec,
         contexts,
         provider=provider,
         reporter=reporter,
-        places=places_of(folder, keep),
+        places=places_of(folder),
         clock=clock or SystemClock(),
         loop=asyncio.get_running_loop(),
         blocking=blocking,

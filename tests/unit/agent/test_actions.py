@@ -248,7 +248,7 @@ async def test_a_cancelled_action_leaves_no_process(
     async with asyncio.timeout(20):
         await one.run()
     assert (reporter.result, reporter.outcomes) == ("cancelled", ["cancelled"])
-    pid = int(next(tmp_path.glob("work/*/0-1/pid")).read_text())
+    pid = int(next(tmp_path.glob("kept/*/0-1/pid")).read_text())
     assert not os.path.exists(f"/proc/{pid}")
 
 

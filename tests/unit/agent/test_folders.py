@@ -17,7 +17,7 @@ def places(tmp_path: Path) -> Places:
 
 
 def folders(places: Places, job: int = 0) -> Folders:
-    return Folders(places, AttemptKey("run", job, 1))
+    return Folders(places, AttemptKey("run", job, 1), keep=False)
 
 
 def used(places: Places, job: int = 0) -> TempFolder:
@@ -125,23 +125,42 @@ def test_a_workspace_with_content_is_removed_whatever_its_modes(places: Places, 
     assert os.listdir(places.work) == []
 
 
-def test_a_kept_workspace_stays(tmp_path: Path) -> None:
-    places = Places(str(tmp_path / "work"), str(tmp_path / "temp"), str(tmp_path / "tools"), keep=True)
-    one = folders(places)
+def test_a_kept_workspace_stays(places: Places) -> None:
+    one = Folders(places, AttemptKey("run", 0, 1), keep=True)
     one.make()
     Path(one.workspace, "f").touch()
     if not one.remove_quickly():
         one.remove()
-    assert os.path.exists(f"{one.workspace}/f")
     places.clear()
     assert os.path.exists(f"{one.workspace}/f")
     assert not os.path.exists(places.temp)
 
 
-def test_clear_removes_all(places: Places) -> None:
+def test_clear_removes_all(places: Places, tmp_path: Path) -> None:
     used(places)
     used(places, 1)
     places.clear()
-    assert not os.path.exists(places.work)
-    assert not os.path.exists(places.temp)
+    assert os.listdir(tmp_path) == []
     used(places)
+
+
+def test_what_a_dead_agent_left_is_out_of_the_way_at_once(places: Places, tmp_path: Path) -> None:
+    left = folders(places)
+    left.make()
+    Path(left.workspace, "f").touch()
+    places.set_aside()
+    assert not os.path.exists(left.workspace)
+    # that one died too, before it had removed anything
+    used(places, 1)
+    successor = Places(places.work, places.temp, places.tool_cache)
+    successor.set_aside()
+    live = used(successor, 2)
+    successor.remove_set_aside()
+    assert sorted(os.listdir(tmp_path)) == ["temp", "work"]
+    assert os.path.exists(live.event_path)
+
+
+def test_nothing_was_left(places: Places, tmp_path: Path) -> None:
+    places.set_aside()
+    places.remove_set_aside()
+    assert os.listdir(tmp_path) == []

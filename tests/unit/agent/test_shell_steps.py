@@ -312,7 +312,7 @@ async def test_nothing_is_left_on_disk(provider: ProcessProvider, folder: str) -
 
 async def test_a_workspace_is_kept_when_asked(provider: ProcessProvider, folder: str) -> None:
     await run(Job(["echo x > f"]), provider, folder, keep=True)
-    assert Path(folder, f"work/{RUN}/0-1/f").read_text() == "x\n"
+    assert Path(folder, f"kept/{RUN}/0-1/f").read_text() == "x\n"
 
 
 async def test_the_next_attempt_sees_nothing_of_the_one_before(

@@ -1,6 +1,6 @@
 """The tables of a home, by numbered .sql files. A file that was released never changes: `migration` holds its checksum.
 
-Why not a kept tool: docs/decisions/0002-migrations.md.
+Why not a kept tool: docs/decisions/010-migrations.md.
 """
 
 from __future__ import annotations
@@ -30,10 +30,13 @@ def migrations(folder: str = _FOLDER) -> list[tuple[int, str]]:
 
 def version_of(connection: apsw.Connection, path: str, known: int) -> int:
     """The schema's number, 0 for an empty file. Raises NewerHome, or UserError when the database is not ours."""
-    version = connection.pragma("user_version")
-    application = connection.pragma("application_id")
+    # One statement, one snapshot: another process may be making the tables just now.
+    version, application, tables = connection.execute(
+        "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_schema)"
+        " FROM pragma_user_version, pragma_application_id"
+    ).get
     if application != APPLICATION_ID:
-        if version or application or connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").get:
+        if version or application or tables:
             raise UserError(
                 f"{path} is not a relevo database", hint="name another RELEVO_HOME, or move that file away"
             )

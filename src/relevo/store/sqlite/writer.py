@@ -13,11 +13,13 @@ import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
+from time import monotonic
 from typing import Any, Final
 
 import apsw
 from msgspec import Struct
 
+from relevo.core.measured import APPENDS, COMMIT_SECONDS, COMMITS
 from relevo.domain.errors import DamagedError, RelevoError
 from relevo.domain.ids import LEASE
 from relevo.runtime.failpoints import reach
@@ -158,6 +160,7 @@ class Writer:
         if len(self._heads) > MOST_HEADS:
             self._heads.clear()
         cursor = self._cursor
+        begun = monotonic()
         with transaction(self._connection):
             check_fence(cursor, self._epoch)
             first = works[0][0]
@@ -168,6 +171,9 @@ class Writer:
             commit.write()
             reach("store.before-commit")
         reach("store.after-commit")
+        COMMIT_SECONDS.record(monotonic() - begun)
+        COMMITS.inc()
+        APPENDS.inc(len(works))
         commit.keep()
         self._sequence = commit.sequence
         return outcomes
