@@ -147,10 +147,9 @@ class RunActor(Actor[Envelope]):
         home = self._home
         if home.bus.followers:
             home.bus.publish(outcome)
+        self.context.resume()
         if self.run.ended:
             home.run_ended(self)
-        else:
-            self.context.resume()
 
     def _refused(self, error: RelevoError, messages: list[Envelope]) -> None:
         """Nothing was stored: forget, and tell everybody, those too who wait."""
@@ -170,6 +169,13 @@ class RunActor(Actor[Envelope]):
                 self._home.again(self.run.id, envelope)
             if envelope.reply is not None and not envelope.reply.done():
                 envelope.reply.set_exception(error)
+
+    def leave(self) -> None:
+        """Stop; what waits already is answered before. Whoever calls sees to it that nothing more is told."""
+        if self.context.waiting:
+            self.context.ref.tell(LAST)
+        else:
+            self.context.stop()
 
     # --- effects ------------------------------------------------------------------------------------------------------
 
