@@ -56,7 +56,9 @@ def try_place(place: str, spec: str, world: World) -> int:
 
 
 @pytest.mark.parametrize(("place", "nth", "again"), KILLS)
-def test_killed_at(place: str, nth: int, again: int, world: World, count_kills: Callable[[int], None]) -> None:
+def test_killed_at(
+    place: str, nth: int, again: int, world: World, count_kills: Callable[[int], None]
+) -> None:
     ticket = world.folder / "ticket"
     ticket.touch()
     try_place(place, f"{place}=kill:{nth}@{ticket}", world)
@@ -67,7 +69,8 @@ def test_killed_at(place: str, nth: int, again: int, world: World, count_kills: 
 @pytest.mark.parametrize("place", PLACES)
 def test_stopped_at(place: str, world: World, count_kills: Callable[[int], None]) -> None:
     spec = ",".join(
-        f"{place}=stop:{nth}@{world.folder}/ticket-{number}" for number, nth in enumerate(sorted(set(PLACES[place])))
+        f"{place}=stop:{nth}@{world.folder}/ticket-{number}"
+        for number, nth in enumerate(sorted(set(PLACES[place])))
     )
     for number in range(3):
         (world.folder / f"ticket-{number}").touch()

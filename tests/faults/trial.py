@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from relevo.runtime import processes
 from tests.faults.witness import Job, Verdict, judge, some_jobs, workflow
-from tests.faults.world import Command, World, kill, until
+from tests.faults.world import Command, World, kill
 
 TRIAL_S: Final = 90.0
 #: A job that loses its agent more often than this fails, as documented: so many kills of it are the most.
@@ -90,7 +90,9 @@ class Trial:
             elif result is not None:
                 return self._judged(command, result)
             elif self.accepted:
-                return self._outcome(Verdict([f"nothing is known of the run any more: {command.text}"], [], [], [], []))
+                return self._outcome(
+                    Verdict([f"nothing is known of the run any more: {command.text}"], [], [], [], [])
+                )
             elif command.argv[0] == "run":
                 return self._outcome(Verdict([f"the run was not accepted: {command.text}"], [], [], [], []))
             else:
@@ -196,10 +198,18 @@ def try_seed(seed: int) -> Outcome:
 if __name__ == "__main__":
     import sys
 
-    for one in range(int(sys.argv[1]), int(sys.argv[1]) + int(sys.argv[2]) if len(sys.argv) > 2 else int(sys.argv[1]) + 1):
+    for one in range(
+        int(sys.argv[1]), int(sys.argv[1]) + int(sys.argv[2]) if len(sys.argv) > 2 else int(sys.argv[1]) + 1
+    ):
         began = time.monotonic()
         outcome = try_seed(one)
-        print(one, "fine" if outcome.fine else "BAD", outcome.kills, f"{time.monotonic() - began:.1f}s", flush=True)
+        print(
+            one,
+            "fine" if outcome.fine else "BAD",
+            outcome.kills,
+            f"{time.monotonic() - began:.1f}s",
+            flush=True,
+        )
         if not outcome.fine:
             print({kind: found for kind, found in outcome.verdict._asdict().items() if found})
             if os.environ.get("REPORT"):

@@ -45,7 +45,9 @@ def some_jobs(rnd: random.Random, *, once: bool = False) -> list[Job]:
     jobs = [Job("build", (), rnd.choice((2, 3)), _steps(rnd, rnd.choice((2, 3))), artifact=artifact)]
     if rnd.random() < 0.5:
         jobs.append(Job("lint", (), 1, _steps(rnd, 2)))
-    jobs.append(Job("test", ("build",), rnd.choice((1, 2)), _steps(rnd, 2), takes="build" if artifact else ""))
+    jobs.append(
+        Job("test", ("build",), rnd.choice((1, 2)), _steps(rnd, 2), takes="build" if artifact else "")
+    )
     if once:
         jobs.append(Job("once", (), 1, (*_steps(rnd, 1), Step(1, 20, 0.15, idempotent=False))))
     return jobs
@@ -56,7 +58,9 @@ def _steps(rnd: random.Random, count: int) -> tuple[Step, ...]:
     for _ in range(count):
         first = rnd.randrange(1, 1_000)
         length = rnd.choice((1, 30, 3_000, 40_000))
-        found.append(Step(first, first + length, rnd.choice((0.0, 0.02, 0.08, 0.2)), runaway=rnd.random() < 0.15))
+        found.append(
+            Step(first, first + length, rnd.choice((0.0, 0.02, 0.08, 0.2)), runaway=rnd.random() < 0.15)
+        )
     return tuple(found)
 
 
@@ -69,7 +73,9 @@ def workflow(jobs: list[Job], world: World) -> str:
         if job.needs:
             lines.append(f"    needs: [{', '.join(job.needs)}]")
         if job.legs > 1:
-            lines.append(f"    strategy: {{matrix: {{leg: [{', '.join(map(str, range(1, job.legs + 1)))}]}}}}")
+            lines.append(
+                f"    strategy: {{matrix: {{leg: [{', '.join(map(str, range(1, job.legs + 1)))}]}}}}"
+            )
         lines.append("    steps:")
         if job.takes:
             lines.append("      - uses: actions/download-artifact@v4")
@@ -78,7 +84,9 @@ def workflow(jobs: list[Job], world: World) -> str:
             lines += _step(index, step, world)
         if job.artifact:
             name = f"{job.id}-${{{{ matrix.leg }}}}" if job.legs > 1 else job.id
-            lines.append(f"      - run: seq 1 {MADE_LINES} > made.txt; echo $GITHUB_JOB ${{{{ matrix.leg }}}} >> made.txt")
+            lines.append(
+                f"      - run: seq 1 {MADE_LINES} > made.txt; echo $GITHUB_JOB ${{{{ matrix.leg }}}} >> made.txt"
+            )
             lines.append("      - uses: actions/upload-artifact@v4")
             lines.append(f"        with: {{name: '{name}', path: made.txt}}")
     return "\n".join(lines) + "\n"
@@ -180,17 +188,21 @@ def _judge_job(
     if witnessed != wanted:
         missing = sorted(wanted - witnessed)
         verdict.false_green.append(f"job {name} succeeded in attempt {last} without {missing}")
-    for (owner, attempt), _ in by_attempt.items():
+    for owner, attempt in by_attempt:
         if owner == number and int(attempt) > last:
             verdict.repeated.append(f"job {name} ran in attempt {attempt} after attempt {last} was accepted")
     for attempt in range(1, last):
         if ends.get((name, attempt)) != ["lost"]:
-            verdict.repeated.append(f"job {name}: attempt {attempt} ended as {ends.get((name, attempt))}, and was repeated")
+            verdict.repeated.append(
+                f"job {name}: attempt {attempt} ended as {ends.get((name, attempt))}, and was repeated"
+            )
     if ends.get((name, last)) != ["succeeded"]:
         verdict.false_green.append(f"job {name}: attempt {last} ended as {ends.get((name, last))}")
     once = [position for position, step in enumerate(job.steps) if not step.idempotent]
     for position in once:
-        runs = [key for key, lines in by_attempt.items() if key[0] == number and ("begin", str(position)) in lines]
+        runs = [
+            key for key, lines in by_attempt.items() if key[0] == number and ("begin", str(position)) in lines
+        ]
         if len(runs) > 1 + (name in retried):
             verdict.repeated.append(f"job {name}: step {position} must not repeat, and ran in {runs}")
 
@@ -205,9 +217,13 @@ def _judge_logs(
             wrote = log_of(job, f"{result['run']}/{index[name]}/{result['jobs'][name]['attempts']}")
             log = logs[name]
             # Native actions have something to say too: theirs is before, or after, what the steps wrote.
-            exact = log.startswith(wrote) if job.artifact else log.endswith(wrote) if job.takes else log == wrote
+            exact = (
+                log.startswith(wrote) if job.artifact else log.endswith(wrote) if job.takes else log == wrote
+            )
             if not exact:
-                verdict.log.append(f"job {name}: {len(log)} bytes are not the {len(wrote)} that its steps wrote")
+                verdict.log.append(
+                    f"job {name}: {len(log)} bytes are not the {len(wrote)} that its steps wrote"
+                )
     if done:
         name = min(done)
         if world.log(result["run"], name) != logs[name]:
@@ -218,7 +234,9 @@ def _no_two_at_once(seen: list[tuple[str, ...]], verdict: Verdict) -> None:
     newest: dict[str, int] = {}
     for _, _, job, number, step in seen:
         if int(number) < newest.get(job, 0):
-            verdict.repeated.append(f"job {job}: attempt {number} was still at step {step} after a newer one had begun")
+            verdict.repeated.append(
+                f"job {job}: attempt {number} was still at step {step} after a newer one had begun"
+            )
         newest[job] = max(newest.get(job, 0), int(number))
 
 

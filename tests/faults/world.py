@@ -157,7 +157,9 @@ class World:
         for path in (self.tree, self.runtime):
             path.mkdir(mode=0o700)
         self.env = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("RELEVO", "GITHUB"))},
+            **{
+                name: value for name, value in os.environ.items() if not name.startswith(("RELEVO", "GITHUB"))
+            },
             "RELEVO_HOME": str(self.home),
             "XDG_RUNTIME_DIR": str(self.runtime),
             "PYTHONPATH": SOURCE,
@@ -260,11 +262,7 @@ class World:
         """Control groups of this home's agent, outer ones first."""
         slots = f"{self.agent_folder}/workers/slots"
         name = "relevo-" + hashlib.sha256(slots.encode()).hexdigest()[:12]
-        return sorted(
-            path
-            for path, _, _ in os.walk(GROUPS)
-            if f"/{name}/" in f"{path}/"
-        )
+        return sorted(path for path, _, _ in os.walk(GROUPS) if f"/{name}/" in f"{path}/")
 
     def sockets(self) -> list[str]:
         return [str(path) for path in self.runtime.rglob("*") if path.is_socket()]
@@ -272,7 +270,11 @@ class World:
     def leftovers(self) -> list[str]:
         """What a run that has ended must not leave: processes, groups, sockets."""
         found = [f"process {who.pid}: {_line(who.pid)}" for who in self.processes()]
-        return found + [f"group {group}" for group in self.groups()] + [f"socket {path}" for path in self.sockets()]
+        return (
+            found
+            + [f"group {group}" for group in self.groups()]
+            + [f"socket {path}" for path in self.sockets()]
+        )
 
     def until_clean(self, within_s: float = 20.0) -> list[str]:
         """Wait until nothing is left; returns what still is after that time."""

@@ -29,6 +29,11 @@ def small_disk(folder: Path, size_bytes: int = 1 << 20) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def make_read_only(folder: Path) -> None:
+    """From here on nothing can be written there."""
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+
+
 def fill(folder: Path, *, leave_bytes: int = 0) -> Path:
     """Take all room but `leave_bytes`; removing the file that is returned gives it back."""
     filler = folder / "filler"

@@ -106,6 +106,8 @@ class Link(asyncio.Protocol):
         self._passed = 0  # number of the record whose blob is
         self._behind: list[tuple[int, list[m.AnyRecord]]] = []  # what came while barred
         self._specs: set[str] = set()  # digests that the agent got on this connection
+        self._frames_in = 0
+        self._frames_out = 0
         self.agent = ""
         self.hello: m.Hello | None = None
         self.next = 1  #: number of the record to come
@@ -143,11 +145,16 @@ class Link(asyncio.Protocol):
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(frame(m.encode(message)))
+        self._frames_out += 1
 
     def _flush(self) -> None:
         out, self._out = self._out, []
         if out and not self.closed:
             self._transport.write(b"".join(out))
+
+    def beat(self) -> None:
+        """Tell that the engine is alive, and how much it has sent."""
+        self.send(m.Beat(frames=self._frames_out))
 
     def knows(self, digest: str) -> bool:
         """Whether the agent got that spec on this connection; from now on it has."""
@@ -161,6 +168,7 @@ class Link(asyncio.Protocol):
         try:
             for payload in self._reader.feed(data):
                 self._received(_decoder.decode(payload))
+                self._frames_in += 1
         except (msgspec.DecodeError, msgspec.ValidationError, RelevoError):
             # Not a message: nothing on this connection can be trusted any more.
             self.close()
@@ -180,6 +188,8 @@ class Link(asyncio.Protocol):
         elif kind is m.GetBlob:
             self._taker.get_blob(self, message)
         elif kind is m.Beat:
+            if message.frames != self._frames_in:
+                raise RelevoError(f"{message.frames} frames were sent, {self._frames_in} came")
             self._taker.beat(self, message)
 
     def welcome(self, epoch: int, next_number: int, unknown: list[m.Live]) -> None:
@@ -216,6 +226,8 @@ class Link(asyncio.Protocol):
                 batch.next = number
                 self._ask_later()
                 break
+            if batch.generation != self._generation:
+                return  # a taker failed the batch at once: all of it comes again
             number += 1
         RECORDS.inc(number - self.next)
         self.next = number
@@ -282,20 +294,18 @@ class Link(asyncio.Protocol):
             record.at_ms,
             held=record.held,
         )
+        promised = record.result != "lost" and record.log_size > 0 and self._taker.wanted(self, key)
+        if promised:
+            try:
+                self._logs.end(key, LogEnd(record.log_size, record.log_digest))
+            except LogMismatch as error:
+                promised = False
+                command = c.LoseAttempt(
+                    record.job, record.number, f"its log is not what the agent sent: {error}", record.at_ms
+                )
         batch.hold()
-        if not self._taker.wanted(self, key):
-            self._taker.deliver(self, command, record.run, batch)
-            return
-        if record.result == "lost" or not record.log_size:
+        if not promised:
             # No bytes were promised, or the promise is void: there is nothing to wait for.
-            self._taker.deliver(self, command, record.run, batch)
-            return
-        try:
-            self._logs.end(key, LogEnd(record.log_size, record.log_digest))
-        except LogMismatch as error:
-            command = c.LoseAttempt(
-                record.job, record.number, f"its log is not what the agent sent: {error}", record.at_ms
-            )
             self._taker.deliver(self, command, record.run, batch)
             return
 

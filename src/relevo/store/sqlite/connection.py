@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -13,7 +14,15 @@ import apsw
 from relevo.domain.errors import DamagedError, RelevoError, UserError
 from relevo.store.contract import StoreUnavailable
 
-_NO_ACCESS: Final = (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError, OSError)
+_NO_ACCESS: Final = (
+    apsw.CantOpenError,
+    apsw.ReadOnlyError,
+    apsw.PermissionsError,
+    apsw.AuthError,
+    FileNotFoundError,
+    NotADirectoryError,
+    PermissionError,
+)
 
 APPLICATION_ID: Final = 0x72656C76  #: "relv"
 #: How long a statement waits for another process's transaction. Ours take milliseconds, a migration some seconds.
@@ -84,7 +93,7 @@ def opening_error(error: Exception, path: str) -> RelevoError:
         return UserError(
             f"{path} is not a relevo database", hint="name another RELEVO_HOME, or move that file away"
         )
-    if isinstance(error, _NO_ACCESS) and not is_full(error):
+    if isinstance(error, _NO_ACCESS) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         folder = os.path.dirname(path) or "."
         return UserError(
             f"{path} cannot be written: {error}",
@@ -111,8 +120,6 @@ def running_error(error: Exception, path: str) -> RelevoError:
 def is_full(error: Exception) -> bool:
     """Whether an error says that the disk lacks room."""
     if isinstance(error, OSError):
-        import errno
-
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     # The index of the WAL is enlarged with a plain write, whose ENOSPC comes back as an I/O error.
     return isinstance(error, apsw.FullError) or (

@@ -1,6 +1,6 @@
 """The tables of a home, by numbered .sql files. A file that was released never changes: `migration` holds its checksum.
 
-Why not a kept tool: docs/decisions/0002-migrations.md.
+Why not a kept tool: docs/decisions/010-migrations.md.
 """
 
 from __future__ import annotations

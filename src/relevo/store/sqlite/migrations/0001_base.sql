@@ -1,6 +1,6 @@
 -- One row for each append: the events of one decision. `previous` is the sequence of the stream's append before this
 -- one, 0 for the first: a stream is read backwards from its head. An index over (stream, version) would do the same
--- and dirty a page of its own for each stream in a commit (docs/decisions/0001-sqlite-store.md has the figures).
+-- and dirty a page of its own for each stream in a commit (docs/decisions/005-sqlite-group-commit.md has the figures).
 CREATE TABLE appends (
     sequence INTEGER PRIMARY KEY,
     previous INTEGER NOT NULL,
