@@ -140,12 +140,13 @@ def judge(
     *,
     retried: frozenset[str] = frozenset(),
 ) -> Verdict:
-    """Hold the result that was told against what the steps witnessed. `retried`: jobs that a person ran again."""
+    """Hold the result of a run against what its steps witnessed. `retried`: jobs that a person ran again."""
     verdict = Verdict([], [], [], [], [])
     text = world.witness.read_text() if world.witness.exists() else ""
     seen = [found.groups() for found in map(_LINE.fullmatch, text.splitlines()) if found]
     if len(seen) != len(text.splitlines()):
         verdict.lost.append("the witness has a line that no step wrote")
+    seen = [found for found in seen if found[1] == result["run"]]
     for (word, _, job, number, step), count in Counter(seen).items():
         if count > 1:
             verdict.repeated.append(f"{word} of step {step} of job {job}, attempt {number}: {count} times")
