@@ -45,6 +45,13 @@ class SharedContexts(Struct, frozen=True):
     job_limit: int = JOB_LIMIT
 
 
+class HeldContexts(Struct, frozen=True, weakref=True):
+    """Shared contexts, and the bytes that they travel as."""
+
+    decoded: SharedContexts
+    blob: bytes
+
+
 class Carried(Struct, frozen=True):
     """What a retry takes over: the legs of a node that succeeded, and the node's outputs."""
 

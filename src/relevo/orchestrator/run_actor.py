@@ -19,7 +19,7 @@ from relevo.domain.machine import handle
 from relevo.domain.run import Run
 from relevo.domain.states import JobStatus
 from relevo.domain.stored import Stored
-from relevo.orchestrator.plans import Carried, Plan, SharedContexts, expand
+from relevo.orchestrator.plans import Carried, HeldContexts, Plan, expand
 from relevo.store.contract import Append, Fact, Fenced, RunRow
 from relevo.workers.link import Batch
 
@@ -48,14 +48,14 @@ LAST: Final = Envelope(c.Warn(""))
 class RunActor(Actor[Envelope]):
     """Owns a run: decides, stores, then acts."""
 
-    __slots__ = ("_home", "_in_hand", "_refusal", "carried", "plan", "run", "shared")
+    __slots__ = ("_home", "_in_hand", "_refusal", "carried", "contexts", "plan", "run", "shared")
 
     def __init__(
         self,
         home: Orchestrator,
         run: Run,
         plan: Plan,
-        shared: SharedContexts,
+        contexts: HeldContexts,
         carried: dict[str, Carried],
     ) -> None:
         self._home = home
@@ -63,7 +63,8 @@ class RunActor(Actor[Envelope]):
         self._refusal: RelevoError | None = None  # of an append: what the run holds is void since
         self.run = run
         self.plan = plan
-        self.shared = shared
+        self.contexts = contexts
+        self.shared = contexts.decoded
         self.carried = carried
 
     def receive(self, messages: list[Envelope]) -> None:
