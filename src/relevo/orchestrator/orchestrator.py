@@ -21,12 +21,20 @@ from relevo.domain.run import Job, Run, evolve
 from relevo.domain.states import JOB_ENDS
 from relevo.domain.stored import Stored
 from relevo.orchestrator.artifacts import artifacts_of
-from relevo.orchestrator.plans import Carried, HeldContexts, Plan, PlanCache, SharedContexts, needs_of
+from relevo.orchestrator.plans import (
+    Carried,
+    HeldContexts,
+    Plan,
+    PlanCache,
+    SharedContexts,
+    demand_of,
+    needs_of,
+)
 from relevo.orchestrator.run_actor import LAST, Envelope, RunActor, run_row
 from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
 from relevo.scheduler.actor import Scheduler
-from relevo.scheduler.labels import canonical
+from relevo.scheduler.capacity import Reach
 from relevo.scheduler.match import Placement
 from relevo.scheduler.messages import AgentDown, AgentUp, Enqueue, Forget, Reserve, Withdraw
 from relevo.scheduler.queue import Demand
@@ -75,7 +83,10 @@ class Orchestrator:
         *,
         fenced: Callable[[Fenced], None],
         open_secrets: Callable[[str, bytes], bytes] = lambda run, sealed: sealed,
+        reach: Reach | None = None,
     ) -> None:
+        """`reach`: what agents could ever take, where that is known; jobs beyond it fail instead of waiting for ever."""
+        self.reach = reach
         self.system = system
         self.store = store
         self.clock = clock
@@ -394,7 +405,7 @@ class Orchestrator:
         key = (tuple(job.decl.labels), node.cpus, node.memory_bytes)
         found = self._demands.get(key)
         if found is None:
-            found = self._demands[key] = Demand(frozenset(map(canonical, key[0])), key[1], key[2])
+            found = self._demands[key] = demand_of(job.decl.labels, node)
         return found
 
     def enqueue(self, actor: RunActor, index: int) -> None:
@@ -469,6 +480,8 @@ class Orchestrator:
             bool(accepted.secrets),
             actor.shared.keep,
             accepted.run_attempt,
+            actor.plan.nodes[job.node.index].cpus,
+            actor.plan.nodes[job.node.index].memory_bytes,
         )
         return assignment, {digest: spec, accepted.contexts: actor.contexts.blob}
 

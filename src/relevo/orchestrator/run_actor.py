@@ -108,7 +108,8 @@ class RunActor(Actor[Envelope]):
         while run.ready:
             at_ms = home.clock.wall_ms()
             for node in list(run.ready):
-                events += handle(run, expand(run, self.plan, self.shared, node, self.carried, at_ms))
+                command = expand(run, self.plan, self.shared, node, self.carried, at_ms, home.reach)
+                events += handle(run, command)
         if not events:
             for envelope in messages:
                 if envelope.batch is not None:

@@ -8,8 +8,10 @@ import pytest
 
 from relevo.domain import commands as c
 from relevo.domain import events as e
+from relevo.orchestrator import plans
 from relevo.orchestrator.orchestrator import NoSuchRun
 from relevo.protocol import messages as m
+from relevo.scheduler.capacity import Reach
 from relevo.store.contract import Fact, FactExists, StoreUnavailable
 from relevo.testing.virtual_loop import VirtualLoop, run_on, run_virtual
 from tests.unit.orchestrator.kit import ONE, TWO, FakeAgent, World, until
@@ -272,6 +274,86 @@ def test_long_outputs_and_summaries_lie_in_facts_and_come_back():
         agent.hello()
         await until(lambda: agent.assigned())
         assert agent.assigned()[0].own.needs["a"]["outputs"] == outputs
+        await world.now.close()
+
+    run_virtual(main())
+
+
+DYNAMIC = """on: push
+jobs:
+  a:
+    strategy:
+      matrix:
+        os: [ubuntu-latest, windows-latest]
+      fail-fast: false
+    runs-on: ${{ matrix.os }}
+    steps:
+      - run: x
+"""
+REACH = Reach(frozenset({"ubuntu-*", "linux"}), 2.0, 1 << 30)
+
+
+@pytest.mark.parametrize(("skip", "status"), [(False, "failed"), (True, "skipped")])
+def test_a_leg_whose_label_turns_out_to_be_nowhere_ends_at_once(skip, status):
+    async def main():
+        world, agent = await world_with_agent(reach=REACH)
+        run = await world.submit(DYNAMIC, skip_unmatched=skip)
+        await until(lambda: agent.assigned())
+        agent.finish(agent.assigned()[0])
+        await until(lambda: not world.now.orchestrator.live)
+        ended = {event.job: event for event in world.events(run) if isinstance(event, e.JobEnded)}
+        assert [ended[0].status, ended[1].status] == ["succeeded", status]
+        assert "windows-latest" in ended[1].message
+        assert world.status(run) == ("succeeded" if skip else "failed")
+        await world.now.close()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("asked", ["cpu: 64", "memory: 64GiB"])
+def test_a_job_that_asks_for_more_than_any_agent_has_fails_at_once(asked):
+    async def main():
+        world, _ = await world_with_agent(reach=REACH)
+        run = await world.submit(
+            ONE.replace("    steps:", f"    relevo:\n      resources:\n        {asked}\n    steps:")
+        )
+        await until(lambda: not world.now.orchestrator.live)
+        assert world.status(run) == "failed"
+        assert (
+            "no agent here has more"
+            in next(event for event in world.events(run) if isinstance(event, e.JobEnded)).message
+        )
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_what_a_job_asks_for_reaches_its_agent():
+    async def main():
+        world, agent = await world_with_agent(reach=REACH)
+        text = ONE.replace(
+            "    steps:",
+            "    relevo:\n      resources:\n        cpu: 1.5\n        memory: 256MiB\n    steps:",
+        )
+        await world.submit(text)
+        await until(lambda: agent.assigned())
+        assert (agent.assigned()[0].cpus, agent.assigned()[0].memory_bytes) == (1.5, 256 << 20)
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_defect_in_an_expression_fails_its_job_and_not_the_engine(monkeypatch):
+    async def main():
+        world, _ = await world_with_agent()
+
+        def broken(*arguments, **named):
+            raise ZeroDivisionError("a bug")
+
+        monkeypatch.setattr(plans, "evaluate_job", broken)
+        run = await world.submit(ONE)
+        await until(lambda: not world.now.orchestrator.live)
+        assert world.status(run) == "failed"
         await world.now.close()
 
     run_virtual(main())
