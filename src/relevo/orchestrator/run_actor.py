@@ -247,8 +247,8 @@ def _shortened(command: c.Record, run: str, facts: list[Fact]) -> c.Record:
     event = command.event
     if not isinstance(event, e.StepEnded) or len(event.summary) <= SUMMARY_INLINE:
         return command
-    key = f"summary/{run}/{event.job}/{event.number}/{event.step}"
-    facts.append(Fact(key, event.summary.encode("utf-8", "surrogateescape")))
+    key = e.summary_fact(run, event.job, event.number, event.step)
+    facts.append(Fact(key, event.summary.encode("utf-8", "replace")))
     return c.Record(replace(event, summary=f"fact:{key}"))
 
 
