@@ -25,6 +25,7 @@ from relevo.runtime.clock import SystemClock
 from relevo.runtime.entropy import SystemEntropy
 from relevo.runtime.failpoints import reach
 from relevo.runtime.processes import identity
+from relevo.scheduler.capacity import Reach
 from relevo.scheduler.labels import local_labels
 from relevo.workers.local import LocalAgent, LocalAgentKeeper
 
@@ -136,7 +137,10 @@ async def open_engine(
         threads.close()
         blobs.close()
 
-    engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open)
+    within = Reach(
+        labels, float(os.cpu_count() or 1), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    )
+    engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open, reach=within)
     api = LocalApi(engine, vault, labels)
     door = Door(home.socket, loop, engine.manager.accept, api)
     keeper = LocalAgentKeeper(_agent(home, slots, provider, window), loop, lambda: _connected(engine))
