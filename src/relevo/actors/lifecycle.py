@@ -110,6 +110,7 @@ def _restart(parent: Cell[Any], culprit: Cell[Any], delay_s: float, history: tup
         for one in group:
             if one.context is None:
                 one.restarts += 1
+                one.system.restarts += 1
                 one.post(start, one)
 
     def all_ended() -> None:

@@ -94,6 +94,7 @@ class ActorSystem:
         self.dead_letters = DeadLetters(loop.time)
         self.failure: BaseException | None = None
         self.count = 0  #: actors that are not stopped, guardians included
+        self.restarts = 0
         self._failed = failed
         self._options: dict[tuple[int, float | None], Options] = {}
         self._next_name = 0

@@ -19,6 +19,7 @@ from relevo.agent.reporter import BlobUnavailable
 from relevo.agent.reports import AttemptReporter
 from relevo.agent.session import Dial, Session
 from relevo.agent.spool import Spool
+from relevo.domain.errors import RelevoError
 from relevo.domain.ids import AttemptKey
 from relevo.protocol import messages as m
 from relevo.workflow.contexts import JobContexts
@@ -29,12 +30,11 @@ if TYPE_CHECKING:
     from relevo.runtime.clock import Clock
     from relevo.runtime.disk import Disk
 
-#: An agent that runs nothing ends itself when no engine was there for this long.
-LONELY_S: Final = 60.0
+#: An agent that runs nothing ends itself when no engine was there for this long: it would be in the way of nobody, but
+#: a machine on which nothing runs is to be empty. What it has not handed in stays in its spool.
+LONELY_S: Final = 5.0
 #: The agent ends a fenced attempt this much before the engine may think it gone.
 FENCE_MARGIN_S: Final = 30.0
-#: Worker creation is told as `starting` when it takes longer.
-SLOW_START_S: Final = 0.25
 
 #: Specs and contexts are kept up to this many; the engine does not send them again, so that only unused ones go.
 NAMED_LIMIT: Final = 4_096
@@ -118,6 +118,7 @@ class Agent:
         self._live: dict[AttemptKey, Attempt | None] = {}  # running: the attempt; waiting: None
         self._tasks: dict[AttemptKey, asyncio.Task[None]] = {}
         self._cancelled: dict[AttemptKey, m.Cancel] = {}  # cancelled before they began
+        self._reporters: dict[AttemptKey, AttemptReporter] = {}
         self._fences: dict[AttemptKey, float] = {}  # seconds without an engine after which it must end
         self._free = config.slots
         self._stopping = False
@@ -166,6 +167,8 @@ class Agent:
         config = self._config
         self.spool.flush()
         live = [m.Live(*key, started=attempt is not None) for key, attempt in self._live.items()]
+        # An end that the disk does not take yet is not handed in: until then the attempt is here, not gone.
+        live += [m.Live(*key, started=True) for key in self.spool.unwritten_ends()]
         return m.Hello(
             m.VERSION,
             config.id,
@@ -194,6 +197,8 @@ class Agent:
         if kind is m.Assign:
             self._named.update(message.blobs)
             for assignment in message.assignments:
+                if assignment.spec not in self._named or assignment.contexts not in self._named:
+                    raise RelevoError(f"an assignment of run {assignment.run} names what was never sent")
                 key = AttemptKey(assignment.run, assignment.job, assignment.number)
                 if key not in self._live:
                     self._live[key] = None
@@ -240,6 +245,7 @@ class Agent:
     def _begin(self, assignment: m.Assignment) -> None:
         key = AttemptKey(assignment.run, assignment.job, assignment.number)
         reporter = AttemptReporter(key, self.spool, self.blobs, self._clock, self._reported)
+        self._reporters[key] = reporter
         if assignment.fence_after_s is not None:
             self._fences[key] = assignment.fence_after_s
         if key in self._cancelled:
@@ -300,6 +306,7 @@ class Agent:
         self._tasks.pop(key, None)
         self._live.pop(key, None)
         self._fences.pop(key, None)
+        self._reporters.pop(key, None)
         self._free += 1
         self._fill()
         self._maybe_done()
@@ -309,6 +316,8 @@ class Agent:
     def _tick(self) -> None:
         self._timer = self._loop.call_later(1.0, self._tick)
         silent_s = self._loop.time() - self.session.last_contact
+        for reporter in list(self._reporters.values()):
+            reporter.starting()
         for key, fence_s in list(self._fences.items()):
             attempt = self._live.get(key)
             if attempt is not None and silent_s >= fence_s - FENCE_MARGIN_S:

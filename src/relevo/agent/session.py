@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from relevo.domain.errors import RelevoError
 from relevo.protocol import messages as m
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from relevo.agent.spool import Spool
 
 BEAT_S: Final = 2.0
-DIAL_S: Final = 0.05
+DIAL_S: Final = 0.01
 DIAL_MAX_S: Final = 1.0
 BLOB_PIECE: Final = 1 << 20
 
@@ -64,6 +65,8 @@ class Session(asyncio.Protocol):
         self._pumping: asyncio.Task[None] | None = None
         self._writable = asyncio.Event()
         self._heard = 0.0
+        self._frames_in = 0  # on this connection
+        self._frames_out = 0
         self._closed = False
         self._wait_s = DIAL_S
         self._timer: asyncio.TimerHandle | None = None
@@ -119,6 +122,7 @@ class Session(asyncio.Protocol):
         self._welcome = False
         self._paused = False
         self._writable.set()
+        self._frames_in = self._frames_out = 0
         self._heard = self._loop.time()
         self._write(self._hello(self.epoch))
 
@@ -140,10 +144,11 @@ class Session(asyncio.Protocol):
         if self._moved() or self._loop.time() - self._heard > 3 * BEAT_S:
             self._drop()
         elif self._welcome:
-            self._write(self._beat())
+            self._write(replace(self._beat(), frames=self._frames_out))
 
     def _write(self, message: Any) -> None:
         if self._transport is not None:
+            self._frames_out += 1
             self._transport.write(frame(m.encode(message)))
 
     def send(self, message: Any) -> None:
@@ -158,6 +163,7 @@ class Session(asyncio.Protocol):
         try:
             for payload in self._reader.feed(data):
                 self._received(_decoder.decode(payload))
+                self._frames_in += 1
         except (msgspec.DecodeError, RelevoError):
             # Bytes that are no message: nothing on this connection can be trusted any more.
             self._drop()
@@ -182,6 +188,8 @@ class Session(asyncio.Protocol):
                 self.blobs.received(message)
         elif kind is not m.Beat:
             self._handle(message)
+        elif message.frames != self._frames_in:
+            raise RelevoError(f"{message.frames} frames were sent, {self._frames_in} came")
 
     def _welcomed(self, message: m.Welcome) -> None:
         if message.epoch < self.epoch:
@@ -210,6 +218,7 @@ class Session(asyncio.Protocol):
         ):
             reach("agent.before-send")
             self._sent = first + count
+            self._frames_out += 1
             self._transport.write(frame(payload))
         else:
             self._pump_soon()
@@ -258,6 +267,7 @@ class Session(asyncio.Protocol):
                 if not self._carries(transport) or sent != self._sent:
                     continue  # the connection went, or the engine asked to send again from elsewhere
             reach("agent.before-send")
+            self._frames_out += 1
             transport.write(frame(payload))
             self._sent = first + count
 

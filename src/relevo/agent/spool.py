@@ -12,6 +12,7 @@ Writing does not sync: a killed agent loses nothing that was written; `sync` is 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -29,6 +30,8 @@ SEGMENT_BYTES: Final = 16 << 20
 #: A batch is cut here, so that a frame stays far below the protocol's limit.
 BATCH_BYTES: Final = 1 << 20
 RETRY_S: Final = 0.5
+#: So far above the spool is the home: HOME/agents/local/spool.
+HOME_DEPTH: Final = 4
 
 
 class Intent(Struct, frozen=True, array_like=True, tag=True):
@@ -62,6 +65,10 @@ class Found(Struct):
     damage: list[str]
 
 
+def _framed(payload: bytes) -> tuple[bytes, bytes]:
+    return len(payload).to_bytes(4, "big") + crc32(payload).to_bytes(4, "big"), payload
+
+
 class Spool:
     """The spool of one agent. Single-threaded: all calls come from the loop; only `sync` waits for the disk elsewhere."""
 
@@ -89,6 +96,9 @@ class Spool:
         self._retry: asyncio.TimerHandle | None = None
         self._bytes = 0  # of frames not acknowledged
         self._waiters: list[asyncio.Future[None]] = []
+        self._intents: dict[AttemptKey, Intent] = {}  # of attempts that have not ended
+        self._carrying: asyncio.Task[None] | None = None
+        self._unneeded: list[str] = []  # segments that go once the intents in them stand elsewhere too
         self.next = 1  #: number of the record to come
         self.flushed: Callable[[int, int, bytes], None] | None = (
             None  #: (first, count, payload) of each new frame
@@ -113,7 +123,16 @@ class Spool:
                 break
         if segments:
             self.next = max(self.next, int(segments[0].removesuffix(".spool")))
+        else:
+            self._name_folders()
         return found
+
+    def _name_folders(self) -> None:
+        """The spool is new, and so may be the folders it lies in: an intent is only as durable as their names."""
+        folder = self._folder
+        for _ in range(HOME_DEPTH):
+            folder = os.path.dirname(folder)
+            self._disk.sync_folder(folder)
 
     def _scan(self, name: str, found: Found) -> int | None:
         """Take in a segment; returns where to cut it, None when it is whole."""
@@ -169,10 +188,20 @@ class Spool:
         """Logs should pause: too much waits, or the disk takes nothing."""
         return self.trouble is not None or self.size_bytes >= self._limit
 
+    def unwritten_ends(self) -> list[AttemptKey]:
+        """Attempts whose end record is taken and not written yet."""
+        return [
+            AttemptKey(record.run, record.job, record.number)
+            for record in self._pending
+            if isinstance(record, AttemptFinished)
+        ]
+
     def add(self, record: AnyRecord, size: int = 100) -> None:
         """Take a record; it is written at the end of the loop's turn. `size`: about how long it is."""
         self._pending.append(record)
         self._pending_bytes += size
+        if self._intents and type(record) is AttemptFinished:
+            self._intents.pop(AttemptKey(record.run, record.job, record.number), None)
         if self._pending_bytes >= BATCH_BYTES:
             self.flush()
         elif not self._scheduled:
@@ -209,13 +238,44 @@ class Spool:
     def _write(self, payload: bytes, first: int, count: int) -> Frame:
         file = self._file
         if file is None or file.size >= SEGMENT_BYTES:
-            self._close_file()
-            self._segment = f"{self.next:020d}.spool"
-            file = self._file = self._disk.append(self._path(self._segment))
+            file = self._next_segment()
         position = file.size + 8
-        header = len(payload).to_bytes(4, "big") + crc32(payload).to_bytes(4, "big")
-        file.writev([header, payload])
+        file.writev([*_framed(payload)])
+        reach("spool.after-write")
         return Frame(first, count, self._segment, position, len(payload))
+
+    def _next_segment(self) -> AppendFile:
+        """Begin a segment, with the intents that still count: the older segment is removed when its records are acknowledged."""
+        segment = f"{self.next:020d}.spool"
+        file = self._disk.append(self._path(segment))
+        try:
+            file.writev([part for intent in self._intents.values() for part in _framed(encode(intent))])
+        except OSError:
+            file.close()
+            raise
+        self._close_file()
+        self._segment = segment
+        self._file = file
+        if self._intents and self._carrying is None:
+            self._carrying = self._loop.create_task(self._carried())
+        return file
+
+    async def _carried(self) -> None:
+        try:
+            await self.sync()
+        except OSError:
+            return  # the older segments stay until there is a segment that can be synced
+        finally:
+            self._carrying = None
+        unneeded, self._unneeded = self._unneeded, []
+        for segment in unneeded:
+            self._disk.remove(self._path(segment))
+
+    def _remove(self, segment: str) -> None:
+        if self._carrying is not None:
+            self._unneeded.append(segment)
+        else:
+            self._disk.remove(self._path(segment))
 
     def _close_file(self) -> None:
         if self._file is not None:
@@ -234,6 +294,7 @@ class Spool:
                 if self._retry is None:
                     self._retry = self._loop.call_later(RETRY_S, self._again)
                 await self.room()
+        self._intents[AttemptKey(intent.run, intent.job, intent.number)] = intent
         await self.sync()
 
     async def sync(self) -> None:
@@ -268,10 +329,10 @@ class Spool:
             del self._by_first[frame.first]
             self._bytes -= frame.size
             if gone is not None and gone != frame.segment:
-                self._disk.remove(self._path(gone))
+                self._remove(gone)
             gone = frame.segment
         if gone is not None and gone != self._segment and not (frames and frames[0].segment == gone):
-            self._disk.remove(self._path(gone))
+            self._remove(gone)
         self._relieve()
 
     def at(self, number: int) -> tuple[int, int, bytes] | None:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from relevo.agent.agent import Agent, AgentConfig
+from relevo.agent.agent import LONELY_S, Agent, AgentConfig
 from relevo.domain.errors import InfrastructureError
 from relevo.runtime.clock import SystemClock
 from relevo.runtime.disk import OsDisk
-from relevo.runtime.processes import identity
+from relevo.runtime.failpoints import reach
+from relevo.runtime.processes import RECORD, ProcessIdentity, identity
 
 if TYPE_CHECKING:
     from relevo.agent.reporter import Reporter
@@ -42,7 +43,7 @@ class Options(Struct, frozen=True):
     slots: int
     window: int = 0
     provider: str = "process"
-    lonely_s: float = 60.0
+    lonely_s: float = LONELY_S
 
 
 async def run(options: Options) -> int:
@@ -54,6 +55,9 @@ async def run(options: Options) -> int:
     lock = _lock(options.folder)
     if lock is None:
         return OCCUPIED
+    reach("agent.after-lock")
+    who = identity(os.getpid())
+    _tell_owner(options.folder, who)
     pool = Pool("agent", threads=4)
     provider = _provider(options, loop)
     places = Places(f"{options.folder}/work", f"{options.folder}/temp", f"{options.folder}/tools")
@@ -119,6 +123,20 @@ def _lock(folder: str) -> int | None:
         os.close(fd)
         return None
     return fd
+
+
+def _tell_owner(folder: str, who: ProcessIdentity) -> None:
+    """Write down whose the folder is: the next engine finds this process by it."""
+    import msgspec
+
+    path = f"{folder}/{RECORD}"
+    try:
+        with open(f"{path}.new", "wb") as file:
+            file.write(msgspec.json.encode(who))
+        os.replace(f"{path}.new", path)
+    except OSError as error:
+        # A full disk: this agent can be dialled by, not found by, the next engine; better than none.
+        sys.stderr.write(f"{path} cannot be written: {error}\n")
 
 
 def _moved(socket: str) -> Callable[[], bool]:

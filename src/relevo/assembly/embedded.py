@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
+from relevo.assembly import head_start
 from relevo.assembly.client import Client, connect
 from relevo.assembly.door import Door
 from relevo.assembly.engine import Engine, Parts
@@ -25,6 +23,7 @@ from relevo.domain.ids import LEASE
 from relevo.leases.contract import Holder, Lease, LeaseHeld
 from relevo.runtime.clock import SystemClock
 from relevo.runtime.entropy import SystemEntropy
+from relevo.runtime.failpoints import reach
 from relevo.runtime.processes import identity
 from relevo.scheduler.labels import local_labels
 from relevo.workers.local import LocalAgent, LocalAgentKeeper
@@ -68,6 +67,12 @@ class Embedded:
         agent = self.engine.manager.agents.get(AGENT)
         return not self.engine.orchestrator.live and (agent is None or not agent.placed)
 
+    @property
+    def agent_pid(self) -> int | None:
+        """Of the agent's process; None while there is none."""
+        who = self._keeper.who
+        return None if who is None else who.pid
+
     async def ready(self) -> None:
         """Returns when the agent takes jobs."""
         await self.engine.manager.some_agent_ready.wait()
@@ -98,6 +103,7 @@ async def open_engine(
     from relevo.bus.inprocess import InProcessBus
     from relevo.leases.local import LocalLeases
     from relevo.logs.blocking import Threads
+    from relevo.logs.claim import Claim
     from relevo.logs.store import FileLogStore
     from relevo.runtime.disk import OsDisk
     from relevo.store.sqlite import SqliteStore, open_database
@@ -110,9 +116,11 @@ async def open_engine(
     holder = Holder(who.pid, who.start_ticks, who.boot_id, os.uname().nodename, clock.wall_ms(), home.socket)
     leases = LocalLeases(lambda: open_database(home.database))
     lease = await _acquire(leases, holder, home, loop)
+    reach("engine.after-lease")
     store = await SqliteStore.open(home.database, lease.epoch, loop)
     threads = Threads(loop)
-    logs = FileLogStore(OsDisk(), home.logs, loop, threads)
+    disk = OsDisk()
+    logs = FileLogStore(disk, home.logs, loop, threads, Claim(disk, home.logs, lease.epoch))
     blobs = DirectoryBlobs(home.blobs)
     parts = Parts(store, logs, blobs, InProcessBus(), clock, SystemEntropy())
     vault = Vault(home.key)
@@ -131,11 +139,11 @@ async def open_engine(
     engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open)
     api = LocalApi(engine, vault, labels)
     door = Door(home.socket, loop, engine.manager.accept, api)
-    keeper = LocalAgentKeeper(_agent(home, labels, slots, provider, window), loop, lambda: _connected(engine))
+    keeper = LocalAgentKeeper(_agent(home, slots, provider, window), loop, lambda: _connected(engine))
     made.append(Embedded(home, engine, api, door, keeper, leave))
     await engine.open()
     await door.open()
-    keeper.open()
+    keeper.open(head_start.taken(home))
     return made[0]
 
 
@@ -144,19 +152,8 @@ def _connected(engine: Engine) -> bool:
     return agent is not None and agent.link is not None
 
 
-def _agent(
-    home: Home, labels: frozenset[str], slots: int | None, provider: str, window: int | None
-) -> LocalAgent:
-    count = slots or os.cpu_count() or 1
-    options = {
-        "folder": home.agent,
-        "socket": home.socket,
-        "labels": sorted(labels),
-        "slots": count,
-        "window": count if window is None else window,
-        "provider": provider,
-    }
-    argv = [sys.executable, "-m", "relevo.assembly.agent", msgspec.json.encode(options).decode()]
+def _agent(home: Home, slots: int | None, provider: str, window: int | None) -> LocalAgent:
+    argv = head_start.arguments(home, slots=slots, window=window, provider=provider)
     return LocalAgent(argv, home.agent, dict(os.environ))
 
 

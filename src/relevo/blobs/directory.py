@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from blake3 import blake3
 
 from relevo.domain.errors import DamagedError, InfrastructureError
+from relevo.runtime.failpoints import reach
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -148,6 +149,7 @@ class DirectoryWriter:
         digest = self._hash.hexdigest()
         folder = f"{self._root}/{digest[:2]}"
         os.fsync(self._fd)
+        reach("blobs.before-rename")
         new = not os.path.isdir(folder)
         os.makedirs(folder, mode=0o700, exist_ok=True)
         # Also over one that is there: should its bytes have gone bad, they are good again now.

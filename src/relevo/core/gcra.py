@@ -35,22 +35,27 @@ def decide(tat_ns: int, now_ns: int, amount: int, interval_ns: int, burst: int) 
 class Gcra:
     """A limiter: `rate` a second in the long run, `burst` at once. Times are seconds of any one clock."""
 
-    __slots__ = ("_burst", "_interval_ns", "_tat_ns")
+    __slots__ = ("_burst", "_interval_ns", "_tat_ns", "_tolerance_ns")
 
     def __init__(self, rate: float, burst: int) -> None:
         if rate <= 0 or burst < 1:
             raise ValueError(f"rate {rate} and burst {burst} must be above zero")
         self._interval_ns = max(1, round(NANO / rate))
         self._burst = burst
+        self._tolerance_ns = burst * self._interval_ns
         self._tat_ns = -(1 << 62)
 
     def allow(self, now_s: float, amount: int = 1) -> bool:
-        """Take `amount`, if it may pass now."""
-        tat_ns, wait_ns = decide(self._tat_ns, round(now_s * NANO), amount, self._interval_ns, self._burst)
-        self._tat_ns = tat_ns
-        return wait_ns == 0
+        """Take `amount`, if it may pass now: `decide`, without the making of a `Decision`."""
+        now_ns = int(now_s * NANO)
+        tat_ns = self._tat_ns
+        after = (tat_ns if tat_ns > now_ns else now_ns) + amount * self._interval_ns
+        if after - now_ns > self._tolerance_ns:
+            return False
+        self._tat_ns = after
+        return True
 
     def delay_s(self, now_s: float, amount: int = 1) -> float:
         """Seconds until `amount` may pass; 0.0 means now, infinity never. Takes nothing."""
-        wait_ns = decide(self._tat_ns, round(now_s * NANO), amount, self._interval_ns, self._burst).wait_ns
+        wait_ns = decide(self._tat_ns, int(now_s * NANO), amount, self._interval_ns, self._burst).wait_ns
         return float("inf") if wait_ns < 0 else wait_ns / NANO

@@ -7,8 +7,9 @@ without the GIL has to use the accelerated twin.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from math import ceil, frexp, ldexp
+from math import ceil, ldexp
 from typing import Final, Generic, TypeVar
 
 #: Children of one family; whoever comes later is counted together as `_other`, so that labels cannot explode.
@@ -19,9 +20,12 @@ OTHER: Final = "_other"
 _PARTS: Final = 8
 _LOWEST: Final = -20  #: the first bucket ends at 2^-20: a microsecond, when the unit is seconds
 _OCTAVES: Final = 34  #: the last one ends at 2^14: 4.5 hours
-_BUCKETS: Final = 1 + _PARTS * _OCTAVES + 1  #: the first, and one for what is above all
-_FLOOR: Final = ldexp(1.0, _LOWEST)
-_CEILING: Final = ldexp(1.0, _LOWEST + _OCTAVES)
+#: The end of each bucket but the last, which has none.
+_BOUNDS: Final = [ldexp(1.0, _LOWEST)] + [
+    ldexp(1.0 + part / _PARTS, _LOWEST + octave)
+    for octave in range(_OCTAVES)
+    for part in range(1, _PARTS + 1)
+]
 
 
 class Counter:
@@ -57,13 +61,13 @@ class Gauge:
 class Histogram:
     """How values are spread, log-linear: eight buckets in each power of two from 2^-20 to 2^14, ends included above.
 
-    Source: Gil Tene's HdrHistogram, with a floating-point exponent for the magnitude. Values are not NaN.
+    Source: the layout of Gil Tene's HdrHistogram. Values are not NaN.
     """
 
     __slots__ = ("buckets", "sum")
 
     def __init__(self) -> None:
-        self.buckets: list[int] = [0] * _BUCKETS
+        self.buckets: list[int] = [0] * (len(_BOUNDS) + 1)
         self.sum: float = 0.0
 
     @property
@@ -72,9 +76,9 @@ class Histogram:
         return sum(self.buckets)
 
     def record(self, value: float) -> None:
-        """Count one value. O(1)."""
+        """Count one value. O(log buckets), in one call of C."""
         self.sum += value
-        self.buckets[bucket_of(value)] += 1
+        self.buckets[bisect_left(_BOUNDS, value)] += 1
 
     def quantile(self, share: float) -> float:
         """A value that at least `share` (0 to 1) of the values do not exceed; NaN when there are none."""
@@ -91,30 +95,17 @@ class Histogram:
         """(bound, how many values do not exceed it) for each power of two, the last bound infinite."""
         counts = list(self.buckets)
         seen = counts[0]
-        yield _FLOOR, seen
+        yield _BOUNDS[0], seen
         for octave in range(_OCTAVES):
             start = 1 + octave * _PARTS
             seen += sum(counts[start : start + _PARTS])
-            yield ldexp(1.0, _LOWEST + octave + 1), seen
+            yield _BOUNDS[(octave + 1) * _PARTS], seen
         yield float("inf"), sum(counts)
 
 
-def bucket_of(value: float) -> int:
-    """Index of the bucket that counts `value`."""
-    if value <= _FLOOR:
-        return 0
-    if value > _CEILING:
-        return _BUCKETS - 1
-    mantissa, exponent = frexp(value)
-    return (exponent - 1 - _LOWEST) * _PARTS + ceil(mantissa * (2 * _PARTS)) - _PARTS
-
-
 def upper_bound(index: int) -> float:
-    """The greatest value that bucket `index` counts."""
-    if index >= _BUCKETS - 1:
-        return float("inf")
-    octave, part = divmod(index, _PARTS)
-    return ldexp(1.0 + part / _PARTS, _LOWEST + octave)
+    """The greatest value that bucket `index` counts; each but the first counts none that the one before it does."""
+    return _BOUNDS[index] if index < len(_BOUNDS) else float("inf")
 
 
 M = TypeVar("M", Counter, Gauge, Histogram)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from relevo.domain import commands as c
 from relevo.domain import events as e
 from relevo.domain.run import ACTIVE, EVOLVE, Job, Node, Run
-from relevo.domain.states import ATTEMPT_STATUS, JOB_ENDS, AttemptStatus, JobStatus, RunStatus
+from relevo.domain.states import ATTEMPT_ENDS, ATTEMPT_STATUS, JOB_ENDS, AttemptStatus, JobStatus, RunStatus
 
 #: How often an attempt that the infrastructure lost is made again.
 LOST_RETRIES: Final = 2
@@ -56,6 +56,8 @@ def _still(run: Run, event: e.Event) -> bool:
     """Whether an entailed event still makes sense after those that happened before it."""
     if isinstance(event, e.JobEnded):
         return run.jobs[event.job].status not in JOB_ENDS
+    if isinstance(event, e.JobCancelling):
+        return run.jobs[event.job].status in ACTIVE - {JobStatus.CANCELLING}
     if isinstance(event, e.JobsQueued):
         node = run.jobs[event.jobs[0]].node
         room = node.max_parallel is None or node.active < node.max_parallel
@@ -148,7 +150,7 @@ def _assign(run: Run, command: c.AssignJob) -> list[e.Event]:
 
 def _current(run: Run, job: int, number: int) -> Job | None:
     """The job, when that attempt is its current one and has not ended."""
-    if job >= len(run.jobs):
+    if not 0 <= job < len(run.jobs):
         return None
     found = run.jobs[job]
     return found if found.number == number and found.status in ACTIVE else None
@@ -178,7 +180,11 @@ def _end(run: Run, command: c.EndAttempt) -> list[e.Event]:
     job = _current(run, command.job, command.number)
     if job is None:
         return []
-    result = ATTEMPT_STATUS[command.result]
+    result = ATTEMPT_STATUS.get(command.result)
+    if result not in ATTEMPT_ENDS:
+        # No end that we know: nothing of it is believed, and the job is tried again.
+        reason = f"its agent told of an end that is none: {command.result[:40]!r}"
+        return _lose(run, c.LoseAttempt(command.job, command.number, reason, command.at_ms, command.held))
     ended = e.AttemptEnded(
         command.job,
         command.number,
@@ -192,7 +198,7 @@ def _end(run: Run, command: c.EndAttempt) -> list[e.Event]:
         command.outputs_fact,
     )
     if result is AttemptStatus.LOST:
-        return [ended, _after_loss(job, command.message, command.held, command.at_ms)]
+        return [ended, _after_loss(run, job, command.message, command.held, command.at_ms)]
     retry = job.node.decl
     if (
         result is AttemptStatus.FAILED
@@ -205,8 +211,9 @@ def _end(run: Run, command: c.EndAttempt) -> list[e.Event]:
     return [ended, e.JobEnded(command.job, command.result, command.message, at_ms=command.at_ms)]
 
 
-def _after_loss(job: Job, reason: str, held: bool, at_ms: int) -> e.Event:
-    if job.status is JobStatus.CANCELLING:
+def _after_loss(run: Run, job: Job, reason: str, held: bool, at_ms: int) -> e.Event:
+    # Of a run that is being cancelled nobody is asked: what may not run again has ended.
+    if job.status is JobStatus.CANCELLING or (held and run.cancelling):
         return e.JobEnded(job.index, _CANCELLED, reason, at_ms=at_ms)
     if held:
         return e.JobHeld(job.index, f"{reason}; a step that is not idempotent may have begun")
@@ -227,7 +234,7 @@ def _lose(run: Run, command: c.LoseAttempt) -> list[e.Event]:
         message=command.reason,
         at_ms=command.at_ms,
     )
-    return [ended, _after_loss(job, command.reason, command.held, command.at_ms)]
+    return [ended, _after_loss(run, job, command.reason, command.held, command.at_ms)]
 
 
 def _time_out(run: Run, command: c.TimeOutJob) -> list[e.Event]:
@@ -238,7 +245,8 @@ def _time_out(run: Run, command: c.TimeOutJob) -> list[e.Event]:
 
 
 def _queue(run: Run, command: c.QueueJob) -> list[e.Event]:
-    return [e.JobsQueued([command.job])] if run.jobs[command.job].delayed else []
+    waits = 0 <= command.job < len(run.jobs) and run.jobs[command.job].delayed
+    return [e.JobsQueued([command.job])] if waits else []
 
 
 def _cancel(run: Run, command: c.CancelRun) -> list[e.Event]:
@@ -248,7 +256,10 @@ def _cancel(run: Run, command: c.CancelRun) -> list[e.Event]:
     if run.status is not RunStatus.CANCELLING:
         events.append(e.RunCancelling(command.reason, command.forced, command.at_ms))
     for job in run.jobs:
-        if job.status in JOB_ENDS or (job.node.index in command.spared and not command.forced):
+        if job.status in JOB_ENDS:
+            continue
+        asks = job.status is JobStatus.HELD  # a cancel is an answer
+        if job.node.index in command.spared and not command.forced and not asks:
             continue
         if job.status not in ACTIVE:
             events.append(e.JobEnded(job.index, _CANCELLED, at_ms=command.at_ms))
@@ -323,7 +334,6 @@ def _after_job(run: Run, event: e.JobEnded, at_ms: int) -> list[e.Event]:
     if node.left:
         if (
             node.fail_fast
-            and node.failures == 1
             and not job.decl.continue_on_error
             and job.status in (JobStatus.FAILED, JobStatus.TIMED_OUT)
         ):
@@ -360,7 +370,8 @@ def _next_pending(node: Node) -> int | None:
     for position in range(node.next_pending, len(node.jobs)):
         job = node.jobs[position]
         if job.status is JobStatus.PENDING and not job.delayed:
-            node.next_pending = position + 1
+            # Not beyond it: what is decided here may be found void, and then it is the next one still.
+            node.next_pending = position
             return job.index
     node.next_pending = len(node.jobs)
     return None

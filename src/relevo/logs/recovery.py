@@ -21,6 +21,7 @@ from relevo.logs.framing import (
     END,
     FOOTER,
     HEAD_SIZE,
+    HEADER_SIZE,
     MARK,
     TRAILER_SIZE,
     Head,
@@ -84,20 +85,27 @@ def _recover(disk: Disk, folder: str, run: str, live: Live | None) -> RunLog:
     if live is not None:
         durable = max(durable, live.durable)
         log.damage.extend(_cut_while_live(reads, live))
-    for expected, read in zip(_expected(indices), reads, strict=True):
-        if expected != read.segment.index:
+    for at, (expected, read) in enumerate(zip(_expected(indices), reads, strict=True)):
+        missing = expected != read.segment.index
+        if missing and place(expected, 0) >= durable:
+            log.doomed = [later.segment.path for later in reads[at:]]
+            break
+        if missing:
             log.damage.append(f"{folder}/{expected:06}{_SUFFIX}:0: the segment is missing")
         if not _take(log, read, durable, last=read is reads[-1]):
-            log.doomed = [later.segment.path for later in reads if later.segment.index > read.segment.index]
+            log.doomed = [later.segment.path for later in reads[at + 1 :]]
             break
     _doubt_open_ends(log)
     log.written = max((_written(read) for read in reads if read.segment in log.segments), default=0)
+    log.content = log.written
     log.told = durable
     # What was found may lie in the page cache only, if merely the process died: the next sync covers it.
     log.durable = min(log.written, durable)
     log.named = log.durable > 0
     for segment in log.segments:
         segment.named = place(segment.index, 0) < log.durable
+        newest = min(place(segment.index, segment.size), log.written)
+        segment.suspect = newest > log.durable and segment.size > HEADER_SIZE and not segment.damaged
     return log
 
 

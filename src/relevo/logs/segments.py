@@ -57,7 +57,19 @@ class Held:
 class Segment:
     """One file."""
 
-    __slots__ = ("damaged", "file", "held", "index", "named", "path", "salt", "sealed", "size", "torn")
+    __slots__ = (
+        "damaged",
+        "file",
+        "held",
+        "index",
+        "named",
+        "path",
+        "salt",
+        "sealed",
+        "size",
+        "suspect",
+        "torn",
+    )
 
     def __init__(self, folder: str, run: str, index: int) -> None:
         self.index = index
@@ -66,6 +78,9 @@ class Segment:
         self.size = 0  #: where the next frame goes; bytes of the file beyond it do not count
         self.sealed = False
         self.damaged = False  #: never appended to
+        #: found with bytes that were perhaps never durable: an earlier process may have failed to sync them, and then the
+        #: kernel takes them for clean. It is sealed before more is written, and written anew by the next sync.
+        self.suspect = False
         self.torn = False  #: the file may be longer than `size`: a write failed
         self.named = True  #: its name in the folder is durable
         self.held: dict[tuple[int, int], Held] | None = {}  #: None once sealed: the footer has it
@@ -129,6 +144,7 @@ class RunLog:
         self.doomed: list[str] = []  #: files of what a crash tore; removed before anything is written
         self.durable = 0  #: `place` below which everything survives the loss of power
         self.written = 0  #: `place` after the newest frame that is no mark
+        self.content = 0  #: `place` after the newest frame with a byte of a log or an end record
         self.told = 0  #: what the newest frame says of `durable`
         self.named = True  #: the folder's own name is durable
         self.in_sync = False  #: a worker uses its descriptors
@@ -167,11 +183,13 @@ class RunLog:
 
         False when it cannot be written now.
         """
-        segment = self.segments[-1] if self.segments else None
-        if segment is None or segment.sealed or segment.damaged or self.dirty or self.told >= self.written:
+        if not self.segments or self.dirty or self.told >= self.content:
             return True
-        was_open, written = segment.file is not None, self.written
+        segment, written = self.segments[-1], self.written
+        was_open = segment.file is not None
         try:
+            if segment.sealed or segment.damaged:
+                segment, was_open = self._next_segment(), False
             self._add(segment, MARK, b"")
         except LogUnavailable:
             return False
@@ -240,6 +258,8 @@ class RunLog:
         )
         self._write(segment, [*parts, head, payload])
         self.told = self.durable
+        if kind != MARK:
+            self.content = self.written
         return position
 
     def _write(self, segment: Segment, parts: list[bytes | memoryview]) -> None:
@@ -260,21 +280,27 @@ class RunLog:
         if self.failed:
             raise LogUnavailable(f"log of run {self.run}: {self.failed}")
         segment = self.segments[-1] if self.segments else None
-        if segment is not None and segment.size > HEADER_SIZE and segment.size + size > SEGMENT_BYTES:
+        if segment is not None and segment.suspect and self.in_sync:
+            raise LogUnavailable(f"{segment.path}: it is being made durable; then it takes more")
+        full = segment is not None and segment.size + size > SEGMENT_BYTES and segment.size > HEADER_SIZE
+        if segment is not None and (full or segment.suspect):
             self.seal()
         if segment is None or segment.sealed or segment.damaged:
-            new = Segment(self.folder, self.run, segment.index + 1 if segment else 1)
-            new.named = False
-            try:
-                if segment is None:
-                    self.named = False
-                    self._disk.make(self.folder)
-                self._open(new)
-            except OSError as error:
-                raise unavailable(new.path, error) from error
-            self.segments.append(new)
-            return new
+            return self._next_segment()
         return segment
+
+    def _next_segment(self) -> Segment:
+        new = Segment(self.folder, self.run, self.segments[-1].index + 1 if self.segments else 1)
+        new.named = False
+        try:
+            if not self.segments:
+                self.named = False
+                self._disk.make(self.folder)
+            self._open(new)
+        except OSError as error:
+            raise unavailable(new.path, error) from error
+        self.segments.append(new)
+        return new
 
     def _open(self, segment: Segment) -> AppendFile:
         """Open a segment, cut to what counts of it."""

@@ -12,6 +12,7 @@ from relevo.domain.errors import DamagedError
 from relevo.domain.ids import AttemptKey
 from relevo.logs import reading
 from relevo.logs.blocking import RunBlocking, wait_for
+from relevo.logs.claim import Claim
 from relevo.logs.contract import LogEnd, LogFrame, LogGap, LogMismatch, LogUnavailable
 from relevo.logs.framing import PAYLOAD_MAX
 from relevo.logs.hashing import Hashing
@@ -38,8 +39,18 @@ class FileLogStore:
     A log without a byte leaves nothing on disk; its end is remembered in memory, for those who follow it.
     """
 
-    def __init__(self, disk: Disk, root: str, loop: AbstractEventLoop, run_blocking: RunBlocking) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        root: str,
+        loop: AbstractEventLoop,
+        run_blocking: RunBlocking,
+        claim: Claim | None = None,
+    ) -> None:
+        """`claim`: nothing is written once somebody else has the folder."""
         self._disk = disk
+        self._claim = claim
+        self._claim_seen = False  # in this turn of the loop
         self._root = root
         self._loop = loop
         self._run_blocking = run_blocking
@@ -50,6 +61,7 @@ class FileLogStore:
         self._attempts = 0
         self._tails: dict[AttemptKey, Tail] = {}
         self._empty_ends: dict[AttemptKey, LogEnd] = {}
+        self._deleting: set[str] = set()
         self._loading = Lock()  # frames() may be called in a pool
         self._closed = False
 
@@ -160,7 +172,13 @@ class FileLogStore:
                     offset = frame.offset + len(frame.data)
                     yield frame
                     continue
-                for frame in await self._chunk(attempt, offset):
+                try:
+                    chunk = await self._chunk(attempt, offset)
+                except DamagedError:
+                    if tail.deleted:
+                        return
+                    raise
+                for frame in chunk:
                     offset = frame.offset + len(frame.data)
                     yield frame
                 if offset < self.size(attempt):
@@ -183,6 +201,7 @@ class FileLogStore:
         )
 
     async def delete(self, run: str) -> None:
+        self._deleting.add(run)
         with self._loading:
             known = self._runs.pop(run, None)
         if known is not None:
@@ -199,7 +218,13 @@ class FileLogStore:
                 tail.forget()
                 tail.deleted = True
                 tail.wake()
-        await wait_for(self._loop, self._run_blocking, partial(self._disk.remove_tree, f"{self._root}/{run}"))
+        try:
+            if known is not None and known.in_sync:
+                await self._synced()  # a worker has its files in hand
+            remove = partial(self._disk.remove_tree, f"{self._root}/{run}")
+            await wait_for(self._loop, self._run_blocking, remove)
+        finally:
+            self._deleting.discard(run)
 
     def usage(self) -> dict[str, int]:
         used: dict[str, int] = {}
@@ -215,11 +240,10 @@ class FileLogStore:
         if self._closed:
             return
         self._closed = True
+        error = await self._synced()
         for run in self._open:
             self._seal_for_good(run)
-        outcome: Future[LogUnavailable | None] = self._loop.create_future()
-        self.sync(outcome.set_result)
-        error = await outcome
+        error = error or await self._synced()
         for run in self._runs.values():
             run.release()
         self._open.clear()
@@ -231,6 +255,13 @@ class FileLogStore:
     def _for_writing(self, run: str) -> RunLog:
         if self._closed:
             raise LogUnavailable("the log store is closed")
+        if run in self._deleting:
+            raise LogUnavailable(f"the logs of run {run} are being removed")
+        if self._claim is not None and not self._claim_seen:
+            if not self._claim.holds():
+                raise LogUnavailable("another engine writes the logs now")
+            self._claim_seen = True
+            self._loop.call_soon(self._turn_over)
         known = self._run(run)
         if known is None:
             with self._loading:
@@ -239,8 +270,13 @@ class FileLogStore:
             self._syncer.touch(known)  # what a sender sends twice may not be durable yet
         return known
 
+    def _turn_over(self) -> None:
+        self._claim_seen = False
+
     def _run(self, run: str) -> RunLog | None:
         """The log of a run, loaded if need be; None when it has none."""
+        if run in self._deleting:
+            return None
         with self._loading:
             known = self._runs.pop(run, None)
             if known is None:
@@ -248,7 +284,7 @@ class FileLogStore:
                     known = recover(self._disk, f"{self._root}/{run}", run)
                 except OSError as error:
                     raise _unreadable(error) from error
-                if not known.segments:
+                if not known.segments and not known.doomed:
                     return None
                 self._attempts += len(known.attempts)
             self._runs[run] = known
@@ -331,6 +367,11 @@ class FileLogStore:
         if log is not None and log.missing is not None and log.missing_stop:
             raise log.missing
         return False
+
+    async def _synced(self) -> LogUnavailable | None:
+        outcome: Future[LogUnavailable | None] = self._loop.create_future()
+        self.sync(outcome.set_result)
+        return await outcome
 
     def _seal_for_good(self, run: RunLog) -> None:
         ended = all(log.end is not None for log in run.attempts.values())

@@ -14,6 +14,7 @@ from relevo.logs.framing import place
 from relevo.logs.scan import Frame, scan
 from relevo.logs.segments import RunLog, Segment, unavailable
 from relevo.runtime.disk import AppendFile, Disk
+from relevo.runtime.failpoints import reach
 
 Done = Callable[[LogUnavailable | None], None]
 
@@ -26,6 +27,7 @@ class _File(NamedTuple):
     segment: Segment
     file: AppendFile | None  #: None: open it for the sync
     size: int
+    anew: bool  #: the kernel may take its pages for clean
 
 
 class _Job(NamedTuple):
@@ -36,7 +38,6 @@ class _Job(NamedTuple):
     files: list[_File]
     unnamed: bool
     new: bool
-    failed_before: bool
 
 
 class Syncer:
@@ -123,13 +124,14 @@ class Syncer:
             run.failed = f"{run.folder}: could not be made durable: {error.strerror or error}"
             self._dirty[run] = None
             return
-        if job.failed_before:
-            run.release()  # the files were replaced
         run.failed = ""
         run.named = True
         self._root_named = True
-        for segment, _, _ in job.files:
+        for segment, _, _, anew in job.files:
             segment.named = True
+            if anew:
+                segment.suspect = False
+                segment.close()  # there is another file in its place
         run.synced(job.upto)
         self._tell(run)
         if run.dirty:
@@ -155,14 +157,19 @@ class Syncer:
 
 
 def _job(run: RunLog) -> _Job:
+    if run.segments[-1].suspect:
+        try:
+            run.seal()  # that no write comes between while it is written anew
+        except LogUnavailable:
+            pass  # writes are refused meanwhile
     run.in_sync = True
     files = [
-        _File(segment, segment.file, segment.size)
+        _File(segment, segment.file, segment.size, bool(run.failed) or segment.suspect)
         for segment in run.segments
         if place(segment.index, segment.size) > run.durable
     ]
     unnamed = any(not file.segment.named for file in files)
-    return _Job(run, run.written, files, unnamed, not run.named, bool(run.failed))
+    return _Job(run, run.written, files, unnamed, not run.named)
 
 
 def _sync_share(disk: Disk, folders: list[str], share: list[_Job]) -> list[OSError | None]:
@@ -187,8 +194,9 @@ def _sync_share(disk: Disk, folders: list[str], share: list[_Job]) -> list[OSErr
 
 
 def _sync_job(disk: Disk, job: _Job) -> None:
-    for segment, file, size in job.files:
-        if job.failed_before:
+    reach("logs.before-sync")
+    for segment, file, size, anew in job.files:
+        if anew:
             _write_anew(disk, segment, size)
         elif file is not None:
             file.sync()
@@ -207,6 +215,7 @@ def _write_anew(disk: Disk, segment: Segment, size: int) -> None:
 
     Source: "Can applications recover from fsync failures?", Rebello et al., USENIX ATC 2020.
     """
-    if not all(isinstance(item, Frame) for item in scan(disk, segment.path, size, segment.salt)):
+    good = all(isinstance(item, Frame) for item in scan(disk, segment.path, size, segment.salt))
+    if not good and not segment.damaged:
         raise OSError(0, "what was written can no longer be read; start again, senders will send it again")
     disk.replace(segment.path, disk.read(segment.path, 0, size))

@@ -17,10 +17,11 @@ from relevo.domain.errors import RelevoError, UserError
 from relevo.domain.ids import AttemptKey
 from relevo.domain.machine import handle
 from relevo.domain.run import Job, Run, evolve
+from relevo.domain.states import JOB_ENDS
 from relevo.domain.stored import Stored
 from relevo.orchestrator.artifacts import artifacts_of
 from relevo.orchestrator.plans import Carried, Plan, PlanCache, SharedContexts, needs_of
-from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
+from relevo.orchestrator.run_actor import LAST, Envelope, RunActor, run_row
 from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
 from relevo.scheduler.actor import Scheduler
@@ -128,6 +129,7 @@ class Orchestrator:
         shared = await self._contexts(accepted.contexts)
         carried = await self._stored_carried(run.id) if accepted.retried_from else {}
         actor = self._spawn(run, plan, shared, carried)
+        self.manager.keep(run.id, actor.placed())
         actor.resume_effects()
         for envelope in self._reloading.pop(run.id, []):
             self._refs[run.id].tell(envelope)
@@ -216,11 +218,13 @@ class Orchestrator:
         ref = self._refs.get(run)
         if ref is not None:
             ref.tell(Envelope(command, batch))
-        elif batch is not None:
-            if run in self._reloading:
+        elif run in self._reloading:
+            if batch is not None:
                 batch.fail()
             else:
-                batch.settle()
+                self._reloading[run].append(Envelope(command))  # nobody says it again
+        elif batch is not None:
+            batch.settle()
 
     def run_ended(self, actor: RunActor) -> None:
         """Its end is stored and told: it needs no memory any more."""
@@ -233,7 +237,7 @@ class Orchestrator:
         ref = self._refs.pop(run, None)
         self._actors.pop(run, None)
         if ref is not None:
-            ref.stop()
+            ref.tell(LAST)  # not stopped: what waits for it must be answered
 
     def _actor_ended(self, name: str, signal: Terminated) -> None:
         """A run's actor is gone. When it failed, what it held is void, and it is read again."""
@@ -241,6 +245,11 @@ class Orchestrator:
         if actor is not None and signal.error is not None:
             self._loop.call_exception_handler({"message": f"run {name} failed", "exception": signal.error})
             self.discard(actor)
+
+    def again(self, run: str, envelope: Envelope) -> None:
+        """Keep what nobody says again for the run as it will be read."""
+        if run in self._reloading:
+            self._reloading[run].append(envelope)
 
     def discard(self, actor: RunActor) -> None:
         """Its append was refused: what it holds is void. It is read again in a while."""
@@ -263,6 +272,7 @@ class Orchestrator:
                 return
         except RelevoError as error:
             self._loop.call_exception_handler({"message": f"run {name} cannot be read", "exception": error})
+        self.manager.keep(name, set())
         for envelope in self._reloading.pop(name, []):
             if envelope.reply is not None and not envelope.reply.done():
                 envelope.reply.set_exception(NoSuchRun(f"run {name} is not live"))
@@ -349,9 +359,8 @@ class Orchestrator:
     def attempt_ended(self, key: AttemptKey, job: Job, result: str) -> None:
         self.manager.ended(key, job.agent)
         ATTEMPTS_ENDED.labels(result).inc()
-        if job.status.value not in ("queued", "pending"):
-            return
-        self.scheduler.tell(Withdraw(key.run, key.job))
+        if job.status not in JOB_ENDS:  # the end of a job frees its place by itself
+            self.scheduler.tell(Withdraw(key.run, key.job))
 
     def adopt(self, key: AttemptKey, job: Job) -> None:
         """A stored attempt is somewhere: expect it at its agent, and count its place."""

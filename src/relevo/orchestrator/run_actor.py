@@ -41,10 +41,14 @@ class Envelope(Struct, frozen=True, gc=False):
     facts: tuple[Fact, ...] = ()
 
 
+#: After this one nothing comes any more.
+LAST: Final = Envelope(c.Warn(""))
+
+
 class RunActor(Actor[Envelope]):
     """Owns a run: decides, stores, then acts."""
 
-    __slots__ = ("_home", "_in_hand", "carried", "plan", "run", "shared")
+    __slots__ = ("_home", "_in_hand", "_refusal", "carried", "plan", "run", "shared")
 
     def __init__(
         self,
@@ -56,12 +60,19 @@ class RunActor(Actor[Envelope]):
     ) -> None:
         self._home = home
         self._in_hand: Envelope | None = None
+        self._refusal: RelevoError | None = None  # of an append: what the run holds is void since
         self.run = run
         self.plan = plan
         self.shared = shared
         self.carried = carried
 
     def receive(self, messages: list[Envelope]) -> None:
+        if messages[-1] is LAST:
+            messages = messages[:-1]
+            self.context.stop()
+        if self._refusal is not None:
+            self._turn_away(messages, self._refusal)
+            return
         try:
             self._receive(messages)
         except Exception as error:
@@ -135,16 +146,23 @@ class RunActor(Actor[Envelope]):
             self._home.run_ended(self)
 
     def _refused(self, error: RelevoError, messages: list[Envelope]) -> None:
-        """Nothing was stored: forget, and tell everybody."""
-        for envelope in messages:
-            if envelope.batch is not None:
-                envelope.batch.fail()
-            if envelope.reply is not None and not envelope.reply.done():
-                envelope.reply.set_exception(error)
+        """Nothing was stored: forget, and tell everybody, those too who wait."""
+        self._refusal = error
         if isinstance(error, Fenced):
             self._home.fenced(error)
         else:
             self._home.discard(self)
+        self._turn_away(messages, error)
+        self.context.resume()
+
+    def _turn_away(self, messages: list[Envelope], error: RelevoError) -> None:
+        for envelope in messages:
+            if envelope.batch is not None:
+                envelope.batch.fail()
+            elif envelope.reply is None and type(envelope.command) is c.LoseAttempt:
+                self._home.again(self.run.id, envelope)
+            if envelope.reply is not None and not envelope.reply.done():
+                envelope.reply.set_exception(error)
 
     # --- effects ------------------------------------------------------------------------------------------------------
 
@@ -186,6 +204,15 @@ class RunActor(Actor[Envelope]):
             self._home.later(event.delay_s, self.run.id, c.QueueJob(event.job))
         elif self.run.jobs[event.job].status is JobStatus.QUEUED:
             self._home.enqueue(self, event.job)
+
+    def placed(self) -> set[AttemptKey]:
+        """The attempts that agents have."""
+        run = self.run
+        return {
+            AttemptKey(run.id, job.index, job.number)
+            for job in run.jobs
+            if job.number and job.status in _PLACED
+        }
 
     def resume_effects(self) -> None:
         """Bring about again, after a start or a discard, what the stored state asks for."""

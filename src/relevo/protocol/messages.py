@@ -176,11 +176,16 @@ class Hello(Message, frozen=True, array_like=True):
 
 
 class Beat(Message, frozen=True, array_like=True, gc=False):
-    """Alive. Sent every few seconds by both sides; `load` is the agent's one-minute load average."""
+    """Alive. Sent every few seconds by both sides; `load` is the agent's one-minute load average.
+
+    `frames`: how many messages the sender sent on this connection before this one. Whoever got another number has lost some,
+    or has some twice, and drops the connection: what matters is said again on the next one.
+    """
 
     load: float = 0.0
     spool_bytes: int = 0
     paused: bool = False  #: steps are held by back-pressure (spool or disk full)
+    frames: int = 0
 
 
 class GetBlob(Message, frozen=True, array_like=True, gc=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class ProcessIdentity(NamedTuple):
@@ -22,6 +22,9 @@ class ProcessStat(NamedTuple):
     parent: int
     start_ticks: int
 
+
+#: The file in an agent's folder that holds the identity of the process that owns the folder, as JSON.
+RECORD: Final = "agent.json"
 
 _boot_id = ""
 

@@ -192,7 +192,7 @@ class Host(asyncio.AbstractEventLoop):
         """Throw away what is left of it, at the end of all. Clean-up code runs here, and reaches nobody."""
         self.dead = True
         events._set_running_loop(None)
-        for task in self._tasks:
+        for task in list(self._tasks):
             if task.done():
                 continue
             task._log_destroy_pending = False  # type: ignore[attr-defined]

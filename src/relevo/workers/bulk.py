@@ -11,7 +11,7 @@ from relevo.domain.errors import RelevoError
 from relevo.protocol import messages as m
 
 if TYPE_CHECKING:
-    from relevo.workers.link import Batch, Link
+    from relevo.workers.link import Link
 
 PIECE_BYTES: Final = 1 << 20
 
@@ -32,7 +32,7 @@ class Bulk:
         self._blobs = blobs
         self._resolve = resolve
         self._spawn = spawn
-        self._writing: dict[tuple[Link, str], asyncio.Queue[m.PutBlob]] = {}
+        self._writing: dict[tuple[Link, str], asyncio.Queue[m.PutBlob | None]] = {}
         self._storing: dict[str, asyncio.Task[str]] = {}
 
     # --- put ----------------------------------------------------------------------------------------------------------
@@ -48,13 +48,21 @@ class Bulk:
             self._storing[message.digest] = self._spawn(self._store(key, queue))
         queue.put_nowait(message)
 
-    async def _store(self, key: tuple[Link, str], queue: asyncio.Queue[m.PutBlob]) -> str:
+    def gone(self, link: Link) -> None:
+        """Nothing more comes on that connection: what was half sent comes again from its beginning."""
+        for (whose, _), queue in self._writing.items():
+            if whose is link:
+                queue.put_nowait(None)
+
+    async def _store(self, key: tuple[Link, str], queue: asyncio.Queue[m.PutBlob | None]) -> str:
         digest = key[1]
         writer = await self._blobs.create()
         try:
             offset = 0
             while True:
                 piece = await queue.get()
+                if piece is None:
+                    raise RelevoError(f"blob {digest}: its sender went away")
                 if piece.offset != offset:
                     raise RelevoError(f"blob {digest}: expected offset {offset}, got {piece.offset}")
                 await writer.write(piece.data)
@@ -71,11 +79,11 @@ class Bulk:
         finally:
             self._writing.pop(key, None)
 
-    def durable(self, digest: str, batch: Batch) -> None:
-        """Settle `batch` when the blob is durable, fail it when it is not to be had."""
-        self._spawn(self._await_durable(digest, batch))
+    def durable(self, digest: str, done: Callable[[bool], None]) -> None:
+        """Call `done` when the blob is durable, or is not to be had."""
+        self._spawn(self._await_durable(digest, done))
 
-    async def _await_durable(self, digest: str, batch: Batch) -> None:
+    async def _await_durable(self, digest: str, done: Callable[[bool], None]) -> None:
         task = self._storing.get(digest)
         try:
             if task is not None:
@@ -86,9 +94,9 @@ class Bulk:
         except Exception:
             # Whatever it was (no room, bytes that came out of order): nothing is acknowledged, so all comes again.
             self._storing.pop(digest, None)
-            batch.fail()
+            done(False)
         else:
-            batch.settle()
+            done(True)
 
     # --- get ----------------------------------------------------------------------------------------------------------
 

@@ -75,8 +75,8 @@ class Taker(Protocol):
 
     def put_blob(self, link: Link, message: m.PutBlob) -> None: ...
 
-    def blob_durable(self, link: Link, digest: str, batch: Batch) -> None:
-        """Settle `batch` (held once) when the blob is durable; fail it when it cannot be."""
+    def blob_durable(self, digest: str, done: Callable[[bool], None]) -> None:
+        """Call `done` when it is known whether the blob is durable. Never within this call."""
 
     def get_blob(self, link: Link, message: m.GetBlob) -> None: ...
 
@@ -102,7 +102,12 @@ class Link(asyncio.Protocol):
         self._generation = 0
         self._asking: asyncio.TimerHandle | None = None
         self._out: list[bytes] = []
+        self._barred = False  # the next record names a blob that is not durable yet
+        self._passed = 0  # number of the record whose blob is
+        self._behind: list[tuple[int, list[m.AnyRecord]]] = []  # what came while barred
         self._specs: set[str] = set()  # digests that the agent got on this connection
+        self._frames_in = 0
+        self._frames_out = 0
         self.agent = ""
         self.hello: m.Hello | None = None
         self.next = 1  #: number of the record to come
@@ -117,8 +122,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
-        self._generation += 1
-        self._batches.clear()
+        self._void()
         if self._asking is not None:
             self._asking.cancel()
         self._taker.lost(self)
@@ -141,11 +145,16 @@ class Link(asyncio.Protocol):
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(frame(m.encode(message)))
+        self._frames_out += 1
 
     def _flush(self) -> None:
         out, self._out = self._out, []
         if out and not self.closed:
             self._transport.write(b"".join(out))
+
+    def beat(self) -> None:
+        """Tell that the engine is alive, and how much it has sent."""
+        self.send(m.Beat(frames=self._frames_out))
 
     def knows(self, digest: str) -> bool:
         """Whether the agent got that spec on this connection; from now on it has."""
@@ -159,6 +168,7 @@ class Link(asyncio.Protocol):
         try:
             for payload in self._reader.feed(data):
                 self._received(_decoder.decode(payload))
+                self._frames_in += 1
         except (msgspec.DecodeError, msgspec.ValidationError, RelevoError):
             # Not a message: nothing on this connection can be trusted any more.
             self.close()
@@ -178,6 +188,8 @@ class Link(asyncio.Protocol):
         elif kind is m.GetBlob:
             self._taker.get_blob(self, message)
         elif kind is m.Beat:
+            if message.frames != self._frames_in:
+                raise RelevoError(f"{message.frames} frames were sent, {self._frames_in} came")
             self._taker.beat(self, message)
 
     def welcome(self, epoch: int, next_number: int, unknown: list[m.Live]) -> None:
@@ -188,6 +200,11 @@ class Link(asyncio.Protocol):
     # --- records ----------------------------------------------------------------------------------------------------
 
     def _records(self, first: int, records: list[m.AnyRecord]) -> None:
+        if self._barred:
+            self._behind.append((first, records))
+            if len(self._behind) == WINDOW:
+                self._transport.pause_reading()
+            return
         if first > self.next:
             if self._asking is None:
                 self._ask()
@@ -198,6 +215,10 @@ class Link(asyncio.Protocol):
         batch = Batch(self, self.next + len(records), self._generation)
         number = self.next
         for record in records:
+            if type(record) is m.ArtifactSaved and number != self._passed:
+                batch.next = number
+                self._bar(number, records[number - self.next :], record.digest)
+                break
             try:
                 self._take(number, record, batch)
             except (LogGap, LogUnavailable):
@@ -205,6 +226,8 @@ class Link(asyncio.Protocol):
                 batch.next = number
                 self._ask_later()
                 break
+            if batch.generation != self._generation:
+                return  # a taker failed the batch at once: all of it comes again
             number += 1
         RECORDS.inc(number - self.next)
         self.next = number
@@ -220,11 +243,28 @@ class Link(asyncio.Protocol):
         elif kind is m.AttemptFinished:
             self._finish(record, batch)  # type: ignore[arg-type]
         else:
-            if kind is m.ArtifactSaved:
-                batch.hold()
-                self._taker.blob_durable(self, record.digest, batch)  # type: ignore[union-attr]
             batch.hold()
             self._taker.deliver(self, COMMANDS[kind](number, record), record.run, batch)
+
+    def _bar(self, number: int, rest: list[m.AnyRecord], digest: str) -> None:
+        """Take nothing more before the blob is durable: an end that overtook it would be a success without its artifact."""
+        generation = self._generation
+
+        def known(durable: bool) -> None:
+            if generation != self._generation:
+                return
+            self._barred = False
+            behind, self._behind = [(number, rest), *self._behind], []
+            if not durable:
+                self._ask_later()
+                return
+            self._passed = number
+            self._transport.resume_reading()
+            for first, records in behind:
+                self._records(first, records)
+
+        self._barred = True
+        self._taker.blob_durable(digest, known)
 
     def _log(self, key: AttemptKey, record: m.LogBytes, batch: Batch) -> None:
         if not self._taker.wanted(self, key):
@@ -254,20 +294,18 @@ class Link(asyncio.Protocol):
             record.at_ms,
             held=record.held,
         )
+        promised = record.result != "lost" and record.log_size > 0 and self._taker.wanted(self, key)
+        if promised:
+            try:
+                self._logs.end(key, LogEnd(record.log_size, record.log_digest))
+            except LogMismatch as error:
+                promised = False
+                command = c.LoseAttempt(
+                    record.job, record.number, f"its log is not what the agent sent: {error}", record.at_ms
+                )
         batch.hold()
-        if not self._taker.wanted(self, key):
-            self._taker.deliver(self, command, record.run, batch)
-            return
-        if record.result == "lost" or not record.log_size:
+        if not promised:
             # No bytes were promised, or the promise is void: there is nothing to wait for.
-            self._taker.deliver(self, command, record.run, batch)
-            return
-        try:
-            self._logs.end(key, LogEnd(record.log_size, record.log_digest))
-        except LogMismatch as error:
-            command = c.LoseAttempt(
-                record.job, record.number, f"its log is not what the agent sent: {error}", record.at_ms
-            )
             self._taker.deliver(self, command, record.run, batch)
             return
 
@@ -301,12 +339,18 @@ class Link(asyncio.Protocol):
         """Forget what was not acknowledged, and ask for it again in a while."""
         if batch.generation != self._generation or self.closed:
             return
-        self._generation += 1
+        self._void()
         REWINDS.inc()
-        self._batches.clear()
         self.next = self.acknowledged
         self._transport.resume_reading()
         self._ask_later()
+
+    def _void(self) -> None:
+        """What is in work concerns nobody any more."""
+        self._generation += 1
+        self._batches.clear()
+        self._barred = False
+        self._behind.clear()
 
     def _ask_later(self) -> None:
         if self._asking is None:

@@ -1,23 +1,26 @@
 """The agent of this machine: started by the engine, adopted by the next one, started again when it dies.
 
-It is registered before it is started. An agent that is alive and does not dial in time (stopped, hung) is killed, by
-identity, and replaced: its successor takes over its spool.
+Who it is stands in its folder, written by itself. An agent that is alive and does not dial in time (stopped, hung) is
+killed, by identity, and replaced: its successor takes over its spool.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from relevo.runtime.processes import ProcessIdentity, alive, identity, kill
+from relevo.runtime.processes import RECORD, ProcessIdentity, alive, identity, kill
+from relevo.workers.spawn import spawn
 
 #: How long an agent that is alive may take to dial the engine.
 DIAL_S: Final = 10.0
+CHECK_S: Final = 1.0
 RESTART_S: Final = 0.2
 RESTART_MAX_S: Final = 10.0
 
@@ -50,91 +53,86 @@ class LocalAgentKeeper:
         self._timer: asyncio.TimerHandle | None = None
         self._wait_s = RESTART_S
         self._closed = False
-        self._since = loop.time()
+        self._since = self._checked = loop.time()
 
     @property
     def who(self) -> ProcessIdentity | None:
         """The agent's process."""
         return self._who
 
-    @property
-    def _record(self) -> str:
-        return f"{self._agent.folder}/agent.json"
-
-    def open(self) -> None:
-        """Find the agent that an earlier engine left, or start one."""
+    def open(self, started: int | None = None) -> None:
+        """Find the agent that an earlier engine left, or start one; `started`: the pid of one that was started ahead."""
         os.makedirs(self._agent.folder, mode=0o700, exist_ok=True)
+        if started is not None:
+            try:
+                self._watch(identity(started), child=True)
+            except ProcessLookupError:
+                pass  # it has ended, and was waited for
+            else:
+                return
+        self._find_or_start()
+
+    def _find_or_start(self) -> None:
+        # An agent writes down itself who owns its folder: an engine may die between starting one and telling anybody, and
+        # the next one's agent then finds the folder occupied.
+        self._timer = None
         found = self._recorded()
         if found is not None and alive(found):
             self._watch(found, child=False)
-        else:
+            return
+        try:
             self._start()
+        except OSError as error:
+            # No room for its log, no process to be had: it may pass.
+            self._loop.call_exception_handler({"message": "the agent cannot be started", "exception": error})
+            self._again()
 
     def _recorded(self) -> ProcessIdentity | None:
         try:
-            with open(self._record, "rb") as file:
+            with open(f"{self._agent.folder}/{RECORD}", "rb") as file:
                 return _decoder.decode(file.read())
         except (OSError, msgspec.DecodeError):
             return None
 
     def _start(self) -> None:
         agent = self._agent
-        log = os.open(
-            f"{agent.folder}/agent.log",
-            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC,
-            0o600,
-        )
-        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            pid = os.posix_spawn(
-                agent.argv[0],
-                list(agent.argv),
-                agent.env,
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, null, 0),
-                    (os.POSIX_SPAWN_DUP2, log, 1),
-                    (os.POSIX_SPAWN_DUP2, log, 2),
-                ],
-                setsid=True,
-                setsigmask=(),
-                setsigdef=(2, 13, 15),
-            )
-        finally:
-            os.close(log)
-            os.close(null)
-        who = identity(pid)
-        with open(self._record, "wb") as file:
-            file.write(msgspec.json.encode(who))
-        self._watch(who, child=True)
+        self._watch(identity(spawn(agent.argv, agent.folder, agent.env)), child=True)
 
     def _watch(self, who: ProcessIdentity, *, child: bool) -> None:
         self._who = who
         self._child = child
-        self._since = self._loop.time()
+        self._since = self._checked = self._loop.time()
         try:
             self._pidfd = os.pidfd_open(who.pid)
         except ProcessLookupError:
             self._loop.call_soon(self._died)
             return
         self._loop.add_reader(self._pidfd, self._died)
-        self._timer = self._loop.call_later(DIAL_S, self._check)
+        self._timer = self._loop.call_later(CHECK_S, self._check)
 
     def _check(self) -> None:
         """It had time enough to dial: whoever did not is stuck."""
         if self._closed or self._who is None:
             return
+        now = self._loop.time()
+        late = now - self._checked > 3 * CHECK_S  # it was this process that stood still
+        self._checked = now
         if self._connected():
-            self._since = self._loop.time()
+            self._since = now
             self._wait_s = RESTART_S
-        elif self._loop.time() - self._since >= DIAL_S:
+        elif late:
+            self._since = now
+        elif now - self._since >= DIAL_S:
             kill(self._who)
-        self._timer = self._loop.call_later(1.0, self._check)
+        self._timer = self._loop.call_later(CHECK_S, self._check)
 
     def _died(self) -> None:
         self._unwatch()
-        if self._closed:
-            return
-        self._timer = self._loop.call_later(self._wait_s, self._start)
+        if not self._closed:
+            self._again()
+
+    def _again(self) -> None:
+        self._timer = self._loop.call_later(self._wait_s, self._find_or_start)
         self._wait_s = min(self._wait_s * 2, RESTART_MAX_S)
 
     def _unwatch(self) -> None:
@@ -155,8 +153,10 @@ class LocalAgentKeeper:
     async def gone(self, timeout_s: float) -> bool:
         """Wait until the agent has exited (it was told to stop); False when it takes longer."""
         self._closed = True
-        if self._pidfd < 0:
+        if self._pidfd < 0 or self._who is None:
             return True
+        if not self._connected():
+            kill(self._who, signal.SIGTERM)  # it has not dialled, and so was told nothing
         ended: asyncio.Future[None] = self._loop.create_future()
         self._loop.remove_reader(self._pidfd)
         self._loop.add_reader(self._pidfd, _settle, ended)

@@ -152,6 +152,11 @@ class WorkerManager:
     def place(self, key: AttemptKey, agent: str, timeout_s: float, *, started: bool = False) -> None:
         """An attempt is stored as assigned to an agent. It is sent as soon as the agent is ready."""
         state = self._agent(agent)
+        known = state.placed.get(key)
+        if known is not None:
+            # Its run was read again. The agent got it then: sent twice, it could run twice.
+            known.started = known.started or started
+            return
         placed = state.placed[key] = Placed(self._loop.time() + timeout_s + BACKSTOP_S)
         placed.started = started
         if state.ready:
@@ -175,6 +180,12 @@ class WorkerManager:
     def ended(self, key: AttemptKey, agent: str) -> None:
         """It is stored that it ended."""
         self._agent(agent).placed.pop(key, None)
+
+    def keep(self, run: str, keys: set[AttemptKey]) -> None:
+        """Of a run that was read again, only these attempts are anywhere."""
+        for state in self.agents.values():
+            for key in [key for key in state.placed if key.run == run and key not in keys]:
+                del state.placed[key]
 
     def send(self, state: AgentState, keys: list[AttemptKey]) -> None:
         """Send assignments in one message. An agent that is away gets them when it is back."""
@@ -252,6 +263,7 @@ class WorkerManager:
             self.send(state, again)
 
     def lost(self, link: Link) -> None:
+        self._bulk.gone(link)
         state = self.agents.get(link.agent)
         if state is None or state.link is not link:
             return
@@ -275,13 +287,13 @@ class WorkerManager:
 
     def beat(self, link: Link, message: m.Beat) -> None:
         SPOOL_BYTES.labels(link.agent).set(message.spool_bytes)
-        link.send(m.Beat())
+        link.beat()
 
     def put_blob(self, link: Link, message: m.PutBlob) -> None:
         self._bulk.put(link, message)
 
-    def blob_durable(self, link: Link, digest: str, batch: Batch) -> None:
-        self._bulk.durable(digest, batch)
+    def blob_durable(self, digest: str, done: Callable[[bool], None]) -> None:
+        self._bulk.durable(digest, done)
 
     def get_blob(self, link: Link, message: m.GetBlob) -> None:
         self._bulk.get(link, message)

@@ -12,6 +12,7 @@ from relevo.agent.spool import Intent, Spool
 from relevo.domain.ids import AttemptKey
 from relevo.protocol import messages as m
 from relevo.runtime.disk import OsDisk
+from relevo.runtime.entropy import SeededEntropy
 from relevo.testing.sim_disk import SimDisk
 
 records = m.decoder(m.Records)
@@ -206,3 +207,46 @@ def test_any_history_keeps_order_and_loses_nothing(steps):
             assert numbers(spool) == written[acknowledged:]
 
     asyncio.run(play())
+
+
+async def test_an_intent_outlives_the_segment_it_was_written_to():
+    disk = SimDisk()
+    spool = spool_on(disk)
+    spool.open()
+    for job in (1, 2):
+        await spool.intend(Intent("run", job, 1, 0))
+    for number in range(40):
+        spool.add(record(number, 1 << 20))
+        spool.flush()
+    spool.add(m.AttemptFinished("run", 2, 1, "succeeded"))
+    for number in range(40):
+        spool.add(record(number, 1 << 20))
+        spool.flush()
+    await asyncio.sleep(0)
+    spool.acknowledge(spool.next)
+    assert len(disk.list("/spool")) == 1
+    assert spool_on(disk).open().intended == {AttemptKey("run", 1, 1)}
+
+
+async def test_a_segment_goes_only_after_the_intents_in_it_are_durable_elsewhere():
+    disk = SimDisk()
+    synced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def slowly(sync):
+        if len(disk.list("/home/spool")) > 1:
+            await synced
+        sync()
+
+    spool = Spool(disk, "/home/spool", asyncio.get_running_loop(), slowly)
+    spool.open()
+    await spool.intend(Intent("run", 1, 1, 0))
+    for number in range(20):
+        spool.add(record(number, 1 << 20))
+        spool.flush()
+    await asyncio.sleep(0)
+    spool.acknowledge(spool.next)
+    disk.crash(SeededEntropy(1))
+    again = Spool(disk, "/home/spool", asyncio.get_running_loop(), at_once)
+    assert again.open().intended == {AttemptKey("run", 1, 1)}
+    synced.cancel()
+    await asyncio.sleep(0)

@@ -57,6 +57,21 @@ def test_the_wait_is_exact(requests: list[tuple[int, int]], interval_ns: int, bu
             assert amount > burst
 
 
+@given(REQUESTS, st.integers(1, 1_000), st.integers(1, 8))
+def test_the_limiter_equals_the_rule(requests: list[tuple[int, int]], rate: int, burst: int) -> None:
+    limit = Gcra(float(rate), burst)
+    interval_ns = max(1, round(NANO / rate))
+    now_ms = 0
+    tat_ns = 0
+    for gap_ms, amount in requests:
+        now_ms += gap_ms
+        now_s = now_ms / 1_000
+        decision = decide(tat_ns, int(now_s * NANO), amount, interval_ns, burst)
+        assert (limit.delay_s(now_s, amount) == 0) is (decision.wait_ns == 0)
+        assert limit.allow(now_s, amount) is (decision.wait_ns == 0)
+        tat_ns = decision.tat_ns
+
+
 def test_in_seconds() -> None:
     limit = Gcra(rate=2.0, burst=3)
     assert [limit.allow(10.0) for _ in range(4)] == [True, True, True, False]

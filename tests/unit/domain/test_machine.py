@@ -104,6 +104,70 @@ def test_a_step_that_is_not_idempotent_holds_the_job_until_somebody_decides():
     assert run.status is RunStatus.FAILED
 
 
+def test_what_an_agent_says_of_a_job_that_is_not_there_changes_nothing():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a")
+    assign(run, 0)
+    for job in (-1, 1, 10**9):
+        assert handle(run, c.StartAttempt(job, 1)) == []
+        assert handle(run, c.EndAttempt(job, 1, "succeeded")) == []
+        assert handle(run, c.LoseAttempt(job, 1, "gone")) == []
+        assert handle(run, c.Record(e.StepStarted(job, 1, 0, "x", record=1))) == []
+        assert handle(run, c.QueueJob(job)) == []
+    assert run.jobs[0].status is JobStatus.ASSIGNED
+
+
+def test_an_end_that_is_none_is_a_loss():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a")
+    for result in ("", "running", "green"):
+        assign(run, 0)
+        assert names(end(run, 0, result))[0] == "AttemptEnded"
+        assert run.jobs[0].attempt == "lost"
+    assert run.jobs[0].infrastructure
+
+
+def test_max_parallel_goes_on_when_several_legs_were_carried_over():
+    run = submitted(e.NodeDecl("a", []))
+    done = {position: ("succeeded", "") for position in (0, 1)}
+    expand(run, 0, "a1", "a2", "a3", "a4", max_parallel=1, ends=done)
+    for job in (2, 3):
+        assert run.jobs[job].status is JobStatus.QUEUED
+        assign(run, job)
+        end(run, job)
+    assert run.status is RunStatus.SUCCEEDED
+
+
+def test_max_parallel_passes_over_a_leg_that_waits_for_its_retry_and_comes_back_to_it():
+    run = submitted(e.NodeDecl("a", [], 1, [7], 5.0))
+    expand(run, 0, "a1", "a2", max_parallel=1)
+    assign(run, 0)
+    end(run, 0, "failed", exit_code=7)
+    handle(run, c.QueueJob(0))
+    for job in (0, 1):
+        assign(run, job)
+        end(run, job)
+    assert run.status is RunStatus.SUCCEEDED
+
+
+def test_fail_fast_counts_for_several_legs_that_fail_at_once():
+    run = submitted(e.NodeDecl("a", []))
+    ends = {position: ("failed", "no agent") for position in (0, 1)}
+    events = expand(run, 0, "a1", "a2", "a3", ends=ends)
+    assert run.jobs[2].status is JobStatus.CANCELLED
+    assert run.status is RunStatus.FAILED
+    assert names(events).count("RunEnded") == 1
+
+
+def test_fail_fast_cancels_each_leg_once():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a1", "a2", "a3")
+    for job in range(3):
+        assign(run, job)
+    assert names(end(run, 0, "failed")).count("JobCancelling") == 2
+    assert "JobCancelling" not in names(end(run, 1, "failed"))
+
+
 def test_fail_fast_cancels_the_other_legs():
     run = submitted(e.NodeDecl("a", []))
     expand(run, 0, "a1", "a2", "a3", max_parallel=2)

@@ -88,6 +88,24 @@ class NoLuck:
         return bytes(size_bytes)
 
 
+async def test_a_run_can_be_deleted_while_it_is_synced(sim_store: OpenStore, disk: SimDisk) -> None:
+    logs = sim_store()
+    logs.write(A, frame(0, b"a"))
+    answers: list[object] = []
+    logs.sync(answers.append)
+    await asyncio.sleep(0)  # the round begins
+    deletion = asyncio.ensure_future(logs.delete(RUN))
+    await asyncio.sleep(0)
+    with pytest.raises(LogUnavailable, match="being removed"):
+        logs.write(A, frame(0, b"b"))
+    await deletion
+    assert answers == [None]
+    assert disk.list(ROOT) == []
+    assert disk.open_files == 0
+    assert logs.write(A, frame(0, b"b")) == 1
+    await logs.close()
+
+
 async def test_idle_runs_leave_memory(sim_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "LOADED_RUNS", 5)
     logs = sim_store()
@@ -188,6 +206,55 @@ async def test_bytes_sent_again_after_a_kill_are_synced_before_they_are_acknowle
     assert await synced(logs) is None
     disk.crash(NoLuck())
     assert held(sim_store(), A) == b"only in the page cache"
+
+
+async def test_what_another_process_failed_to_sync_is_written_anew(
+    sim_store: OpenStore, disk: SimDisk
+) -> None:
+    logs = sim_store()
+    logs.write(A, frame(0, b"the kernel takes this for clean"))
+    disk.fail_sync(RUN)
+    assert await synced(logs) is not None
+    disk.kill()
+    logs = sim_store()
+    size = logs.size(A)
+    logs.write(A, frame(size, b", and more"))
+    assert await synced(logs) is None
+    disk.crash(NoLuck())
+    assert held(sim_store(), A) == b"the kernel takes this for clean, and more"
+
+
+async def test_a_segment_that_never_was_durable_may_be_missing(
+    sim_store: OpenStore, disk: SimDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 300)
+    logs = sim_store()
+    for n in range(3):
+        logs.write(A, frame(n * 200, b"x" * 200))
+    disk.kill()
+    disk.remove(FIRST)
+    logs = sim_store()
+    assert (logs.size(A), await logs.verify(RUN)) == (0, [])
+    logs.write(A, frame(0, b"anew"))
+    assert disk.list(f"{ROOT}/{RUN}") == ["000001.seg"]
+    await logs.close()
+
+
+async def test_a_missing_segment_that_was_durable_is_named(
+    sim_store: OpenStore, disk: SimDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 300)
+    logs = sim_store()
+    for n in range(3):
+        logs.write(A, frame(n * 200, b"x" * 200))
+        await synced(logs)
+    disk.kill()
+    disk.remove(FIRST)
+    logs = sim_store()
+    assert f"{FIRST}:0: the segment is missing" in await logs.verify(RUN)
+    with pytest.raises(DamagedError):
+        held(logs, A)
+    await logs.close()
 
 
 async def test_damage_is_named_and_confined(sim_store: OpenStore, disk: SimDisk) -> None:
