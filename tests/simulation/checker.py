@@ -58,7 +58,6 @@ class Checker:
         self._world = world
         self.runs: dict[str, Run] = {}
         self._sequence = 0
-        self._epoch = 0
         self._cancelling: set[tuple[str, int]] = set()
         self._released: set[tuple[str, int]] = set()  #: held jobs that a user wants to be tried again
         self._lost: set[AttemptKey] = set()
@@ -72,11 +71,8 @@ class Checker:
     def committed(self, stored: Stored, process: Any) -> None:
         """An append is durable; its engine does not know yet."""
         world = self._world
-        if stored.epoch < self._epoch:
-            world.violated(
-                "fenced", f"epoch {stored.epoch} stored {stored.sequence} after epoch {self._epoch}"
-            )
-        self._epoch = max(self._epoch, stored.epoch)
+        if stored.epoch != world.engine.epoch:
+            world.violated("fenced", f"epoch {stored.epoch} stores {stored.sequence} in epoch {world.engine.epoch}")
         run = self.runs.setdefault(stored.stream, Run())
         if stored.version != run.version + 1 or stored.sequence != self._sequence + 1:
             world.violated("replay", f"{stored.stream} goes from {run.version} to {stored.version}")
@@ -223,7 +219,8 @@ class Checker:
             world.violated("only stored", f"{key} runs, and is not stored as assigned")
             return
         for known in world.truth.starts.get(key, ()):
-            if known.step == start.step:
+            # a machine that lost its power may know nothing of what it had begun, but for intents
+            if known.step == start.step and (start.once or known.by is start.by):
                 world.violated("once", f"step {start.step} of {key} runs twice in one attempt")
         if not start.once:
             return
@@ -330,7 +327,7 @@ class Checker:
         logs = world.engine.engine.parts.logs
         for key, record in world.truth.reported.items():
             run = self.runs.get(key.run)
-            if run is None or key not in self._accepted(run) or not record.log_size:
+            if run is None or key in self._lost or key not in self._accepted(run) or not record.log_size:
                 continue
             try:
                 held = b"".join(bytes(frame.data) for frame in logs.frames(key))

@@ -27,6 +27,7 @@ class Start(Struct):
     key: AttemptKey
     step: int
     once: bool
+    by: SimHost  #: the agent's incarnation
     exit: Exit | None = None
 
 
@@ -43,12 +44,12 @@ class Truth:
         self.started: Callable[[Start], None] = lambda start: None
         self.needs: Callable[[AttemptKey, str, str], None] = lambda key, node, word: None
 
-    def begin(self, key: AttemptKey, step: int, once: bool) -> Start:
+    def begin(self, key: AttemptKey, step: int, once: bool, by: SimHost) -> Start:
         """A process of an attempt is about to run."""
         for other in self.running:
             if other.run == key.run and other.job == key.job:
                 self.complain("one live attempt", f"{key} starts step {step} while {other} runs")
-        start = Start(key, step, once)
+        start = Start(key, step, once, by)
         self.note("start", str(key), step)
         self.started(start)
         self.starts.setdefault(key, []).append(start)
@@ -119,7 +120,7 @@ class SimWorker(DummyWorker):
             word, _, count = text.partition("\n")[0].partition(" ")
             if word == "not-found" or self.concerned(count):
                 return await super().start(Command([text], {}, ""), sink)
-        start = maker.truth.begin(self.key, int(marked[1]), bool(marked[2]))
+        start = maker.truth.begin(self.key, int(marked[1]), bool(marked[2]), maker.host)
         pipe = _Pipe(maker.truth, start, sink, maker.host)
         return await super().start(Command([text], {}, ""), pipe)
 

@@ -93,6 +93,7 @@ class Spool:
         self._pending: list[AnyRecord] = []
         self._pending_bytes = 0
         self._scheduled = False
+        self._named = False  # the spool's folder and its parent survive the loss of power
         self._retry: asyncio.TimerHandle | None = None
         self._bytes = 0  # of frames not acknowledged
         self._waiters: list[asyncio.Future[None]] = []
@@ -143,7 +144,8 @@ class Spool:
             payload = data[position + 8 : position + 8 + size]
             if position + 8 > len(data) or len(payload) < size:
                 return position  # the write that a crash cut
-            if crc32(payload) != int.from_bytes(data[position + 4 : position + 8], "big"):
+            # A page of zeros, left by the loss of power, agrees with its checksum: no frame is empty.
+            if not size or crc32(payload) != int.from_bytes(data[position + 4 : position + 8], "big"):
                 found.damage.append(f"{self._path(name)} at byte {position}: checksum disagrees")
                 return position
             self._take(_decoder.decode(payload), Frame(0, 0, name, position + 8, size), found)
@@ -303,6 +305,15 @@ class Spool:
         if file is not None:
             reach("spool.before-sync")
             await self._blocking(file.sync)
+            if not self._named:
+                await self._blocking(self._sync_names)
+                self._named = True
+
+    def _sync_names(self) -> None:
+        """Bytes that survive are of no use in a folder whose name does not."""
+        folder = os.path.dirname(self._folder)
+        for above in (folder, os.path.dirname(folder)):
+            self._disk.sync_folder(above)
 
     async def room(self) -> None:
         """Returns when logs may be written again."""

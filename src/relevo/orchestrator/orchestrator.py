@@ -72,7 +72,7 @@ class Orchestrator:
         self.store = store
         self.clock = clock
         self.fenced = fenced
-        self._bus = bus
+        self.bus = bus
         self._blobs = blobs
         self._loop = loop
         self._open_secrets = open_secrets
@@ -318,10 +318,6 @@ class Orchestrator:
         return found
 
     # --- effects of runs --------------------------------------------------------------------------------------------
-
-    def published(self, stored: Stored) -> None:
-        if self._bus.followers:
-            self._bus.publish(stored)
 
     def later(self, delay_s: float, run: str, command: c.Command) -> None:
         """Hand a command to a run after a delay."""
