@@ -72,7 +72,9 @@ class Checker:
         """An append is durable; its engine does not know yet."""
         world = self._world
         if stored.epoch != world.engine.epoch:
-            world.violated("fenced", f"epoch {stored.epoch} stores {stored.sequence} in epoch {world.engine.epoch}")
+            world.violated(
+                "fenced", f"epoch {stored.epoch} stores {stored.sequence} in epoch {world.engine.epoch}"
+            )
         run = self.runs.setdefault(stored.stream, Run())
         if stored.version != run.version + 1 or stored.sequence != self._sequence + 1:
             world.violated("replay", f"{stored.stream} goes from {run.version} to {stored.version}")

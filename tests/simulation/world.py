@@ -59,7 +59,6 @@ class WorldDisk(SimDisk):
             self._torn()
             raise
 
-
     def replace(self, path: str, data: bytes) -> None:
         super().replace(path, data)
         self.syncs += 1  # another way to become durable
