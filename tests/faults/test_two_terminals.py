@@ -14,8 +14,8 @@ from relevo.runtime import processes
 from tests.faults.witness import Job, Step, judge, workflow
 from tests.faults.world import Command, World, until
 
-SLOW = [Job("slow", (), 1, (Step(1, 50, 0.6), Step(51, 3_000, 0.6), Step(1, 9, 0.2)))]
-OTHER = [Job("other", (), 1, (Step(1, 700, 0.5), Step(1, 70, 0.9)))]
+SLOW = [Job("slow", (), 1, (Step(1, 50, 0.0), Step(51, 3_000, 0.2, gated=True), Step(1, 9, 0.2)))]
+OTHER = [Job("other", (), 1, (Step(1, 700, 0.2, gated=True), Step(1, 70, 0.3)))]
 
 
 def begun(command: Command) -> str:
@@ -59,6 +59,7 @@ def test_a_second_run_goes_to_the_first_ones_engine(world: World) -> None:
     begun(second)
     assert engine_of(world) == first.pid
     assert len(world.agents()) == 1
+    world.open_gate()
     ended_well(world, first, SLOW)
     ended_well(world, second, OTHER)
     assert epochs(world) == sorted(epochs(world))
@@ -74,6 +75,7 @@ def test_the_second_takes_over_when_the_first_goes(
     begun(second)
     first.signal(how)
     assert first.end() != 0
+    world.open_gate()
     assert first.result is None
     ended_well(world, second, OTHER)
     resumed = world.start("resume", run, "--json")
@@ -88,8 +90,8 @@ def test_a_stopped_engine_is_taken_over_and_its_terminal_goes_on(
     run = begun(first)
     first.signal(signal.SIGSTOP)
     until(lambda: stopped(first.pid), "the engine is stopped")
+    world.open_gate()  # what the agent says from now on waits in the engine's socket: it will try to store it
     second = world.start("resume", "--json")
-    # What the agent says while the engine is stopped waits in its socket: it will try to store it when it goes on.
     until(lambda: engine_of(world) == second.pid, "the second is the engine")
     before = epochs(world)
     first.signal(signal.SIGCONT)
@@ -109,6 +111,7 @@ def test_an_engine_that_was_stopped_until_all_was_over_tells_the_result(
     run = begun(first)
     first.signal(signal.SIGSTOP)
     until(lambda: stopped(first.pid), "the engine is stopped")
+    world.open_gate()
     second = world.start("resume", "--json")
     assert ended_well(world, second, SLOW)["run"] == run
     first.signal(signal.SIGCONT)
@@ -125,6 +128,7 @@ def test_an_engine_stopped_within_a_commit_is_ended_by_whoever_takes_over(
     name = world.workflow(workflow(SLOW, world))
     first = world.start("run", name, "--json", failpoints=f"store.before-commit=stop:4@{ticket}")
     until(lambda: not ticket.exists() and stopped(first.pid), "the engine is stopped")
+    world.open_gate()
     second = world.start("resume", "--json")
     ended_well(world, second, SLOW)
     assert first.end() == -signal.SIGKILL, "it held the lock of the database"
@@ -136,6 +140,7 @@ def test_a_stopped_agent_is_replaced(world: World, count_kills: Callable[[int], 
     begun(first)
     (agent,) = world.agents()
     processes.kill(agent, signal.SIGSTOP)
+    world.open_gate()
     assert ended_well(world, first, SLOW)["jobs"]["slow"]["attempts"] == 2
     assert not processes.alive(agent)
     count_kills(1)
@@ -149,6 +154,7 @@ def test_who_follows_a_log_gets_every_byte_once_whichever_engine_lives(
     follower = world.start("logs", run, "slow", "--raw", "--follow")
     assert follower.until_lines(10, 20)
     first.kill()
+    world.open_gate()
     second = world.start("resume", "--json")
     ended_well(world, second, SLOW)
     assert follower.end() == 0

@@ -24,6 +24,7 @@ class Step(NamedTuple):
     last: int
     sleep_s: float
     idempotent: bool = True
+    gated: bool = False  #: waits until `World.open_gate`
     runaway: bool = False  #: leaves a process behind that left its session and cleared its environment
 
 
@@ -100,6 +101,8 @@ def _step(index: int, step: Step, world: World) -> list[str]:
         # It lives on until somebody ends it; its command line tells whose it is.
         forever = f": {world.folder}; while :; do sleep 1; done"
         found.append(f"          setsid -f env -i /bin/sh -c '{forever}' < /dev/null > /dev/null 2>&1")
+    if step.gated:
+        found.append(f"          while [ ! -e {world.gate} ]; do sleep 0.02; done")
     if step.sleep_s:
         found.append(f"          sleep {step.sleep_s}")
     found.append('          echo "step of $RELEVO_ATTEMPT"')
