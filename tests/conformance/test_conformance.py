@@ -10,6 +10,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from jsonschema import Draft202012Validator
+
+from relevo.workflow.json_schema import json_schema
+from relevo.workflow.nodes import compose, plain
 
 
 def _harness() -> ModuleType:
@@ -61,3 +65,16 @@ def test_what_is_not_there_is_skipped_by_name(tmp_path: Path, capsys: pytest.Cap
     valid.joinpath("bad.yml").write_text("on: push\n")
     assert harness.main(str(tmp_path)) == 1
     assert "FAILED schema-valid/bad.yml: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("folder", ["schema-valid", "schema-invalid", "lint-ok"])
+def test_the_json_schema_says_the_same(folder: str, data_directory: str) -> None:
+    directory = os.path.join(data_directory, folder)
+    if not os.path.isdir(directory):
+        pytest.skip(f"no folder {folder} in {data_directory}")
+    validator = Draft202012Validator(json_schema())
+    for file in Path(directory).iterdir():
+        errors = [
+            error.message for error in validator.iter_errors(plain(compose(file.read_bytes(), file.name)[0]))
+        ]
+        assert bool(errors) == (folder == "schema-invalid"), (file.name, errors)

@@ -154,6 +154,7 @@ class World:
         self.tree = self.folder / "tree"
         self.runtime = self.folder / "run"
         self.witness = self.folder / "witness"
+        self.gate = self.folder / "gate"
         for path in (self.tree, self.runtime):
             path.mkdir(mode=0o700)
         self.env = {
@@ -182,6 +183,10 @@ class World:
             _remove_group(group)
         if kind is None or "RELEVO_KEEP_FAILED" not in os.environ:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def open_gate(self) -> None:
+        """Let steps go on that wait for it."""
+        self.gate.touch()
 
     # --- commands -----------------------------------------------------------------------------------------------------
 

@@ -180,6 +180,14 @@ class Door:
         self._server = await self._loop.create_unix_server(lambda: _Doorkeeper(self), sock=listener)
         os.replace(temporary, self._path)
 
+    @property
+    def displaced(self) -> bool:
+        """Whether the address leads to somebody else by now."""
+        try:
+            return os.stat(self._path).st_ino != self._inode
+        except FileNotFoundError:
+            return False
+
     async def close(self) -> None:
         """Stop listening, and close what is open. Idempotent."""
         server, self._server = self._server, None

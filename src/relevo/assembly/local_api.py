@@ -144,7 +144,7 @@ class LocalApi:
     # --- deciding -------------------------------------------------------------------------------------------------
 
     async def _live(self, run: str) -> Run:
-        actor = self._engine.orchestrator.live.get(run)
+        actor = await self._engine.orchestrator.actor(run)
         if actor is None:
             row = await self._store.run(run)
             if row is None:
@@ -156,7 +156,7 @@ class LocalApi:
         """See EngineApi.cancel."""
         from relevo.orchestrator.sparing import spared
 
-        actor = self._engine.orchestrator.live.get(run)
+        actor = await self._engine.orchestrator.actor(run)
         if actor is None:
             await self._must_exist(run)
             return
@@ -195,7 +195,7 @@ class LocalApi:
         secrets: dict[str, str] | None = None,
     ) -> str:
         """See EngineApi.retry."""
-        live = self._engine.orchestrator.live.get(run)
+        live = await self._engine.orchestrator.actor(run)
         if live is not None:
             if job is None:
                 raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -19,7 +20,7 @@ from relevo.domain.machine import handle
 from relevo.domain.run import Run
 from relevo.domain.states import JobStatus
 from relevo.domain.stored import Stored
-from relevo.orchestrator.plans import Carried, Plan, SharedContexts, expand
+from relevo.orchestrator.plans import Carried, HeldContexts, Plan, expand
 from relevo.store.contract import Append, Fact, Fenced, RunRow
 from relevo.workers.link import Batch
 
@@ -48,14 +49,14 @@ LAST: Final = Envelope(c.Warn(""))
 class RunActor(Actor[Envelope]):
     """Owns a run: decides, stores, then acts."""
 
-    __slots__ = ("_home", "_in_hand", "_refusal", "carried", "plan", "run", "shared")
+    __slots__ = ("_home", "_in_hand", "_refusal", "carried", "contexts", "plan", "run", "shared")
 
     def __init__(
         self,
         home: Orchestrator,
         run: Run,
         plan: Plan,
-        shared: SharedContexts,
+        contexts: HeldContexts,
         carried: dict[str, Carried],
     ) -> None:
         self._home = home
@@ -63,7 +64,8 @@ class RunActor(Actor[Envelope]):
         self._refusal: RelevoError | None = None  # of an append: what the run holds is void since
         self.run = run
         self.plan = plan
-        self.shared = shared
+        self.contexts = contexts
+        self.shared = contexts.decoded
         self.carried = carried
 
     def receive(self, messages: list[Envelope]) -> None:
@@ -107,7 +109,8 @@ class RunActor(Actor[Envelope]):
         while run.ready:
             at_ms = home.clock.wall_ms()
             for node in list(run.ready):
-                events += handle(run, expand(run, self.plan, self.shared, node, self.carried, at_ms))
+                command = expand(run, self.plan, self.shared, node, self.carried, at_ms, home.reach)
+                events += handle(run, command)
         if not events:
             for envelope in messages:
                 if envelope.batch is not None:
@@ -115,7 +118,7 @@ class RunActor(Actor[Envelope]):
                 if envelope.reply is not None and not envelope.reply.done():
                     envelope.reply.set_result(False)
             return
-        if run.ended:
+        if run.ended and run.accepted is not None and run.accepted.secrets:
             facts.append(Fact(f"secrets/{run.id}", None))
         append = Append(
             run.id,
@@ -127,23 +130,28 @@ class RunActor(Actor[Envelope]):
             tuple(facts),
         )
         self.context.pause()
-        home.store.append(append, lambda outcome: self._stored(outcome, messages, events))
+        home.store.append(append, partial(self._stored, messages, events))
 
-    def _stored(self, outcome: Stored | RelevoError, messages: list[Envelope], events: list[e.Event]) -> None:
+    def _stored(self, messages: list[Envelope], events: list[e.Event], outcome: Stored | RelevoError) -> None:
         if isinstance(outcome, RelevoError):
             self._refused(outcome, messages)
             return
         self.run.version = outcome.version
-        self._act(events)
+        for event in events:
+            effect = _EFFECTS.get(type(event))
+            if effect is not None:
+                effect(self, event)
         for envelope in messages:
             if envelope.batch is not None:
                 envelope.batch.settle()
             if envelope.reply is not None and not envelope.reply.done():
                 envelope.reply.set_result(True)
-        self._home.published(outcome)
+        home = self._home
+        if home.bus.followers:
+            home.bus.publish(outcome)
         self.context.resume()
         if self.run.ended:
-            self._home.run_ended(self)
+            home.run_ended(self)
 
     def _refused(self, error: RelevoError, messages: list[Envelope]) -> None:
         """Nothing was stored: forget, and tell everybody, those too who wait."""
@@ -164,13 +172,14 @@ class RunActor(Actor[Envelope]):
             if envelope.reply is not None and not envelope.reply.done():
                 envelope.reply.set_exception(error)
 
-    # --- effects ------------------------------------------------------------------------------------------------------
+    def leave(self) -> None:
+        """Stop; what waits already is answered before. Whoever calls sees to it that nothing more is told."""
+        if self.context.waiting:
+            self.context.ref.tell(LAST)
+        else:
+            self.context.stop()
 
-    def _act(self, events: list[e.Event]) -> None:
-        for event in events:
-            effect = _EFFECTS.get(type(event))
-            if effect is not None:
-                effect(self, event)
+    # --- effects ------------------------------------------------------------------------------------------------------
 
     def _queued(self, event: e.JobsQueued) -> None:
         for index in event.jobs:
@@ -245,8 +254,8 @@ def _shortened(command: c.Record, run: str, facts: list[Fact]) -> c.Record:
     event = command.event
     if not isinstance(event, e.StepEnded) or len(event.summary) <= SUMMARY_INLINE:
         return command
-    key = f"summary/{run}/{event.job}/{event.number}/{event.step}"
-    facts.append(Fact(key, event.summary.encode("utf-8", "surrogateescape")))
+    key = e.summary_fact(run, event.job, event.number, event.step)
+    facts.append(Fact(key, event.summary.encode("utf-8", "replace")))
     return c.Record(replace(event, summary=f"fact:{key}"))
 
 
@@ -272,7 +281,7 @@ def run_row(run: Run) -> RunRow:
     assert accepted is not None
     return RunRow(
         run.id,
-        run.status.value,
+        str(run.status),  # plain text; `.value` costs ten times as much
         accepted.workflow,
         accepted.title,
         accepted.trigger,

@@ -47,6 +47,8 @@ class Assignment(Struct, frozen=True, array_like=True, gc=False):
     secrets: bool = False  #: the run has secrets: fetch them before the first step
     keep: bool = False  #: leave the workspace for somebody to look at
     run_attempt: int = 1
+    cpus: float | None = None  #: what its worker may use; None: no limit
+    memory_bytes: int | None = None
 
 
 # --- agent to engine: records, numbered, spooled until acknowledged -----------------------------------------
