@@ -203,6 +203,7 @@ class World:
         self._fates: dict[int, str] = {}
         self._troubles = 0
         self._calm_since = 0.0
+        self._unfinished_at = 0.0
         self._faults = [Fault(self, plan) for plan in self.plan.faults]
         self._over: asyncio.Future[None] = self.loop.create_future()
         self._durable: dict[str, tuple[int, bytes]] = {}
@@ -242,9 +243,12 @@ class World:
         for agent in self.agents:
             self._keep(agent)
         finished = self.client.finished and all(fault.over for fault in self._faults) and not self._troubles
+        if not finished:
+            self._unfinished_at = self.now
+        since = max(self.calm_since, self._unfinished_at) if finished else self.calm_since
         if finished and self._quiet():
             self._over.set_result(None)
-        elif self.now - self.calm_since > (SETTLES_S if finished else FINISHES_S):
+        elif self.now - since > (SETTLES_S if finished else FINISHES_S):
             if finished:
                 self.violated("slot freed", f"all runs are over, and something is left: {self._left()}")
             else:

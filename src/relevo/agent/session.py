@@ -144,12 +144,15 @@ class Session(asyncio.Protocol):
         if self._moved() or self._loop.time() - self._heard > 3 * BEAT_S:
             self._drop()
         elif self._welcome:
-            self._write(replace(self._beat(), frames=self._frames_out))
+            self._tell_alive()
 
     def _write(self, message: Any) -> None:
         if self._transport is not None:
             self._frames_out += 1
             self._transport.write(frame(m.encode(message)))
+
+    def _tell_alive(self) -> None:
+        self._write(replace(self._beat(), frames=self._frames_out))
 
     def send(self, message: Any) -> None:
         """A message that is not spooled. Without an engine it is dropped."""
@@ -200,6 +203,7 @@ class Session(asyncio.Protocol):
         self._wait_s = DIAL_S
         self._sent = message.next
         self._spool.acknowledge(message.next)
+        self._tell_alive()  # only who answers a Welcome is taken for the agent of today
         self._handle(message)
         if self.blobs is not None:
             self.blobs.reconnected()

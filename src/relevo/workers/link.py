@@ -65,7 +65,11 @@ class Batch:
 class Taker(Protocol):
     """Who takes what agents say: the manager."""
 
-    def hello(self, link: Link, hello: m.Hello) -> None: ...
+    def hello(self, link: Link, hello: m.Hello) -> None:
+        """Somebody dialled. It may be long gone: what it said may have been under way for a while."""
+
+    def confirmed(self, link: Link) -> None:
+        """It has heard the Welcome: this is where the agent is."""
 
     def deliver(self, link: Link, command: c.Command, run: str, batch: Batch) -> None:
         """For a run. `batch` was held once for it."""
@@ -102,6 +106,7 @@ class Link(asyncio.Protocol):
         self._generation = 0
         self._asking: asyncio.TimerHandle | None = None
         self._out: list[bytes] = []
+        self._confirmed = False
         self._barred = False  # the next record names a blob that is not durable yet
         self._passed = 0  # number of the record whose blob is
         self._behind: list[tuple[int, list[m.AnyRecord]]] = []  # what came while barred
@@ -179,9 +184,14 @@ class Link(asyncio.Protocol):
             self.agent = message.agent
             self.hello = message
             self._taker.hello(self, message)
-        elif self.hello is None:
+            return
+        if self.hello is None:
             self.close()
-        elif kind is m.Records:
+            return
+        if not self._confirmed:
+            self._confirmed = True
+            self._taker.confirmed(self)
+        if kind is m.Records:
             self._records(message.first, message.records)
         elif kind is m.PutBlob:
             self._taker.put_blob(self, message)

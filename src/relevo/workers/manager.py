@@ -226,6 +226,13 @@ class WorkerManager:
             link.close()
             self.on_fenced(hello.epoch)
             return
+        placed = self._agent(hello.agent).placed
+        unknown = [live for live in hello.live if AttemptKey(live.run, live.job, live.number) not in placed]
+        link.welcome(self._epoch, hello.first, unknown)
+
+    def confirmed(self, link: Link) -> None:
+        hello = link.hello
+        assert hello is not None
         state = self._agent(hello.agent)
         if state.link is not None:
             # It dialled again before its last connection was known to be gone: the barrier stands anew.
@@ -236,10 +243,6 @@ class WorkerManager:
         state.hello = hello
         state.gone_since = None
         state.told = {AttemptKey(live.run, live.job, live.number) for live in hello.live}
-        unknown = [
-            live for live in hello.live if AttemptKey(live.run, live.job, live.number) not in state.placed
-        ]
-        link.welcome(self._epoch, hello.first, unknown)
         self._maybe_ready(state)
 
     def _maybe_ready(self, state: AgentState) -> None:

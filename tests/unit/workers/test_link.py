@@ -86,7 +86,7 @@ class Runs:
     def taken(self, link: Link) -> None:
         """Nothing to do."""
 
-    lost = taken
+    lost = confirmed = taken
 
 
 class Scene:
