@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from relevo.assembly.client import EngineGone
 from relevo.assembly.embedded import Embedded, attach
 from relevo.assembly.home import Home
+from relevo.store.contract import Fenced
 
 if TYPE_CHECKING:
     from relevo.assembly.api import EngineApi, Submission
@@ -36,14 +37,21 @@ class Relay:
         self._embedded: Embedded | None = None
         self._client: Client | None = None
         self._attaching = asyncio.Lock()
+        self._watching: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
         """Leave. Runs go on as far as they can without us. Idempotent."""
         self._api = None
         embedded, self._embedded = self._embedded, None
         client, self._client = self._client, None
+        watching, self._watching = self._watching, None
         if client is not None:
             client.close()
+        if watching is not None and embedded is not None:
+            if embedded.taken_over.is_set():
+                await asyncio.shield(watching)
+            else:
+                watching.cancel()
         if embedded is not None:
             await asyncio.shield(embedded.close())
 
@@ -56,6 +64,8 @@ class Relay:
                 await self.close()
             if self._api is None:
                 self._api, self._embedded, self._client = await self._attach()
+                if self._embedded is not None:
+                    self._watching = asyncio.create_task(_leave_when_taken_over(self._embedded))
             return self._api
 
     async def _attach(self) -> tuple[EngineApi, Embedded | None, Client | None]:
@@ -66,7 +76,7 @@ class Relay:
             api = await self._current()
             try:
                 return await call(api)
-            except EngineGone:
+            except (EngineGone, Fenced):
                 continue
 
     async def submit(self, submission: Submission) -> str:
@@ -99,11 +109,13 @@ class Relay:
                 continue
             finally:
                 await source.aclose()  # type: ignore[attr-defined]  # all sources are generators
-            if not follow or not self._was_left():
+            if not follow or not self._was_left(api):
                 return
 
-    def _was_left(self) -> bool:
-        """Whether a stream ended because its engine did, not because there is no more."""
+    def _was_left(self, api: EngineApi) -> bool:
+        """Whether a stream of `api` ended because its engine did, not because there is no more."""
+        if api is not self._api:
+            return True
         return (self._embedded is not None and self._embedded.taken_over.is_set()) or (
             self._client is not None and self._client.gone
         )
@@ -128,7 +140,7 @@ class Relay:
                 continue
             finally:
                 await source.aclose()  # type: ignore[attr-defined]  # all sources are generators
-            if not follow or not self._was_left():
+            if not follow or not self._was_left(api):
                 return
 
     async def cancel(self, run: str, *, force: bool = False) -> None:
@@ -141,8 +153,12 @@ class Relay:
         failed: bool = False,
         job: str | None = None,
         secrets: dict[str, str] | None = None,
+        idempotency_key: str | None = None,
     ) -> str:
-        return await self._ask(lambda api: api.retry(run, failed=failed, job=job, secrets=secrets))
+        key = idempotency_key or os.urandom(16).hex()
+        return await self._ask(
+            lambda api: api.retry(run, failed=failed, job=job, secrets=secrets, idempotency_key=key)
+        )
 
     async def fail(self, run: str, *, job: str) -> None:
         await self._ask(lambda api: api.fail(run, job=job))
@@ -167,6 +183,12 @@ class Relay:
 
     async def metrics(self) -> str:
         return await self._ask(lambda api: api.metrics())
+
+
+async def _leave_when_taken_over(embedded: Embedded) -> None:
+    """Its streams end with it, and whoever follows them goes on at the engine that took over."""
+    await embedded.taken_over.wait()
+    await embedded.close()
 
 
 @asynccontextmanager
