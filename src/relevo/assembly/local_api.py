@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,9 @@ _encode = msgspec.msgpack.Encoder().encode
 class LocalApi:
     """Everything a user can ask, answered by the engine beside it."""
 
-    def __init__(self, engine: Engine, vault: Vault, labels: frozenset[str]) -> None:
+    def __init__(self, engine: Engine, vault: Vault, labels: frozenset[str], kept: str = "") -> None:
+        """`kept`: the folder of workspaces that stayed for somebody to look at, one folder for each run."""
+        self._kept = kept
         self._engine = engine
         self._vault = vault
         self._labels = labels
@@ -283,7 +286,14 @@ class LocalApi:
         from relevo.assembly.retention import Limits, prune
 
         limits = Limits.of(keep_days=keep_days, keep_runs=keep_runs, max_bytes=max_bytes)
-        return await prune(self._engine.parts, limits, dry=dry)
+        return await prune(self._engine.parts, limits, dry=dry, remove_kept=self._remove_kept)
+
+    async def _remove_kept(self, run: str) -> None:
+        path = f"{self._kept}/{run}"
+        if self._kept and os.path.isdir(path):
+            import shutil
+
+            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
 
     async def ping(self) -> dict[str, Any]:
         """See EngineApi.ping."""
