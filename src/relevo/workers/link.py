@@ -29,6 +29,10 @@ WINDOW: Final = 256
 #: How long to wait before asking again for what could not be stored.
 AGAIN_S: Final = 0.5
 
+#: Characters of a message, and of a name, that an event holds: four bytes each stay below an event's limit.
+MESSAGE_LIMIT: Final = 4_096
+NAME_LIMIT: Final = 1_024
+
 _decoder = m.decoder(m.ToEngine)
 
 
@@ -289,7 +293,7 @@ class Link(asyncio.Protocol):
             record.number,
             record.result,
             record.outputs,
-            record.message,
+            _cut(record.message, MESSAGE_LIMIT),
             record.exit_code,
             record.log_size,
             record.log_digest,
@@ -363,17 +367,22 @@ class Link(asyncio.Protocol):
         self.send(m.Resend(self.next))
 
 
+def _cut(text: str, limit: int) -> str:
+    """An event is bounded; the whole text is in the log."""
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
 def _step_finished(number: int, record: m.StepFinished) -> c.Command:
     return c.Record(
         e.StepEnded(
             record.job,
             record.number,
             record.step,
-            record.name,
+            _cut(record.name, NAME_LIMIT),
             record.outcome,
             record.conclusion,
             record.exit_code,
-            record.message,
+            _cut(record.message, MESSAGE_LIMIT),
             record.summary,
             record.at_ms,
             number,
@@ -388,9 +397,9 @@ def _annotation(number: int, record: m.Annotation) -> c.Command:
             record.number,
             record.step,
             record.level,
-            record.message,
-            record.title,
-            record.file,
+            _cut(record.message, MESSAGE_LIMIT),
+            _cut(record.title, NAME_LIMIT),
+            _cut(record.file, NAME_LIMIT),
             record.line,
             record.column,
             number,
@@ -417,7 +426,9 @@ COMMANDS: Final[dict[type, Callable[[int, Any], c.Command]]] = {
     m.AttemptStarting: lambda number, record: c.StartingAttempt(record.job, record.number, record.at_ms),
     m.AttemptStarted: lambda number, record: c.StartAttempt(record.job, record.number, record.at_ms),
     m.StepStarted: lambda number, record: c.Record(
-        e.StepStarted(record.job, record.number, record.step, record.name, record.at_ms, number),
+        e.StepStarted(
+            record.job, record.number, record.step, _cut(record.name, NAME_LIMIT), record.at_ms, number
+        ),
     ),
     m.StepFinished: _step_finished,
     m.Annotation: _annotation,
