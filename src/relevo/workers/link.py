@@ -109,6 +109,7 @@ class Link(asyncio.Protocol):
         self._barred = False  # the next record names a blob that is not durable yet
         self._passed = 0  # number of the record whose blob is
         self._behind: list[tuple[int, list[m.AnyRecord]]] = []  # what came while barred
+        self._gone: set[AttemptKey] = set()  # attempts whose log lost what was acknowledged
         self._specs: dict[str, None] = {}  # digests that the agent got on this connection, the last sent last
         self._frames_in = 0
         self._frames_out = 0
@@ -245,7 +246,7 @@ class Link(asyncio.Protocol):
     def _take(self, number: int, record: m.AnyRecord, batch: Batch) -> None:
         kind = type(record)
         if kind is m.LogBytes:
-            self._log(AttemptKey(record.run, record.job, record.number), record, batch)  # type: ignore[arg-type]
+            self._log(number, AttemptKey(record.run, record.job, record.number), record, batch)  # type: ignore[arg-type]
         elif kind is m.AttemptFinished:
             self._finish(record, batch)  # type: ignore[arg-type]
         else:
@@ -272,11 +273,21 @@ class Link(asyncio.Protocol):
         self._barred = True
         self._taker.blob_durable(digest, known)
 
-    def _log(self, key: AttemptKey, record: m.LogBytes, batch: Batch) -> None:
+    def _log(self, number: int, key: AttemptKey, record: m.LogBytes, batch: Batch) -> None:
         if not self._taker.wanted(self, key):
             return
+        if key in self._gone:
+            return
         LOG_BYTES.inc(len(record.data))
-        self._logs.write(key, LogFrame(record.offset, record.step, record.at_ms, record.data))
+        try:
+            self._logs.write(key, LogFrame(record.offset, record.step, record.at_ms, record.data))
+        except LogGap:
+            if number > self.acknowledged:
+                raise
+            # All that the agent still has was sent: what is missing was taken once and is gone from the disk. The end of
+            # the attempt will not agree with its log, and nothing else waits for it until then.
+            self._gone.add(key)
+            return
         batch.hold()
         self._logs.sync(lambda error: self._synced(error, batch))
 
@@ -288,6 +299,7 @@ class Link(asyncio.Protocol):
 
     def _finish(self, record: m.AttemptFinished, batch: Batch) -> None:
         key = AttemptKey(record.run, record.job, record.number)
+        self._gone.discard(key)
         command: c.Command = c.EndAttempt(
             record.job,
             record.number,

@@ -14,6 +14,7 @@ from relevo.domain.errors import InfrastructureError, UserError
 from relevo.protocol import control
 from relevo.protocol import messages as m
 from relevo.protocol.framing import FRAME_LIMIT, frame
+from tests.unit.orchestrator.kit import until
 
 
 class Api:
@@ -85,8 +86,7 @@ async def test_an_agent_is_handed_over_with_all_that_it_said(door):
         writer.write(bytes([byte]))
         await writer.drain()
         await asyncio.sleep(0)
-    while not door.agents or door.agents[0].data != data:
-        await asyncio.sleep(0)
+    await until(lambda: door.agents and door.agents[0].data == data)
     writer.close()
     await writer.wait_closed()
 
