@@ -165,14 +165,17 @@ def _prune_is_due(home: Home) -> bool:
     return not 0 <= age_s < PRUNE_EVERY_S
 
 
+def _note_pruned(home: Home) -> None:
+    with open(home.pruned, "wb"):
+        os.utime(home.pruned)
+
+
 async def _prune(embedded: Embedded) -> None:
     """Remove what is beyond the home's limits, once the agent is at work."""
     await embedded.ready()
     try:
         await embedded.api.prune()
-        with open(embedded.home.pruned, "wb"):
-            pass
-        os.utime(embedded.home.pruned)
+        _note_pruned(embedded.home)
     except (RelevoError, OSError) as error:
         context = {"message": "what is old could not be removed", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)

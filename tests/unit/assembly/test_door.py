@@ -7,6 +7,7 @@ import os
 import random
 
 import pytest
+from tests.unit.orchestrator.kit import until
 
 from relevo.assembly.client import connect
 from relevo.assembly.door import Door
@@ -14,7 +15,6 @@ from relevo.domain.errors import InfrastructureError, UserError
 from relevo.protocol import control
 from relevo.protocol import messages as m
 from relevo.protocol.framing import FRAME_LIMIT, frame
-from tests.unit.orchestrator.kit import until
 
 
 class Api:

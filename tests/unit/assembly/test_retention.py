@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from tests.unit.orchestrator.kit import ONE, FakeAgent, World, until
+
 from relevo.assembly.retention import Limits, prune
 from relevo.domain import commands as c
 from relevo.protocol import messages as m
 from relevo.testing.virtual_loop import run_virtual
-from tests.unit.orchestrator.kit import ONE, FakeAgent, World, until
 
 NOTHING_STAYS = Limits(keep_runs=0)
 

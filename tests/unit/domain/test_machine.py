@@ -129,7 +129,7 @@ def test_an_end_that_is_none_is_a_loss():
 
 def test_max_parallel_goes_on_when_several_legs_were_carried_over():
     run = submitted(e.NodeDecl("a", []))
-    done = {position: ("succeeded", "") for position in (0, 1)}
+    done = dict.fromkeys((0, 1), ("succeeded", ""))
     expand(run, 0, "a1", "a2", "a3", "a4", max_parallel=1, ends=done)
     for job in (2, 3):
         assert run.jobs[job].status is JobStatus.QUEUED
@@ -152,7 +152,7 @@ def test_max_parallel_passes_over_a_leg_that_waits_for_its_retry_and_comes_back_
 
 def test_fail_fast_counts_for_several_legs_that_fail_at_once():
     run = submitted(e.NodeDecl("a", []))
-    ends = {position: ("failed", "no agent") for position in (0, 1)}
+    ends = dict.fromkeys((0, 1), ("failed", "no agent"))
     events = expand(run, 0, "a1", "a2", "a3", ends=ends)
     assert run.jobs[2].status is JobStatus.CANCELLED
     assert run.status is RunStatus.FAILED

@@ -32,7 +32,7 @@ def _filled(kind: Any) -> Any:
         return [_filled(arguments[0])]
     if origin is dict:
         return {_filled(arguments[0]): _filled(arguments[1])}
-    if kind is m.AnyRecord or isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+    if kind is m.AnyRecord or (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         hints = typing.get_type_hints(kind, vars(m) | vars(e) | vars(control))
         return kind(**{field.name: _filled(hints[field.name]) for field in msgspec.structs.fields(kind)})
     raise TypeError(kind)
