@@ -165,7 +165,7 @@ class Door:
 
     async def open(self) -> None:
         """Listen; whoever listened here before loses the address, so that nobody finds them any more."""
-        temporary = f"{self._path}.{os.getpid()}"
+        temporary = f"{self._path}.new"  # one name for all: whoever is killed here leaves it to the next
         listener = socket.socket(
             socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         )
