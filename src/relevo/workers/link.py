@@ -105,7 +105,7 @@ class Link(asyncio.Protocol):
         self._barred = False  # the next record names a blob that is not durable yet
         self._passed = 0  # number of the record whose blob is
         self._behind: list[tuple[int, list[m.AnyRecord]]] = []  # what came while barred
-        self._specs: set[str] = set()  # digests that the agent got on this connection
+        self._specs: dict[str, None] = {}  # digests that the agent got on this connection, the last sent last
         self._frames_in = 0
         self._frames_out = 0
         self.agent = ""
@@ -160,7 +160,9 @@ class Link(asyncio.Protocol):
         """Whether the agent got that spec on this connection; from now on it has."""
         if digest in self._specs:
             return True
-        self._specs.add(digest)
+        self._specs[digest] = None
+        if len(self._specs) > m.NAMED_LIMIT:
+            del self._specs[next(iter(self._specs))]
         return False
 
     def data_received(self, data: bytes) -> None:
