@@ -3,10 +3,10 @@ PYTHON := .venv/bin/python
 export PYTHONPATH :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench soak docs clean
+.PHONY: help setup run test conformance lint bench soak docs clean
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv with relevo in it; names what the machine lacks
 	@scripts/setup
@@ -16,6 +16,9 @@ run: setup ## Build and test three real projects with relevo (examples/real)
 
 test: setup ## Run the tests; ARGS="tests/unit/cli -k name" narrows them
 	@$(PYTHON) -m pytest -m "not soak" --numprocesses auto --dist worksteal $(ARGS)
+
+conformance: setup ## Score public test data of the workflow syntax; DIR=path names its folder (default ../shared/conformance)
+	@$(PYTHON) tests/conformance/harness.py $(DIR)
 
 lint: setup ## Check style, types and the direction of imports
 	@$(PYTHON) -m ruff check .
@@ -28,6 +31,8 @@ bench: setup ## Measure everything beside its baseline; ONLY=name for one, QUICK
 	@$(PYTHON) -m benchmarks $(if $(QUICK),--quick) $(ONLY)
 
 soak: setup ## Run the long tests: thousands of kills and schedules
+	@$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["soak"], sep="\n")' \
+		| $(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement /dev/stdin
 	@$(PYTHON) -m pytest -m soak --timeout 0 $(ARGS)
 
 docs: setup ## Write the generated pages of docs/ anew

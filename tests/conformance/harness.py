@@ -2,11 +2,13 @@
 
     python tests/conformance/harness.py DIR
 
-prints `folder: passed/total` a line, then the failures by name; the exit code is 0 only when all passed.
+prints `folder: passed/total` a line, then the failures by name; the exit code is 0 only when all passed. A folder that
+is not there is skipped, by name.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -16,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from relevo.workflow import templates
+from relevo.workflow.calls import Limits, Load
 from relevo.workflow.expressions import Expression, ExpressionError, Scope, compile, to_text
 from relevo.workflow.model import JobNode, StepSpec, Workflow
 from relevo.workflow.nodes import Mapping, Node, Scalar, Sequence, compose
@@ -119,12 +122,12 @@ def _document(name: str, text: str) -> str | None:
     settings, workflow, *others, expected_text = re.split(r"(?m)^---[ \t]*\r?\n?", text)
     expected = json.loads(expected_text)
     source = workflow.encode()
-    limit = re.search(r"^max-file-size: (\d+)", settings, re.MULTILINE)
-    if others and "skip-reusable-workflows: true" not in settings:
-        return "workflows that call others are not loaded"
+    limit = _setting(settings, "max-file-size")
+    files = {others[at].strip(): others[at + 1].encode() for at in range(0, len(others) - 1, 2)}
+    load = None if "skip-reusable-workflows: true" in settings else _loader(files)
     try:
-        root, _ = compose(source, name, max_bytes=int(limit[1])) if limit else compose(source, name)
-        found = read(source, name)
+        root, _ = compose(source, name, max_bytes=int(limit)) if limit else compose(source, name)
+        found = read(source, name, load, _limits(settings))
     except WorkflowInvalid as error:
         places = {(one.line, one.column) for one in error.diagnostics if one.severity == "error"}
         if "errors" not in expected:
@@ -136,8 +139,35 @@ def _document(name: str, text: str) -> str | None:
         return f"accepted, expected {expected['errors']}"
     problem = _compare_workflow(found, expected)
     if problem is None and "include-source: true" in settings:
-        problem = _compare_positions(root, expected)
+        trees = {name: root} | {path: compose(text, path)[0] for path, text in files.items()}
+        problem = _compare_positions(trees, expected)
     return problem
+
+
+def _setting(settings: str, name: str) -> str | None:
+    match = re.search(rf"^{name}: (\w+)", settings, re.MULTILINE)
+    return match[1] if match else None
+
+
+def _limits(settings: str) -> Limits:
+    usual = Limits()
+    return Limits(
+        size_bytes=int(_setting(settings, "max-result-size") or usual.size_bytes),
+        depth=int(_setting(settings, "max-nested-reusable-workflows-depth") or usual.depth),
+        permissions={"contents": "read", "packages": "read"}
+        if _setting(settings, "permissions-policy") == "LimitedRead"
+        else None,
+    )
+
+
+def _loader(files: dict[str, bytes]) -> Load:
+    def load(reference: str) -> bytes:
+        for name in (reference, reference.removeprefix("./")):
+            if name in files:
+                return files[name]
+        raise FileNotFoundError(f"there is no {reference}")
+
+    return load
 
 
 def _expected_places(expected: dict[str, Any]) -> set[tuple[int, int]]:
@@ -208,15 +238,21 @@ def _compare_workflow(found: Workflow, expected: dict[str, Any]) -> str | None:
     for key, wanted in expected.items():
         if key == "jobs":
             jobs = list(found.jobs.values())
-            if len(jobs) != len(wanted):
-                return f"{len(wanted)} jobs expected, {len(jobs)} found"
-            for job, wanted_job in zip(jobs, wanted, strict=True):
-                if problem := _compare_job(job, found, wanted_job):
-                    return f"job {job.id}: {problem}"
+            if problem := _compare_jobs(jobs, wanted, found.permissions):
+                return problem
         elif key == "file-table":
-            continue  # which files were loaded: a workflow is one file here
+            continue  # which files were loaded, in an order of its own: here each file has its name
         elif problem := _compare(_of_workflow(found, key), _token(wanted)):
             return f"{key}: {problem}"
+    return None
+
+
+def _compare_jobs(jobs: list[JobNode], wanted: list[dict[str, Any]], granted: Any) -> str | None:
+    if len(jobs) != len(wanted):
+        return f"{len(wanted)} jobs expected, {len(jobs)} found"
+    for job, wanted_job in zip(jobs, wanted, strict=True):
+        if problem := _compare_job(job, granted, wanted_job):
+            return f"job {job.id}: {problem}"
     return None
 
 
@@ -270,7 +306,13 @@ _JOB: dict[str, Callable[[JobNode], Any]] = {
     "services": lambda job: _plain(job.services),
     "snapshot": lambda job: _plain(job.snapshot),
     "ref": lambda job: job.uses,
-    "jobs": lambda job: [],
+    "input-definitions": lambda job: _plain(_takes(job, "inputs")),
+    "input-values": lambda job: {
+        name: "" if value is None else _plain(value) for name, value in job.with_.items()
+    },
+    "secret-definitions": lambda job: _plain(_takes(job, "secrets")),
+    "secret-values": lambda job: _plain(job.secrets),
+    "inherit-secrets": lambda job: job.secrets == "inherit",
     "defaults": lambda job: _plain(
         {
             "run": {
@@ -289,13 +331,28 @@ _STEP: dict[str, Callable[[StepSpec], Any]] = {
     "env": lambda step: _plain(step.env, as_text=True),
     "continue-on-error": lambda step: _plain(step.continue_on_error),
     "timeout-minutes": lambda step: _plain(step.timeout_minutes),
+    "background": lambda step: step.background,
+    "wait": lambda step: list(step.wait),
+    "wait-all": lambda step: step.wait_all,
+    "cancel": lambda step: step.cancel,
 }
 
 
-def _compare_job(job: JobNode, workflow: Workflow, expected: dict[str, Any]) -> str | None:
+def _takes(job: JobNode, kind: str) -> Any:
+    assert job.called is not None
+    return (job.called.on["workflow_call"] or {}).get(kind)
+
+
+def _compare_job(job: JobNode, permissions: Any, expected: dict[str, Any]) -> str | None:
+    granted = permissions if job.permissions is None else job.permissions
     for key, wanted in expected.items():
-        if key == "permissions":
-            granted = workflow.permissions if job.permissions is None else job.permissions
+        if key == "jobs":
+            called = job.called
+            inner = [] if called is None else list(called.jobs.values())
+            inherited = granted if called is None or called.permissions is None else called.permissions
+            if problem := _compare_jobs(inner, wanted, inherited):
+                return f"calls {job.uses}: {problem}"
+        elif key == "permissions":
             if problem := _compare(_granted(granted), _token(wanted)):
                 return f"permissions: {problem}"
         elif key == "steps":
@@ -334,11 +391,13 @@ def _compare_step(step: StepSpec, expected: dict[str, Any]) -> str | None:
     return None
 
 
-def _compare_positions(root: Node, expected: dict[str, Any]) -> str | None:
-    # every token of the expected JSON stands in the tree where it is said to be
-    places = {(node.line, node.column) for node in _nodes(root)}
+def _compare_positions(trees: dict[str, Node], expected: dict[str, Any]) -> str | None:
+    # every token of the expected JSON stands in its file where it is said to be
+    first, *called = trees.values()
+    places = {(node.line, node.column) for node in _nodes(first)}
+    in_called = {(node.line, node.column) for tree in called for node in _nodes(tree)}
     for token in _tokens(expected):
-        if (token["line"], token["col"]) not in places:
+        if (token["line"], token["col"]) not in (places if token["file"] == 1 else in_called):
             return f"nothing stands at {token['line']}:{token['col']}"
     return None
 
@@ -376,11 +435,23 @@ FOLDERS: dict[str, Callable[[str], Iterator[Outcome]]] = {
 }
 
 
+def digest(folder: str) -> str:
+    """Tells one edition of a folder's files from another: the start of a SHA-256 over their names and bytes."""
+    told = hashlib.sha256()
+    for name, text in _files(folder):
+        told.update(b"%s %d\n%s" % (name.encode(), len(text), text))
+    return told.hexdigest()[:12]
+
+
 def main(directory: str) -> int:
     """Print the table; 0 when everything passed."""
     failures: list[tuple[str, Outcome]] = []
     for folder, run in FOLDERS.items():
-        outcomes = list(run(os.path.join(directory, folder)))
+        path = os.path.join(directory, folder)
+        if not os.path.isdir(path):
+            print(f"{folder}: skipped, there is no {path}")
+            continue
+        outcomes = list(run(path))
         failed = [outcome for outcome in outcomes if outcome.problem is not None]
         failures += [(folder, outcome) for outcome in failed]
         print(f"{folder}: {len(outcomes) - len(failed)}/{len(outcomes)}")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,6 +84,19 @@ class User:
         raise AssertionError(f"it never came: {process.stderr.read().decode()}")
 
 
+def processes_of(folder: str) -> list[str]:
+    """Command lines that name a folder: agents, launchers and steps of a home in it."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            text = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue  # it has just ended
+        if folder in text:
+            found.append(f"{pid}: {text}")
+    return found
+
+
 @pytest.fixture
 def user(tmp_path: Path) -> Iterator[User]:
     user = User(tmp_path)
@@ -91,3 +105,7 @@ def user(tmp_path: Path) -> Iterator[User]:
         if process.poll() is None:
             process.kill()
         process.communicate()
+    deadline = time.monotonic() + 20
+    while left := processes_of(str(tmp_path)):
+        assert time.monotonic() < deadline, f"still there: {left}"
+        time.sleep(0.05)

@@ -69,7 +69,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     seeds: list[int] = []
     for reports in terminalreporter.stats.values():
         for report in reports:
-            for name, value in getattr(report, "user_properties", ()):
+            if getattr(report, "when", "") != "call":
+                continue
+            for name, value in report.user_properties:
                 if name.startswith("faults."):
                     counts[name.removeprefix("faults.")] += value
                 elif name == "seed":

@@ -21,7 +21,7 @@ PLACES: Final = {
     "engine.before-acknowledge": (1, 3, 6),
     "logs.before-sync": (1, 2, 4),
     "logs.at-seal": (1, 1, 1),
-    "blobs.before-rename": (1, 2, 3),
+    "blobs.before-rename": (1, 2, 2),
     "agent.after-lock": (1, 1, 1),
     "agent.before-send": (1, 4, 9),
     "provider.after-exec": (1, 2, 5),

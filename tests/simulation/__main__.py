@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
+import msgspec
+
 from tests.simulation.batch import run_many
 from tests.simulation.checker import Violation
 from tests.simulation.world import World
@@ -12,6 +14,15 @@ from tests.simulation.world import World
 
 def main(arguments: list[str]) -> int:
     """Print what happened."""
+    if arguments[0] == "--json":
+        stop_at, first, count = map(int, arguments[1:4])
+        sys.stdout.buffer.write(msgspec.json.encode(run_many(range(first, first + count), stop_at=stop_at)))
+        return 0
+    if arguments[0] == "--digest":
+        world = World(int(arguments[1]))
+        world.run()
+        print(world.digest())
+        return 0
     seed = int(arguments[0])
     if len(arguments) > 1:
         outcome = run_many(range(seed, seed + int(arguments[1])))

@@ -259,13 +259,16 @@ class Cell(ActorRef[M]):
 
     def step(self) -> int:
         """Handle what waits; called by the dispatcher alone. Returns the number of messages handled."""
-        self._queued = False
         if self.options.passivate_after_s is not None:
             self.active_at = self.system.dispatcher.now
-        while self._lane is not None:
-            lane, self._lane = self._lane, None
-            for call, args in lane:
-                call(*args)
+        try:
+            # Still counted as queued: what these calls bring is handled in this very step.
+            while self._lane is not None:
+                lane, self._lane = self._lane, None
+                for call, args in lane:
+                    call(*args)
+        finally:
+            self._queued = False
         if self.hold:
             return 0
         if not self._mail:
@@ -321,6 +324,17 @@ class Cell(ActorRef[M]):
     def quiesce(self, then: Callable[[], None]) -> None:
         """Call `then` once the instance handles nothing any more."""
         then()
+
+    @property
+    def simple(self) -> bool:
+        """Whether nothing has to be waited for, or taken back, when it ends."""
+        return not (
+            self.children
+            or self.effects
+            or self.watching
+            or self.idle_timer is not None
+            or self.ending is not None
+        )
 
     def finish(self, then: Callable[[], None]) -> None:
         """Let the instance clean up, then call `then`."""

@@ -53,6 +53,11 @@ class Context(Generic[M]):
         """Whether the instance that this belongs to is not over."""
         return self._cell.context is self
 
+    @property
+    def waiting(self) -> int:
+        """Messages that wait for this actor, those of waiting senders included."""
+        return self._cell.depth
+
     def spawn(
         self,
         make: Actor[N] | TaskActor[N] | Callable[[], Actor[N] | TaskActor[N]],
@@ -78,13 +83,15 @@ class Context(Generic[M]):
 
     def pause(self) -> None:
         """Hand over no more messages; they collect, within the mailbox's bound. Signals and continuations still come."""
-        if self.live:
-            self._cell.block(PAUSED)
+        cell = self._cell
+        if cell.context is self:
+            cell.block(PAUSED)
 
     def resume(self) -> None:
         """Hand over messages again. Nothing when it was not paused, or is over."""
-        if self.live:
-            self._cell.release(PAUSED)
+        cell = self._cell
+        if cell.context is self:
+            cell.release(PAUSED)
 
     def each(self, messages: list[M]) -> Iterator[M]:
         """The messages one by one; keeps in mind which one is in hand, so that a failure is blamed on it alone."""

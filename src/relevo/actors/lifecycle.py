@@ -136,7 +136,13 @@ def stop(cell: Cell[Any], reason: str, error: BaseException | None = None) -> No
     cell.block(DOWN)
     cell.close_mailbox()
     cell.stopping = Terminated(cell.path, reason, error)
-    end_instance(cell, lambda: _gone(cell))
+    if cell.simple:
+        cell.ending = []
+        cell.finish(_nothing)
+        _instance_ended(cell)
+        _gone(cell)
+    else:
+        end_instance(cell, lambda: _gone(cell))
 
 
 def end_instance(cell: Cell[Any], then: Callable[[], None]) -> None:
@@ -159,6 +165,10 @@ def end_instance(cell: Cell[Any], then: Callable[[], None]) -> None:
         stop(child, "stopped")
     cell.quiesce(quiet)
     end_effects(cell, quiet)
+
+
+def _nothing() -> None:
+    """Nothing more follows."""
 
 
 def when_gone(cell: Cell[Any], call: Callable[[], None]) -> None:
@@ -216,15 +226,15 @@ def _instance_ended(cell: Cell[Any]) -> None:
     cell.actor = cell.context = cell.child_watchers = None
     cell.begun = False
     cell.hold &= ~PAUSED
-    _fail_asks(cell, cell.waiting(), "it was made anew and has forgotten the request")
+    if cell.asks:
+        _fail_asks(cell, cell.waiting(), "it was made anew and has forgotten the request")
     calls, cell.ending = cell.ending or [], None
     for call in calls:
         call()
 
 
 def _fail_asks(cell: Cell[Any], kept: Iterable[Any], reason: str) -> None:
-    if not cell.asks:
-        return
+    assert cell.asks is not None
     still = {message.__dict__.get("future") for message in kept if isinstance(message, Request)}
     error = None
     for future in [future for future in cell.asks if future not in still]:
@@ -239,7 +249,8 @@ def _gone(cell: Cell[Any]) -> None:
     if cell.state is State.STOPPED:
         return
     mail, waiters = cell.empty_mailbox()
-    _fail_asks(cell, mail, "it is stopped")
+    if cell.asks:
+        _fail_asks(cell, mail, "it is stopped")
     for message in mail:
         cell.bury(message, "unhandled")
     for message, future in waiters:

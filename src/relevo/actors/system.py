@@ -23,6 +23,7 @@ M = TypeVar("M")
 
 #: What an actor with a task may take for what it handles when it is to stop, and again for its `stopped`.
 GRACE_S: Final = 5.0
+_ACTORS: Final = (Actor, TaskActor)  # as a tuple: a union would be put together anew for each actor
 #: A group's children are strangers to each other: one that cannot be mended is stopped, the others go on.
 GROUP: Final = Supervision(exceeded=Directive.STOP)
 
@@ -156,7 +157,7 @@ class ActorSystem:
         passivate_after_s: float | None,
     ) -> Cell[M]:
         """See Context.spawn."""
-        if isinstance(make, Actor | TaskActor):
+        if isinstance(make, _ACTORS):
             actor, factory = make, None
         else:
             actor, factory = make(), make

@@ -54,6 +54,11 @@ class TaskCell(Cell[M]):
             task.cancel()
         lifecycle.await_tasks(self, [task], then)
 
+    @property
+    def simple(self) -> bool:
+        """See Cell.simple: its task has to be waited for."""
+        return False
+
     def finish(self, then: Callable[[], None]) -> None:
         """See Cell.finish."""
         self._task = None

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 LONELY_S: Final = 5.0
 #: The agent ends a fenced attempt this much before the engine may think it gone.
 FENCE_MARGIN_S: Final = 30.0
-#: Worker creation is told as `starting` when it takes longer.
-SLOW_START_S: Final = 0.25
 
 #: What waits and what was sent last keeps its specs and contexts. The engine remembers fewer (`workers.link`), and sends
 #: again what is older.
@@ -121,6 +119,7 @@ class Agent:
         self._live: dict[AttemptKey, Attempt | None] = {}  # running: the attempt; waiting: None
         self._tasks: dict[AttemptKey, asyncio.Task[None]] = {}
         self._cancelled: dict[AttemptKey, m.Cancel] = {}  # cancelled before they began
+        self._reporters: dict[AttemptKey, AttemptReporter] = {}
         self._fences: dict[AttemptKey, float] = {}  # seconds without an engine after which it must end
         self._free = config.slots
         self._stopping = False
@@ -271,6 +270,7 @@ class Agent:
     def _begin(self, assignment: m.Assignment) -> None:
         key = AttemptKey(assignment.run, assignment.job, assignment.number)
         reporter = AttemptReporter(key, self.spool, self.blobs, self._clock, self._reported)
+        self._reporters[key] = reporter
         if assignment.fence_after_s is not None:
             self._fences[key] = assignment.fence_after_s
         if key in self._cancelled:
@@ -363,6 +363,7 @@ class Agent:
         self._tasks.pop(key, None)
         self._live.pop(key, None)
         self._fences.pop(key, None)
+        self._reporters.pop(key, None)
         self._cancelled.pop(key, None)
         self._free += 1
         self._fill()
@@ -373,6 +374,8 @@ class Agent:
     def _tick(self) -> None:
         self._timer = self._loop.call_later(1.0, self._tick)
         silent_s = self._loop.time() - self.session.last_contact
+        for reporter in list(self._reporters.values()):
+            reporter.starting()
         for key, fence_s in list(self._fences.items()):
             attempt = self._live.get(key)
             if attempt is not None and silent_s >= fence_s - FENCE_MARGIN_S:

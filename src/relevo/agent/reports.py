@@ -32,7 +32,7 @@ CHUNK_BYTES = 1 << 18
 class AttemptReporter:
     """See `reporter.Reporter`."""
 
-    __slots__ = ("_blobs", "_clock", "_done", "_hash", "_key", "_offset", "_spool", "intended")
+    __slots__ = ("_begun", "_blobs", "_clock", "_done", "_hash", "_key", "_offset", "_spool", "intended")
 
     def __init__(
         self,
@@ -49,13 +49,18 @@ class AttemptReporter:
         self._done = done
         self._offset = 0
         self._hash: blake3 | None = None
+        self._begun = False
         self.intended = False  #: a step that is not idempotent may have begun
 
     def starting(self) -> None:
-        """The worker is being made, and that takes time."""
+        """The worker is being made, and that takes time: told once, and not when it is there already."""
+        if self._begun:
+            return
+        self._begun = True
         self._spool.add(AttemptStarting(*self._key, self._clock.wall_ms()))
 
     def started(self) -> None:
+        self._begun = True
         self._spool.add(AttemptStarted(*self._key, self._clock.wall_ms()))
 
     def step_started(self, step: int, name: str) -> None:
@@ -125,6 +130,7 @@ class AttemptReporter:
         exit_code: int | None = None,
     ) -> None:
         outputs = outputs or {}
+        self._begun = True
         self._spool.add(
             AttemptFinished(
                 *self._key,

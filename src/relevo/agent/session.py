@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from relevo.agent.spool import Spool
 
 BEAT_S: Final = 2.0
-DIAL_S: Final = 0.05
+DIAL_S: Final = 0.01
 DIAL_MAX_S: Final = 1.0
 BLOB_PIECE: Final = 1 << 20
 

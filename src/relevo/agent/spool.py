@@ -12,6 +12,7 @@ Writing does not sync: a killed agent loses nothing that was written; `sync` is 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -29,6 +30,8 @@ SEGMENT_BYTES: Final = 16 << 20
 #: A batch is cut here, so that a frame stays far below the protocol's limit.
 BATCH_BYTES: Final = 1 << 20
 RETRY_S: Final = 0.5
+#: So far above the spool is the home: HOME/agents/local/spool.
+HOME_DEPTH: Final = 4
 
 
 class Intent(Struct, frozen=True, array_like=True, tag=True):
@@ -90,6 +93,7 @@ class Spool:
         self._pending: list[AnyRecord] = []
         self._pending_bytes = 0
         self._scheduled = False
+        self._named = False  # the spool's folder and its parent survive the loss of power
         self._retry: asyncio.TimerHandle | None = None
         self._bytes = 0  # of frames not acknowledged
         self._waiters: list[asyncio.Future[None]] = []
@@ -120,7 +124,16 @@ class Spool:
                 break
         if segments:
             self.next = max(self.next, int(segments[0].removesuffix(".spool")))
+        else:
+            self._name_folders()
         return found
+
+    def _name_folders(self) -> None:
+        """The spool is new, and so may be the folders it lies in: an intent is only as durable as their names."""
+        folder = self._folder
+        for _ in range(HOME_DEPTH):
+            folder = os.path.dirname(folder)
+            self._disk.sync_folder(folder)
 
     def _scan(self, name: str, found: Found) -> int | None:
         """Take in a segment; returns where to cut it, None when it is whole."""
@@ -131,7 +144,8 @@ class Spool:
             payload = data[position + 8 : position + 8 + size]
             if position + 8 > len(data) or len(payload) < size:
                 return position  # the write that a crash cut
-            if crc32(payload) != int.from_bytes(data[position + 4 : position + 8], "big"):
+            # A page of zeros, left by the loss of power, agrees with its checksum: no frame is empty.
+            if not size or crc32(payload) != int.from_bytes(data[position + 4 : position + 8], "big"):
                 found.damage.append(f"{self._path(name)} at byte {position}: checksum disagrees")
                 return position
             self._take(_decoder.decode(payload), Frame(0, 0, name, position + 8, size), found)
@@ -291,6 +305,15 @@ class Spool:
         if file is not None:
             reach("spool.before-sync")
             await self._blocking(file.sync)
+            if not self._named:
+                await self._blocking(self._sync_names)
+                self._named = True
+
+    def _sync_names(self) -> None:
+        """Bytes that survive are of no use in a folder whose name does not."""
+        folder = os.path.dirname(self._folder)
+        for above in (folder, os.path.dirname(folder)):
+            self._disk.sync_folder(above)
 
     async def room(self) -> None:
         """Returns when logs may be written again."""

@@ -174,7 +174,7 @@ class Door:
 
     async def open(self) -> None:
         """Listen; whoever listened here before loses the address, so that nobody finds them any more."""
-        temporary = f"{self._path}.{os.getpid()}"
+        temporary = f"{self._path}.new"  # one name for all: whoever is killed here leaves it to the next
         listener = socket.socket(
             socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         )
@@ -188,6 +188,14 @@ class Door:
         self._inode = os.stat(temporary).st_ino
         self._server = await self._loop.create_unix_server(lambda: _Doorkeeper(self), sock=listener)
         os.replace(temporary, self._path)
+
+    @property
+    def displaced(self) -> bool:
+        """Whether the address leads to somebody else by now."""
+        try:
+            return os.stat(self._path).st_ino != self._inode
+        except FileNotFoundError:
+            return False
 
     async def close(self) -> None:
         """Stop listening, and close what is open. Idempotent."""

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
+from relevo.assembly import head_start
 from relevo.assembly.client import Client, connect
 from relevo.assembly.door import Door
 from relevo.assembly.engine import Engine, Parts
 from relevo.assembly.home import AGENT, Home
 from relevo.assembly.local_api import LocalApi
 from relevo.assembly.secrets import Vault
+from relevo.assembly.tenure import Tenure
 from relevo.domain.errors import RelevoError, UserError
 from relevo.domain.ids import LEASE
 from relevo.leases.contract import Holder, Lease, LeaseHeld
@@ -63,7 +62,8 @@ class Embedded:
         self._door = door
         self._keeper = keeper
         self._leave = leave
-        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
+        self.tenure: Tenure | None = None
         self.taken_over = asyncio.Event()
 
     @property
@@ -84,9 +84,13 @@ class Embedded:
 
     async def close(self) -> None:
         """Leave. The agent stays for whoever comes next while anything runs, else it leaves too. Idempotent."""
-        if self._closed:
-            return
-        self._closed = True
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        if self.tenure is not None:
+            self.tenure.close()
         if self.idle and not self.taken_over.is_set():
             self.engine.manager.stop_agents()
             await self._keeper.gone(LEAVE_S)
@@ -147,14 +151,19 @@ async def open_engine(
     engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open, reach=within)
     api = LocalApi(engine, vault, labels, f"{home.agent}/kept")
     door = Door(home.socket, loop, engine.manager.accept, api)
-    keeper = LocalAgentKeeper(_agent(home, labels, slots, provider, window), loop, lambda: _connected(engine))
-    made.append(Embedded(home, engine, api, door, keeper, leave))
+    keeper = LocalAgentKeeper(_agent(home, slots, provider, window), loop, lambda: _connected(engine))
+    embedded = Embedded(home, engine, api, door, keeper, leave)
+    made.append(embedded)
+    embedded.tenure = Tenure(
+        loop, lambda: leases.valid(lease), embedded.taken_over.set, suspect=lambda: door.displaced
+    )
     await engine.open()
     await door.open()
-    keeper.open()
+    keeper.open(head_start.taken(home))
+    embedded.tenure.open()
     if _prune_is_due(home):
-        engine.spawn(_prune(made[0]))
-    return made[0]
+        engine.spawn(_prune(embedded))
+    return embedded
 
 
 def _prune_is_due(home: Home) -> bool:
@@ -186,19 +195,8 @@ def _connected(engine: Engine) -> bool:
     return agent is not None and agent.link is not None
 
 
-def _agent(
-    home: Home, labels: frozenset[str], slots: int | None, provider: str, window: int | None
-) -> LocalAgent:
-    count = slots or os.cpu_count() or 1
-    options = {
-        "folder": home.agent,
-        "socket": home.socket,
-        "labels": sorted(labels),
-        "slots": count,
-        "window": count if window is None else window,
-        "provider": provider,
-    }
-    argv = [sys.executable, "-m", "relevo.assembly.agent", msgspec.json.encode(options).decode()]
+def _agent(home: Home, slots: int | None, provider: str, window: int | None) -> LocalAgent:
+    argv = head_start.arguments(home, slots=slots, window=window, provider=provider)
     return LocalAgent(argv, home.agent, dict(os.environ))
 
 
@@ -206,11 +204,22 @@ async def _acquire(leases: LocalLeases, holder: Holder, home: Home, loop: asynci
     try:
         return await leases.acquire(LEASE, holder)
     except LeaseHeld:
-        client = await connect(home.socket, loop, timeout_s=ANSWER_S)
-        if client is not None:
-            client.close()
+        if await _answers(home, loop):
             raise
         return await leases.acquire(LEASE, holder, take_over=True)
+
+
+async def _answers(home: Home, loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the holder of the lease answers within its time. One that has just got it has no socket yet."""
+    deadline = loop.time() + ANSWER_S
+    while True:
+        client = await connect(home.socket, loop, timeout_s=max(0.0, deadline - loop.time()))
+        if client is not None:
+            client.close()
+            return True
+        if loop.time() >= deadline:
+            return False
+        await asyncio.sleep(ATTACH_WAIT_S)
 
 
 async def attach(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple
 
 from relevo.assembly.home import Home
 from relevo.domain import events as e
 from relevo.domain.errors import DamagedError, RelevoError, UserError
+from relevo.domain.ids import LEASE
 from relevo.domain.run import Run, evolve
 from relevo.orchestrator.run_actor import run_row
 from relevo.store.contract import RunRow
@@ -32,17 +36,24 @@ class Pruned(NamedTuple):
 async def check(home: str, *, rebuild: bool = False) -> Checked:
     """Replay all events, verify the checksums of events and logs, compare the read models; `rebuild` writes these anew.
 
-    Reading works beside a living engine; rebuilding needs the home for itself.
+    Reading works beside a living engine; rebuilding needs the home for itself. Raises UserError.
     """
+    place = Home(home)
+    if not place.exists:
+        raise UserError(f"there is nothing in {place.path} to be checked", hint="is RELEVO_HOME right?")
+    async with AsyncExitStack() as stack:
+        if rebuild:
+            await stack.enter_async_context(_alone(place))
+        return await _check(place, rebuild=rebuild)
+
+
+async def _check(place: Home, *, rebuild: bool) -> Checked:
     from relevo.logs.blocking import Threads
     from relevo.logs.store import FileLogStore
     from relevo.runtime.disk import OsDisk
     from relevo.store.sqlite import open_reader
     from relevo.store.sqlite.check import all_streams, integrity, write_rows
 
-    place = Home(home)
-    if not place.exists:
-        raise UserError(f"there is nothing in {place.path} to be checked", hint="is RELEVO_HOME right?")
     loop = asyncio.get_running_loop()
     problems = await asyncio.to_thread(integrity, place.database)
     store = open_reader(place.database, loop)
@@ -61,7 +72,7 @@ async def check(home: str, *, rebuild: bool = False) -> Checked:
             appends += count
             row = run_row(run)
             rows.append(row)
-            if await store.run(stream) != row:
+            if not await _tells(store, row):
                 problems.append(
                     f"run {stream}: its row is not what its events tell; --rebuild writes it anew"
                 )
@@ -75,6 +86,39 @@ async def check(home: str, *, rebuild: bool = False) -> Checked:
         await logs.close()
         threads.close()
     return Checked(runs, appends, problems, rebuild)
+
+
+async def _tells(store: Any, row: RunRow) -> bool:
+    """Whether the stored row of a run is this one. A damaged one is not, and `integrity` has named it."""
+    try:
+        return bool(await store.run(row.run) == row)
+    except DamagedError:
+        return False
+
+
+@asynccontextmanager
+async def _alone(place: Home) -> AsyncIterator[None]:
+    """The home for itself: nobody writes while its lease is ours. Raises UserError when an engine lives."""
+    from relevo.leases.contract import Holder, LeaseHeld
+    from relevo.leases.local import LocalLeases
+    from relevo.runtime.clock import SystemClock
+    from relevo.runtime.processes import identity
+    from relevo.store.sqlite import open_database
+
+    who = identity(os.getpid())
+    now = SystemClock().wall_ms()
+    holder = Holder(who.pid, who.start_ticks, who.boot_id, os.uname().nodename, now, "")
+    leases = LocalLeases(lambda: open_database(place.database))
+    try:
+        lease = await leases.acquire(LEASE, holder)
+    except LeaseHeld as error:
+        raise UserError(
+            f"process {error.holder.pid} is the engine of {place.path}", hint="rebuild when it has ended"
+        ) from error
+    try:
+        yield
+    finally:
+        await leases.release(lease)
 
 
 async def _replayed(store: Any, stream: str) -> tuple[Run, int]:

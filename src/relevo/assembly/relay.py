@@ -12,10 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from relevo.assembly.client import EngineGone
 from relevo.assembly.embedded import Embedded, attach
 from relevo.assembly.home import Home
-from relevo.store.contract import Fenced
+from relevo.domain.errors import RelevoError
 
 if TYPE_CHECKING:
     from relevo.assembly.api import EngineApi, Submission
@@ -42,16 +41,13 @@ class Relay:
     async def close(self) -> None:
         """Leave. Runs go on as far as they can without us. Idempotent."""
         self._api = None
+        watching, self._watching = self._watching, None
+        if watching is not None:
+            watching.cancel()
         embedded, self._embedded = self._embedded, None
         client, self._client = self._client, None
-        watching, self._watching = self._watching, None
         if client is not None:
             client.close()
-        if watching is not None and embedded is not None:
-            if embedded.taken_over.is_set():
-                await asyncio.shield(watching)
-            else:
-                watching.cancel()
         if embedded is not None:
             await asyncio.shield(embedded.close())
 
@@ -65,7 +61,8 @@ class Relay:
             if self._api is None:
                 self._api, self._embedded, self._client = await self._attach()
                 if self._embedded is not None:
-                    self._watching = asyncio.create_task(_leave_when_taken_over(self._embedded))
+                    watching = _leave_when_taken_over(self._embedded)
+                    self._watching = asyncio.get_running_loop().create_task(watching)
             return self._api
 
     async def _attach(self) -> tuple[EngineApi, Embedded | None, Client | None]:
@@ -76,8 +73,9 @@ class Relay:
             api = await self._current()
             try:
                 return await call(api)
-            except (EngineGone, Fenced):
-                continue
+            except RelevoError:
+                if not self._was_left():
+                    raise
 
     async def submit(self, submission: Submission) -> str:
         if submission.idempotency_key is None:
@@ -105,17 +103,17 @@ class Relay:
                     yield event
                     if event["event"] == "run.finished":
                         return
-            except EngineGone:
+            except RelevoError:
+                if not self._was_left():
+                    raise
                 continue
             finally:
                 await source.aclose()  # type: ignore[attr-defined]  # all sources are generators
-            if not follow or not self._was_left(api):
+            if not follow or not self._was_left():
                 return
 
-    def _was_left(self, api: EngineApi) -> bool:
-        """Whether a stream of `api` ended because its engine did, not because there is no more."""
-        if api is not self._api:
-            return True
+    def _was_left(self) -> bool:
+        """Whether a stream ended because its engine did, not because there is no more."""
         return (self._embedded is not None and self._embedded.taken_over.is_set()) or (
             self._client is not None and self._client.gone
         )
@@ -136,11 +134,13 @@ class Relay:
                 async for frame in source:
                     start = frame.offset + len(frame.data)
                     yield frame
-            except EngineGone:
+            except RelevoError:
+                if not self._was_left():
+                    raise
                 continue
             finally:
                 await source.aclose()  # type: ignore[attr-defined]  # all sources are generators
-            if not follow or not self._was_left(api):
+            if not follow or not self._was_left():
                 return
 
     async def cancel(self, run: str, *, force: bool = False) -> None:
@@ -153,12 +153,8 @@ class Relay:
         failed: bool = False,
         job: str | None = None,
         secrets: dict[str, str] | None = None,
-        idempotency_key: str | None = None,
     ) -> str:
-        key = idempotency_key or os.urandom(16).hex()
-        return await self._ask(
-            lambda api: api.retry(run, failed=failed, job=job, secrets=secrets, idempotency_key=key)
-        )
+        return await self._ask(lambda api: api.retry(run, failed=failed, job=job, secrets=secrets))
 
     async def fail(self, run: str, *, job: str) -> None:
         await self._ask(lambda api: api.fail(run, job=job))
@@ -186,7 +182,7 @@ class Relay:
 
 
 async def _leave_when_taken_over(embedded: Embedded) -> None:
-    """Its streams end with it, and whoever follows them goes on at the engine that took over."""
+    """End the streams of an engine that is none any more: who reads them goes on with the next one."""
     await embedded.taken_over.wait()
     await embedded.close()
 

@@ -22,6 +22,14 @@ def home() -> str:
     return default_home()
 
 
+def head_start(*, jobs: int | None = None) -> None:
+    """Start the agent before anything else is imported: it takes longest."""
+    from relevo.assembly.head_start import start
+    from relevo.assembly.home import Home
+
+    start(Home(home()), slots=jobs)
+
+
 def engine(*, jobs: int | None = None) -> AbstractAsyncContextManager[EngineApi]:
     """An engine that can do everything; `jobs`: how many jobs run at a time, None: as the machine allows."""
     from relevo.assembly.relay import open_engine

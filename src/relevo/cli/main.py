@@ -25,6 +25,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Before running": {
         "check": "Check workflow files without running them.",
         "plan": "Show which jobs a workflow has, and in which order they run.",
+        "schema": "Print the JSON Schema of workflow files, for editors.",
     },
     "Care": {
         "doctor": "Tell what this machine can do, what not, and what to do about it.",

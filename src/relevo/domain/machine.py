@@ -39,9 +39,9 @@ def handle(run: Run, command: c.Command) -> list[e.Event]:
     while True:
         entailed: list[e.Event] = []
         for event in level:
-            follow = _FOLLOW.get(type(event))
-            if follow is not None:
-                entailed += follow(run, event, command.at_ms)  # type: ignore[union-attr]  # such commands have it
+            kind = type(event)
+            if kind in _FOLLOW:
+                entailed += _FOLLOW[kind](run, event, command.at_ms)  # type: ignore[union-attr]  # such commands have it
         if not entailed:
             return events
         level = []
@@ -54,16 +54,19 @@ def handle(run: Run, command: c.Command) -> list[e.Event]:
 
 def _still(run: Run, event: e.Event) -> bool:
     """Whether an entailed event still makes sense after those that happened before it."""
-    if isinstance(event, e.JobEnded):
-        return run.jobs[event.job].status not in JOB_ENDS
     if isinstance(event, e.JobCancelling):
         return run.jobs[event.job].status in ACTIVE - {JobStatus.CANCELLING}
     if isinstance(event, e.JobsQueued):
         node = run.jobs[event.jobs[0]].node
-        room = node.max_parallel is None or node.active < node.max_parallel
-        return room and all(run.jobs[index].status is JobStatus.PENDING for index in event.jobs)
+        if node.max_parallel is not None and node.active >= node.max_parallel:
+            return False
+        return all(run.jobs[index].status is JobStatus.PENDING for index in event.jobs)
     if isinstance(event, e.RunEnded):
         return not run.ended
+    if isinstance(event, e.JobEnded):
+        return run.jobs[event.job].status not in JOB_ENDS
+    if isinstance(event, e.JobCancelling):
+        return run.jobs[event.job].status in ACTIVE - {JobStatus.CANCELLING}
     if isinstance(event, e.RunHeld):
         return _stuck(run)
     return True
@@ -393,9 +396,9 @@ def _stuck(run: Run) -> bool:
 def _verdict(run: Run) -> str:
     if run.status is RunStatus.CANCELLING:
         return _RUN_CANCELLED
-    if any(node.failures for node in run.nodes):
+    if run.failures:
         return _RUN_FAILED
-    if any(job.status is JobStatus.CANCELLED and not job.decl.continue_on_error for job in run.jobs):
+    if run.cancellations:
         return _RUN_CANCELLED
     return _RUN_SUCCEEDED
 

@@ -138,9 +138,13 @@ class Run:
     __slots__ = (
         "accepted",
         "busy",
+        "cancellations",
         "delivered",
+        "ended",
         "ended_ms",
+        "failures",
         "held",
+        "id",
         "job_names",
         "jobs",
         "jobs_ended",
@@ -153,29 +157,24 @@ class Run:
     )
 
     def __init__(self) -> None:
+        self.id = ""  #: once it is accepted
         self.accepted: e.RunAccepted | None = None
         self.version = 0  #: appends stored; kept by the actor
         self.status = RunStatus.PENDING
+        self.ended = False
         self.nodes: list[Node] = []
         self.names: dict[str, int] = {}  #: node id → index
         self.jobs: list[Job] = []
         self.job_names: set[str] = set()
         self.jobs_ended = 0
+        self.failures = 0  #: jobs that failed without continue-on-error
+        self.cancellations = 0  #: jobs that were cancelled without continue-on-error
         self.nodes_left = 0
         self.ready: dict[int, None] = {}  #: nodes whose needs have ended and that wait for their verdict
         self.busy = 0  #: jobs that go on by themselves: queued, at an agent, or delayed
         self.held = 0
         self.delivered = False
         self.ended_ms: int | None = None
-
-    @property
-    def id(self) -> str:
-        assert self.accepted is not None
-        return self.accepted.run
-
-    @property
-    def ended(self) -> bool:
-        return self.status in RUN_ENDS
 
     @property
     def cancelling(self) -> bool:
@@ -211,6 +210,7 @@ def _accepted(run: Run, event: e.RunAccepted) -> None:
     if run.accepted is not None:
         raise InvalidTransition(f"run {event.run}", run.status, "accepted")
     run.accepted = event
+    run.id = event.run
 
 
 def _nodes_added(run: Run, event: e.NodesAdded) -> None:
@@ -366,8 +366,12 @@ def _job_ended(run: Run, event: e.JobEnded) -> None:
         run.busy -= 1
         node.active -= 1
     job.delayed = False
-    if target in (JobStatus.FAILED, JobStatus.TIMED_OUT) and not job.decl.continue_on_error:
-        node.failures += 1
+    if target is not JobStatus.SUCCEEDED and not job.decl.continue_on_error:
+        if target is JobStatus.CANCELLED:
+            run.cancellations += 1
+        elif target is not JobStatus.SKIPPED:
+            node.failures += 1
+            run.failures += 1
     run.jobs_ended += 1
     node.left -= 1
     if node.left == 0 and node.expanded:
@@ -383,6 +387,7 @@ def _move_run(run: Run, target: RunStatus) -> None:
     if target not in RUN[run.status]:
         raise InvalidTransition(f"run {run.id}", run.status, target)
     run.status = target
+    run.ended = target in RUN_ENDS
 
 
 def _run_started(run: Run, event: e.RunStarted) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Stored(Struct, frozen=True):
+class Stored(Struct, frozen=True, gc=False):
     """One append, as read back."""
 
     sequence: int  #: global, gapless order of commits; what followers resume from

@@ -1,8 +1,8 @@
-"""Who may write the logs of a home: the engine that claimed them last.
+"""Whose the logs of a home are: the engine's that claimed them last.
 
-An engine that was stopped and taken over goes on one day with descriptors that are open and bytes that wait in its sockets.
-What it wrote then would stand between the frames of its successor. So it looks before it writes. What is left is a stop
-between look and write, some microseconds long.
+An engine that was stopped and taken over goes on one day, with open descriptors and bytes that wait in its sockets. What it
+appends then stands behind its successor's frames, or before the next one of them. So who writes looks whether the file is as long
+as it left it. If it is not, the owner cuts off what the other wrote, and the other sees that it is the owner no more.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from relevo.domain.errors import DamagedError
@@ -150,6 +151,7 @@ class RunLog:
         self.in_sync = False  #: a worker uses its descriptors
         self.failed = ""  #: why its newest sync failed; nothing is written until one succeeds
         self.gone = False  #: deleted
+        self.owns: Callable[[], bool] = lambda: True  #: nobody has taken over the folder since
 
     @property
     def dirty(self) -> bool:
@@ -265,15 +267,21 @@ class RunLog:
     def _write(self, segment: Segment, parts: list[bytes | memoryview]) -> None:
         try:
             file = segment.file or self._open(segment)
-            if segment.torn:
-                file.truncate(segment.size)
-                segment.torn = False
+            if segment.torn or self._disk.size(segment.path) != segment.size:
+                self._cut(segment, file)
             file.writev(parts)
         except OSError as error:
             segment.torn = True
             raise unavailable(segment.path, error) from error
         segment.size += sum(len(part) for part in parts)
         self.written = place(segment.index, segment.size)
+
+    def _cut(self, segment: Segment, file: AppendFile) -> None:
+        """Cut what does not count: a write of its own that failed, or what an engine wrote that was taken over."""
+        if not self.owns():
+            raise OSError(errno.ESTALE, "another engine writes the logs now")
+        file.truncate(segment.size)
+        segment.torn = False
 
     def _writable(self, size: int) -> Segment:
         """The segment that takes the next `size` bytes."""
@@ -314,7 +322,7 @@ class RunLog:
                     errno.EIO, f"cut to {file.size} bytes by somebody else, {segment.size} were written"
                 )
             if file.size > segment.size:
-                file.truncate(segment.size)
+                self._cut(segment, file)
         except OSError:
             file.close()
             raise

@@ -47,10 +47,9 @@ class FileLogStore:
         run_blocking: RunBlocking,
         claim: Claim | None = None,
     ) -> None:
-        """`claim`: nothing is written once somebody else has the folder."""
+        """`claim`: what a successor wrote is left alone."""
         self._disk = disk
         self._claim = claim
-        self._claim_seen = False  # in this turn of the loop
         self._root = root
         self._loop = loop
         self._run_blocking = run_blocking
@@ -257,21 +256,17 @@ class FileLogStore:
             raise LogUnavailable("the log store is closed")
         if run in self._deleting:
             raise LogUnavailable(f"the logs of run {run} are being removed")
-        if self._claim is not None and not self._claim_seen:
-            if not self._claim.holds():
-                raise LogUnavailable("another engine writes the logs now")
-            self._claim_seen = True
-            self._loop.call_soon(self._turn_over)
         known = self._run(run)
         if known is None:
             with self._loading:
                 known = self._runs.setdefault(run, RunLog(self._disk, f"{self._root}/{run}", run))
+        if self._claim is not None:
+            known.owns = self._claim.holds
         if known.dirty:
             self._syncer.touch(known)  # what a sender sends twice may not be durable yet
+        if known.failed:
+            self._syncer.request(lambda error: None)  # nothing is taken before a sync succeeds: try one
         return known
-
-    def _turn_over(self) -> None:
-        self._claim_seen = False
 
     def _run(self, run: str) -> RunLog | None:
         """The log of a run, loaded if need be; None when it has none."""

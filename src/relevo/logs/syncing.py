@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
@@ -197,6 +198,8 @@ def _sync_job(disk: Disk, job: _Job) -> None:
     reach("logs.before-sync")
     for segment, file, size, anew in job.files:
         if anew:
+            if not job.run.owns():
+                raise OSError(errno.ESTALE, "another engine writes the logs now")
             _write_anew(disk, segment, size)
         elif file is not None:
             file.sync()

@@ -30,7 +30,7 @@ from relevo.orchestrator.plans import (
     demand_of,
     needs_of,
 )
-from relevo.orchestrator.run_actor import LAST, Envelope, RunActor, run_row
+from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
 from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
 from relevo.scheduler.actor import Scheduler
@@ -91,7 +91,7 @@ class Orchestrator:
         self.store = store
         self.clock = clock
         self.fenced = fenced
-        self._bus = bus
+        self.bus = bus
         self._blobs = blobs
         self._loop = loop
         self._open_secrets = open_secrets
@@ -274,16 +274,16 @@ class Orchestrator:
 
     def run_ended(self, actor: RunActor) -> None:
         """Its end is stored and told: it needs no memory any more."""
-        RUNS_ENDED.labels(actor.run.status.value).inc()
+        RUNS_ENDED.labels(str(actor.run.status)).inc()
         self._remove(actor.run.id)
         if not self._actors and not self._reloading:
             self.idle.set()
 
     def _remove(self, run: str) -> None:
-        ref = self._refs.pop(run, None)
-        self._actors.pop(run, None)
-        if ref is not None:
-            ref.tell(LAST)  # not stopped: what waits for it must be answered
+        self._refs.pop(run, None)
+        actor = self._actors.pop(run, None)
+        if actor is not None:
+            actor.leave()
 
     def _actor_ended(self, name: str, signal: Terminated) -> None:
         """A run's actor is gone. When it failed, what it held is void, and it is read again."""
@@ -383,10 +383,6 @@ class Orchestrator:
         return found
 
     # --- effects of runs --------------------------------------------------------------------------------------------
-
-    def published(self, stored: Stored) -> None:
-        if self._bus.followers:
-            self._bus.publish(stored)
 
     def later(self, delay_s: float, run: str, command: c.Command) -> None:
         """Hand a command to a run after a delay."""

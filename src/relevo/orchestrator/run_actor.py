@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -117,7 +118,7 @@ class RunActor(Actor[Envelope]):
                 if envelope.reply is not None and not envelope.reply.done():
                     envelope.reply.set_result(False)
             return
-        if run.ended:
+        if run.ended and run.accepted is not None and run.accepted.secrets:
             facts.append(Fact(f"secrets/{run.id}", None))
         append = Append(
             run.id,
@@ -129,23 +130,28 @@ class RunActor(Actor[Envelope]):
             tuple(facts),
         )
         self.context.pause()
-        home.store.append(append, lambda outcome: self._stored(outcome, messages, events))
+        home.store.append(append, partial(self._stored, messages, events))
 
-    def _stored(self, outcome: Stored | RelevoError, messages: list[Envelope], events: list[e.Event]) -> None:
+    def _stored(self, messages: list[Envelope], events: list[e.Event], outcome: Stored | RelevoError) -> None:
         if isinstance(outcome, RelevoError):
             self._refused(outcome, messages)
             return
         self.run.version = outcome.version
-        self._act(events)
+        for event in events:
+            effect = _EFFECTS.get(type(event))
+            if effect is not None:
+                effect(self, event)
         for envelope in messages:
             if envelope.batch is not None:
                 envelope.batch.settle()
             if envelope.reply is not None and not envelope.reply.done():
                 envelope.reply.set_result(True)
-        self._home.published(outcome)
+        home = self._home
+        if home.bus.followers:
+            home.bus.publish(outcome)
         self.context.resume()
         if self.run.ended:
-            self._home.run_ended(self)
+            home.run_ended(self)
 
     def _refused(self, error: RelevoError, messages: list[Envelope]) -> None:
         """Nothing was stored: forget, and tell everybody, those too who wait."""
@@ -166,13 +172,14 @@ class RunActor(Actor[Envelope]):
             if envelope.reply is not None and not envelope.reply.done():
                 envelope.reply.set_exception(error)
 
-    # --- effects ------------------------------------------------------------------------------------------------------
+    def leave(self) -> None:
+        """Stop; what waits already is answered before. Whoever calls sees to it that nothing more is told."""
+        if self.context.waiting:
+            self.context.ref.tell(LAST)
+        else:
+            self.context.stop()
 
-    def _act(self, events: list[e.Event]) -> None:
-        for event in events:
-            effect = _EFFECTS.get(type(event))
-            if effect is not None:
-                effect(self, event)
+    # --- effects ------------------------------------------------------------------------------------------------------
 
     def _queued(self, event: e.JobsQueued) -> None:
         for index in event.jobs:
@@ -274,7 +281,7 @@ def run_row(run: Run) -> RunRow:
     assert accepted is not None
     return RunRow(
         run.id,
-        run.status.value,
+        str(run.status),  # plain text; `.value` costs ten times as much
         accepted.workflow,
         accepted.title,
         accepted.trigger,

@@ -70,7 +70,7 @@ class NewerHome(RelevoError):
         self.known = known
 
 
-class Fact(Struct, frozen=True):
+class Fact(Struct, frozen=True, gc=False):
     """A value stored under a key in the transaction of an append. `value=None` deletes it.
 
     Keys in use: `spec/<hash>`, `secrets/<run>`, `idempotency/<key>`, `agent/<id>`.
@@ -81,7 +81,7 @@ class Fact(Struct, frozen=True):
     if_absent: bool = False  #: refuse the whole append with FactExists when the key holds a different value
 
 
-class RunRow(Struct, frozen=True):
+class RunRow(Struct, frozen=True, gc=False):
     """The read model of one run: what lists show. Rebuilt from events by `relevo db check --rebuild`."""
 
     run: str
@@ -100,7 +100,7 @@ class RunRow(Struct, frozen=True):
     delivered: bool  #: somebody received its summary
 
 
-class Append(Struct, frozen=True):
+class Append(Struct, frozen=True, gc=False):
     """One decision to be stored."""
 
     stream: str

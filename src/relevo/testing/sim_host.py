@@ -47,8 +47,11 @@ def _step(handle: Any) -> None:
     events._set_running_loop(host)
     try:
         handle._context.run(handle._callback, *handle._args)
-    except (SystemExit, KeyboardInterrupt):
+    except KeyboardInterrupt:
         raise
+    except SystemExit:
+        if not host.dead:
+            raise  # else it is how it died (see sim_disk.Killed)
     except BaseException as error:
         host.call_exception_handler({"message": f"callback of {host.name} raised", "exception": error})
     finally:

@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from relevo.runtime.failpoints import reach
 from relevo.runtime.processes import RECORD, ProcessIdentity, alive, identity, kill
+from relevo.workers.spawn import spawn
 
 #: How long an agent that is alive may take to dial the engine.
 DIAL_S: Final = 10.0
@@ -60,9 +60,16 @@ class LocalAgentKeeper:
         """The agent's process."""
         return self._who
 
-    def open(self) -> None:
-        """Find the agent that an earlier engine left, or start one."""
+    def open(self, started: int | None = None) -> None:
+        """Find the agent that an earlier engine left, or start one; `started`: the pid of one that was started ahead."""
         os.makedirs(self._agent.folder, mode=0o700, exist_ok=True)
+        if started is not None:
+            try:
+                self._watch(identity(started), child=True)
+            except ProcessLookupError:
+                pass  # it has ended, and was waited for
+            else:
+                return
         self._find_or_start()
 
     def _find_or_start(self) -> None:
@@ -89,31 +96,7 @@ class LocalAgentKeeper:
 
     def _start(self) -> None:
         agent = self._agent
-        log = os.open(
-            f"{agent.folder}/agent.log",
-            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC,
-            0o600,
-        )
-        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            pid = os.posix_spawn(
-                agent.argv[0],
-                list(agent.argv),
-                agent.env,
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, null, 0),
-                    (os.POSIX_SPAWN_DUP2, log, 1),
-                    (os.POSIX_SPAWN_DUP2, log, 2),
-                ],
-                setsid=True,
-                setsigmask=(),
-                setsigdef=(2, 13, 15),
-            )
-        finally:
-            os.close(log)
-            os.close(null)
-        reach("keeper.after-spawn")
-        self._watch(identity(pid), child=True)
+        self._watch(identity(spawn(agent.argv, agent.folder, agent.env)), child=True)
 
     def _watch(self, who: ProcessIdentity, *, child: bool) -> None:
         self._who = who

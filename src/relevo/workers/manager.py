@@ -228,7 +228,9 @@ class WorkerManager:
             return
         state = self._agent(hello.agent)
         if state.link is not None:
-            old, state.link = state.link, None
+            # It dialled again before its last connection was known to be gone: the barrier stands anew.
+            old = state.link
+            self.lost(old)
             old.close()
         state.link = link
         state.hello = hello

@@ -7,12 +7,15 @@ from typing import Any, Final
 from relevo.workflow import quantities, templates
 from relevo.workflow.diagnostics import Diagnostic
 from relevo.workflow.expressions import to_text
+from relevo.workflow.measure import size_bytes
 from relevo.workflow.model import JobNode, JobSpec, Position, RetrySpec, StepSpec, Value, Workflow
 from relevo.workflow.nodes import Mapping, Node, Scalar, Sequence, plain
 
 #: Minutes that a job may take unless it says otherwise.
 DEFAULT_TIMEOUT_MINUTES: Final = 360
 CHECKOUT: Final = "actions/checkout"
+#: Names of steps that have neither a name nor anything to be named after.
+_NAMES: Final = {"wait": "Wait", "wait-all": "Wait for all", "cancel": "Cancel", "parallel": "Parallel"}
 
 
 def build(root: Mapping, path: str, lines: list[str], warnings: tuple[Diagnostic, ...]) -> Workflow:
@@ -35,6 +38,7 @@ def build(root: Mapping, path: str, lines: list[str], warnings: tuple[Diagnostic
         marks=marks,
         marked_lines={position.line: lines[position.line - 1] for position in marks.values()},
         warnings=warnings,
+        size_bytes=size_bytes(root),
     )
 
 
@@ -63,8 +67,11 @@ def _job(
     where = f"jobs.{key.text}"
     position = Position(key.line, key.column)
     marks[where] = position
-    for field, _ in node.entries:
-        marks[f"{where}.{field.text}"] = Position(field.line, field.column)
+    _mark(node, where, marks)
+    for handed_over in ("with", "secrets"):
+        values = node.get(handed_over)
+        for name, value in values.entries if isinstance(values, Mapping) else ():
+            marks[f"{where}.{handed_over}.{name.text}"] = Position(value.line, value.column)
     strategy = node.get("strategy")
     strategy_value: dict[str, Value] = plain(strategy) if isinstance(strategy, Mapping) else {}
     own = {**shared.own, **(_value(node, "relevo") or {})}
@@ -125,16 +132,23 @@ def action_name(uses: str | None) -> str:
     return uses.partition("@")[0].lower() if uses else ""
 
 
-def _step(node: Node, where: str, marks: dict[str, Position]) -> StepSpec:
-    assert isinstance(node, Mapping)
+def _mark(node: Mapping, where: str, marks: dict[str, Position]) -> None:
     for field, value in node.entries:
         place: Node = value if field.text == "uses" else field
         marks[f"{where}.{field.text}"] = Position(place.line, place.column)
+
+
+def _step(node: Node, where: str, marks: dict[str, Position]) -> StepSpec:
+    assert isinstance(node, Mapping)
+    _mark(node, where, marks)
+    parallel = node.get("parallel")
+    inner = parallel.items if isinstance(parallel, Sequence) else []
+    waits_for_all = node.get("wait-all")
     own = _value(node, "relevo") or {}
     return StepSpec(
         position=Position(node.line, node.column),
         id=_text(node.get("id")),
-        name=_text(node.get("name")),
+        name=_text(node.get("name")) or next((name for key, name in _NAMES.items() if node.key(key)), ""),
         if_=_condition(node.get("if")),
         run=_text_or_none(node.get("run"), blank=""),
         uses=_text_or_none(node.get("uses")),
@@ -145,6 +159,11 @@ def _step(node: Node, where: str, marks: dict[str, Position]) -> StepSpec:
         continue_on_error=_value(node, "continue-on-error", False),
         timeout_minutes=_value(node, "timeout-minutes"),
         idempotent=own.get("idempotent", True),
+        background=_value(node, "background", False),
+        wait=tuple(_texts(node.get("wait"))),
+        wait_all=isinstance(waits_for_all, Scalar) and waits_for_all.value is not False,
+        cancel=_text_or_none(node.get("cancel")),
+        parallel=tuple(_step(item, f"{where}.parallel.{index}", marks) for index, item in enumerate(inner)),
     )
 
 

@@ -53,6 +53,8 @@ _STEP_OWN: Final = Fields("`relevo` of a step", {"idempotent": Flag()})
 # --- parts that several places share --------------------------------------------------------------------------
 
 _FILLED: Final = Text(filled=True)
+_GROUP: Final = Text(filled=True, rule=names.concurrency_group)
+_IMAGE: Final = Text(rule=names.container)
 _LEVELS: Final = Text(choices=("read", "write", "none"), says="a permission")
 _READ_OR_NONE: Final = Text(choices=("read", "none"), says="a permission")
 _WRITE_OR_NONE: Final = Text(choices=("write", "none"), says="a permission")
@@ -103,13 +105,13 @@ def _concurrency(*allowed: str) -> Shape:
             Fields(
                 "concurrency",
                 {
-                    "group": _FILLED,
+                    "group": _GROUP,
                     "cancel-in-progress": Flag(),
                     "queue": Text(choices=("single", "max"), says="a queue mode"),
                 },
                 required=("group",),
             ),
-            _FILLED,
+            _GROUP,
         ),
         allowed,
     )
@@ -126,14 +128,14 @@ _CREDENTIALS: Final = Fields(
     "credentials", {"username": _FILLED, "password": _FILLED}, names=(*RUN, "secrets", "env")
 )
 _CONTAINER_FIELDS: Final[dict[str, Shape]] = {
-    "image": Text(),
+    "image": _IMAGE,
     "options": Text(),
     "env": _env(*RUNNER),
     "ports": Items(_FILLED),
     "volumes": Items(_FILLED),
     "credentials": _CREDENTIALS,
 }
-_CONTAINER: Final = OneOf((Fields("container", _CONTAINER_FIELDS, required=("image",)), Text()), LEG)
+_CONTAINER: Final = OneOf((Fields("container", _CONTAINER_FIELDS, required=("image",)), _IMAGE), LEG)
 _SERVICE: Final = OneOf(
     (
         Fields(
@@ -141,7 +143,7 @@ _SERVICE: Final = OneOf(
             {**_CONTAINER_FIELDS, "entrypoint": Text(), "command": Text()},
             required=("image",),
         ),
-        Text(),
+        _IMAGE,
     ),
     LEG,
 )
@@ -242,7 +244,11 @@ _SNAPSHOT: Final = OneOf(
     (
         Fields(
             "snapshot",
-            {"image-name": _FILLED, "version": _FILLED, "if": Condition(names=LEG)},
+            {
+                "image-name": _FILLED,
+                "version": Text(filled=True, rule=names.image_version),
+                "if": Condition(names=LEG),
+            },
             required=("image-name",),
         ),
         _FILLED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from relevo.workflow import cron
 from relevo.workflow.grammar import Fields, Flag, Items, Nothing, OneOf, Shape, Text
 from relevo.workflow.names import identifier
 
@@ -104,7 +105,7 @@ def _event(name: str, activities: tuple[str, ...]) -> Shape:
 
 
 _WORKFLOW_INPUT_NAMES: Final = ("github", "inputs", "vars")
-_DISPATCH_INPUT: Final = Fields(
+DISPATCH_INPUT: Final = Fields(
     "an input",
     {
         "description": Text(),
@@ -115,7 +116,7 @@ _DISPATCH_INPUT: Final = Fields(
         "options": Items(Text()),
     },
 )
-_CALL_INPUT: Final = Fields(
+CALL_INPUT: Final = Fields(
     "an input",
     {
         "type": Text(choices=("string", "boolean", "number"), says="a type"),
@@ -148,7 +149,10 @@ _SPECIAL: Final[dict[str, Shape]] = {
     "schedule": Items(
         Fields(
             "a schedule",
-            {"cron": Text(filled=True, says="a cron expression"), "timezone": Text(filled=True)},
+            {
+                "cron": Text(filled=True, rule=cron.problem, says="a cron expression"),
+                "timezone": Text(filled=True),
+            },
             required=("cron",),
         )
     ),
@@ -158,7 +162,7 @@ _SPECIAL: Final[dict[str, Shape]] = {
             Fields(
                 "the event workflow_call",
                 {
-                    "inputs": _named("inputs", _CALL_INPUT),
+                    "inputs": _named("inputs", CALL_INPUT),
                     "secrets": _named("secrets", OneOf((Nothing(), _CALL_SECRET))),
                     "outputs": _named("outputs", _CALL_OUTPUT),
                 },
@@ -170,7 +174,7 @@ _SPECIAL: Final[dict[str, Shape]] = {
             Nothing(),
             Fields(
                 "the event workflow_dispatch",
-                {"inputs": _named("inputs", OneOf((Nothing(), _DISPATCH_INPUT)))},
+                {"inputs": _named("inputs", OneOf((Nothing(), DISPATCH_INPUT)))},
             ),
         )
     ),

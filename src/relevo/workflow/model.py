@@ -47,6 +47,11 @@ class StepSpec(Struct, frozen=True):
     continue_on_error: Value = False
     timeout_minutes: Value = None
     idempotent: bool = True  #: `relevo: idempotent: false`
+    background: bool = False
+    wait: tuple[str, ...] = ()  #: the ids of steps in the background that this one waits for
+    wait_all: bool = False
+    cancel: str | None = None  #: the id of the step in the background that this one ends
+    parallel: tuple[StepSpec, ...] = ()
 
 
 class JobSpec(Struct, frozen=True):
@@ -94,6 +99,7 @@ class JobNode(Struct, frozen=True):
     snapshot: Value = None
     #: the whole strategy as one expression; matrix, fail-fast and max-parallel are then in its value
     strategy: str | None = None
+    called: Workflow | None = None  #: the file that `uses` names, where it was read
 
 
 class Workflow(Struct, frozen=True):
@@ -107,10 +113,12 @@ class Workflow(Struct, frozen=True):
     concurrency: Value
     jobs: dict[str, JobNode]  #: in order of the file
     permissions: Value = None
-    #: where keys of jobs and steps stand: "jobs.build.container", "jobs.build.steps.0.uses" (the value)
+    #: where keys of jobs and steps stand: "jobs.build.container"; of `uses` the value: "jobs.build.steps.0.uses";
+    #: of calling jobs also the values handed over: "jobs.deploy.with.name", "jobs.deploy.secrets.token"
     marks: dict[str, Position] = {}
     marked_lines: dict[int, str] = {}  #: the text of lines that marks point at, for excerpts
     warnings: tuple[Diagnostic, ...] = ()
+    size_bytes: int = 0  #: of the file alone, see measure.py
 
 
 class Leg(Struct, frozen=True):

@@ -5,15 +5,23 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _LONGEST: Final = 99
-_LOCAL_WORKFLOW: Final = re.compile(r"\./[^\0]+\.ya?ml\Z")
-_REMOTE_WORKFLOW: Final = re.compile(r"[^/@\s]+/[^/@\s]+/[^@\s]+\.ya?ml@[^\s]+\Z")
+#: As regular expressions that Python and ECMAScript read alike; they are part of the JSON Schema.
+IDENTIFIER: Final = rf"^[A-Za-z_][A-Za-z0-9_-]{{0,{_LONGEST - 1}}}$"
+ACTION: Final = r"^(docker://|\./|\.\\)|^[^@/\\]+[/\\][^@/\\][^@]*@[^@]+$"
+LOCAL_WORKFLOW: Final = r"^\./[^\0]+\.ya?ml$"
+REMOTE_WORKFLOW: Final = r"^[^/@\s]+/[^/@\s]+/[^@\s]+\.ya?ml@[^\s]+$"
+_LONGEST_GROUP: Final = 400
+_IMAGE_VERSION: Final = re.compile(r"(?:[0-9]+\.\*|\*)\Z")
+_IDENTIFIER: Final = re.compile(f"{IDENTIFIER[:-1]}\\Z")
+_ACTION: Final = re.compile(ACTION, re.DOTALL)
+_LOCAL_WORKFLOW: Final = re.compile(f"{LOCAL_WORKFLOW[:-1]}\\Z")
+_REMOTE_WORKFLOW: Final = re.compile(f"{REMOTE_WORKFLOW[:-1]}\\Z")
 
 
 def identifier(text: str) -> str | None:
     """Ids of jobs, steps, inputs, outputs."""
-    if _IDENTIFIER.match(text) and len(text) <= _LONGEST:
+    if _IDENTIFIER.match(text):
         return None
     return (
         f"'{text}' is no valid id: it must begin with a letter or _, hold only letters, digits, - and _, "
@@ -30,11 +38,7 @@ def step_id(text: str) -> str | None:
 
 def action(text: str) -> str | None:
     """`uses:` of a step."""
-    if text.startswith(("docker://", "./", ".\\")):
-        return None
-    place, at, ref = text.partition("@")
-    owner, _, rest = place.replace("\\", "/").partition("/")
-    if at and ref and "@" not in ref and owner and rest.split("/")[0]:
+    if _ACTION.match(text):
         return None
     return f"'{text}' is no action: write owner/repository@ref, ./path or docker://image"
 
@@ -47,3 +51,22 @@ def reusable_workflow(text: str) -> str | None:
         f"'{text}' is no reusable workflow: write ./.github/workflows/name.yml "
         "or owner/repository/.github/workflows/name.yml@ref"
     )
+
+
+def container(text: str) -> str | None:
+    """An image, as `container:` or `image:` names it."""
+    if text.removeprefix("docker://").strip() or not text:
+        return None
+    return "a container needs an image: write docker://image or just image"
+
+
+def image_version(text: str) -> str | None:
+    """`version:` of a snapshot: a major version and a wildcard."""
+    return None if _IMAGE_VERSION.match(text) else f"'{text}' is no version of an image: write 2.* or *"
+
+
+def concurrency_group(text: str) -> str | None:
+    """`group:` of `concurrency:`."""
+    if len(text) <= _LONGEST_GROUP:
+        return None
+    return f"the name of a concurrency group may have {_LONGEST_GROUP} characters, this one has {len(text)}"

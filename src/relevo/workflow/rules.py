@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from relevo.workflow import quantities, templates
@@ -151,15 +151,16 @@ def _check_containers(job: Mapping, findings: Findings) -> None:
 
 
 def _check_steps(job: Mapping, findings: Findings) -> None:
-    steps = job.get("steps")
-    if not isinstance(steps, Sequence):
-        return
     seen: dict[str, Scalar] = {}
-    for step in steps.items:
-        _check_script(step.get("run") if isinstance(step, Mapping) else None, findings)
-        node = step.get("id") if isinstance(step, Mapping) else None
+    background: set[str] = set()
+    for step in _steps(job.get("steps")):
+        _check_script(step.get("run"), findings)
+        _check_targets(step, background, findings)
+        node = step.get("id")
         if not isinstance(node, Scalar) or not node.text:
             continue
+        if step.key("background"):
+            background.add(node.text)
         first = seen.setdefault(node.text.lower(), node)
         if first is not node:
             findings.add(
@@ -167,6 +168,28 @@ def _check_steps(job: Mapping, findings: Findings) -> None:
                 f"the step id '{node.text}' is used twice in this job",
                 f"the first one is in line {first.line}",
             )
+
+
+def _steps(node: Node | None) -> Iterator[Mapping]:
+    # those of a parallel group after the group
+    for step in node.items if isinstance(node, Sequence) else ():
+        if isinstance(step, Mapping):
+            yield step
+            yield from _steps(step.get("parallel"))
+
+
+def _check_targets(step: Mapping, background: set[str], findings: Findings) -> None:
+    # a step can only wait for, or end, one that was started before it
+    known = {name.lower() for name in background}
+    for key in ("wait", "cancel"):
+        node = step.get(key)
+        for target in node.items if isinstance(node, Sequence) else [node]:
+            if isinstance(target, Scalar) and target.text and target.text.lower() not in known:
+                findings.add(
+                    target,
+                    f"no step '{target.text}' runs in the background before this one",
+                    did_you_mean(target.text, background),
+                )
 
 
 def _check_script(script: Node | None, findings: Findings) -> None:

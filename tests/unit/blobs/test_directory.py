@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,19 @@ async def test_no_unfinished_file_stays(blobs: DirectoryBlobs, tmp_path: Path) -
     await writer.abort()
     assert unfinished(tmp_path) == []
     assert oct((tmp_path / "blobs" / digest[:2] / digest).stat().st_mode & 0o777) == "0o600"
+
+
+async def test_a_writer_that_is_dropped_leaves_no_file_and_no_descriptor(
+    blobs: DirectoryBlobs, tmp_path: Path
+) -> None:
+    await put(blobs, b"x")
+    before = len(os.listdir("/proc/self/fd"))
+    writer = await blobs.create()
+    await writer.write(b"y" * 500_000)
+    del writer
+    gc.collect()
+    assert unfinished(tmp_path) == []
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 async def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:

@@ -104,6 +104,25 @@ def test_a_step_that_is_not_idempotent_holds_the_job_until_somebody_decides():
     assert run.status is RunStatus.FAILED
 
 
+def test_nobody_is_asked_about_a_job_that_is_lost_in_a_cancelled_run():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a")
+    assign(run, 0)
+    handle(run, c.CancelRun(spared=frozenset({0})))
+    assert run.jobs[0].status is JobStatus.ASSIGNED
+    handle(run, c.LoseAttempt(0, 1, "gone", held=True))
+    assert (run.status, run.jobs[0].status) == (RunStatus.CANCELLED, JobStatus.CANCELLED)
+
+
+def test_a_cancel_is_an_answer_to_a_held_job_even_when_its_node_is_spared():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a")
+    assign(run, 0)
+    handle(run, c.LoseAttempt(0, 1, "gone", held=True))
+    handle(run, c.CancelRun(spared=frozenset({0})))
+    assert (run.status, run.jobs[0].status) == (RunStatus.CANCELLED, JobStatus.CANCELLED)
+
+
 def test_what_an_agent_says_of_a_job_that_is_not_there_changes_nothing():
     run = submitted(e.NodeDecl("a", []))
     expand(run, 0, "a")

@@ -56,7 +56,7 @@ async def test_a_crash_loses_what_is_not_durable_and_only_that(crash_at: float, 
     store = MemoryStore(disk, loop, 1, lambda: 1.0)  # type: ignore[arg-type]
     told: list[Any] = []
     store.append(append("a"), told.append)
-    for moment in (0.25, 0.5, 0.75, 1.0):
+    for moment in (0.25, 0.5, 0.55, 0.75, 1.0):
         if moment > crash_at:
             break
         loop.advance(moment)

@@ -297,3 +297,10 @@ def test_failpoints_reach_the_migration(home: SqliteHome) -> None:
     finally:
         failpoints.arm("")
     open_database(home.path).close()
+
+
+async def test_a_commit_is_on_disk_when_it_returns(home: SqliteHome) -> None:
+    store = await home.open()
+    pragma = store._connection.pragma
+    assert (pragma("journal_mode"), pragma("synchronous")) == ("wal", 2)
+    await store.close()

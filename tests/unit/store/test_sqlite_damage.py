@@ -82,7 +82,7 @@ async def test_an_append_that_is_gone(written: SqliteHome) -> None:
     assert any("append 2 of b" in found for found in check.integrity(written.path))
 
 
-@pytest.mark.parametrize("change", ["head = 1", "version = 2", "version = 4", "head = 10"])
+@pytest.mark.parametrize("change", ["head = 1", "head = 9", "version = 2", "version = 4", "head = 10"])
 async def test_a_stream_that_points_elsewhere(written: SqliteHome, change: str) -> None:
     written.execute(f"UPDATE streams SET {change} WHERE stream = 'b'")
     store = await written.open(2)

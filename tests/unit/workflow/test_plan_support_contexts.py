@@ -101,7 +101,7 @@ jobs:
         (15, 18, "error"),
         (16, 9, "error"),
         (17, 9, "error"),
-        (19, 5, "error"),
+        (19, 11, "error"),
     ]
     assert all(one.hint and one.excerpt for one in found)
 

@@ -326,3 +326,40 @@ def test_a_broken_file_is_refused_with_places(data: st.DataObject) -> None:
         assert all(0 <= one.line <= count and one.column >= 0 for one in refusal.diagnostics)
         assert all(one.message for one in refusal.diagnostics)
         assert str(refusal)
+
+
+def test_steps_in_the_background_are_kept() -> None:
+    steps = one_job(
+        """\
+        - {id: one, run: x, background: true}
+        - wait: one
+        - {wait: [ONE], name: Both}
+        - wait-all:
+        - cancel: one
+        - parallel: [{run: a}, {id: two, uses: o/r@v1}]
+        """
+    )
+    assert steps[0].background
+    assert [(step.wait, step.name) for step in steps[1:3]] == [(("one",), "Wait"), (("ONE",), "Both")]
+    assert (steps[3].wait_all, steps[4].cancel) == (True, "one")
+    assert [step.run or step.uses for step in steps[5].parallel] == ["a", "o/r@v1"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ("[{wait: one}, {id: one, run: x, background: true}]", "no step 'one' runs in the background before"),
+        ("[{id: one, run: x}, {cancel: one}]", "no step 'one' runs in the background before"),
+        ("[{id: one, run: x}, {parallel: [{id: one, run: x}]}]", "'one' is used twice"),
+    ],
+)
+def test_steps_in_the_background_hang_together(steps: str, said: str) -> None:
+    text = f"on: push\njobs: {{a: {{runs-on: x, steps: {steps}}}}}\n"
+    with pytest.raises(WorkflowInvalid, match=said):
+        read(text.encode(), "w.yml")
+
+
+def one_job(steps: str) -> tuple[StepSpec, ...]:
+    indented = textwrap.indent(textwrap.dedent(steps), "      ")
+    text = f"on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n{indented}"
+    return read(text.encode(), "w.yml").jobs["a"].spec.steps

@@ -21,6 +21,7 @@ def command(workflows: tuple[str, ...]) -> int:
     """
     from relevo.cli.workflows import candidates, find, root
     from relevo.domain.errors import UserError
+    from relevo.workflow.calls import local_files
     from relevo.workflow.reader import read
     from relevo.workflow.support import unsupported
 
@@ -30,7 +31,10 @@ def command(workflows: tuple[str, ...]) -> int:
     for name in names:
         found = find(name, directory)
         try:
-            problems = [str(problem) for problem in unsupported(read(found.text, found.path))]
+            problems = [
+                str(problem)
+                for problem in unsupported(read(found.text, found.path, local_files(found.directory)))
+            ]
         except UserError as error:
             problems = [str(error)]
         for problem in problems:

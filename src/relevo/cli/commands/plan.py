@@ -20,10 +20,11 @@ def command(workflow: str | None) -> int:
       relevo plan ci.yml
     """
     from relevo.cli.workflows import find
+    from relevo.workflow.calls import local_files
     from relevo.workflow.reader import read
 
     found = find(workflow)
-    for line in _lines(read(found.text, found.path)):
+    for line in _lines(read(found.text, found.path, local_files(found.directory))):
         click.echo(line)
     return 0
 

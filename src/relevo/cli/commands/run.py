@@ -81,8 +81,11 @@ def command(
     found = find(workflow)
     given_secrets = options.secrets(secrets)
 
-    from relevo.assembly.api import EngineApi, Submission
     from relevo.cli import connect
+
+    connect.head_start(jobs=jobs)
+
+    from relevo.assembly.api import EngineApi, Submission
     from relevo.cli.watch import attend
 
     submission = Submission(

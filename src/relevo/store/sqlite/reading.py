@@ -60,7 +60,7 @@ def appends_of(connection: apsw.Connection, path: str, place: Place, after_versi
             raise _damaged(path, stream, version, sequence, "it is missing")
         _, previous, owner, number, epoch, at_ms, _, events, _ = row
         wrong = wrong_with(row)
-        if wrong is None and (owner != stream or number != version or not previous < sequence):
+        if wrong is None and (owner != stream or number != version):
             wrong = f"in its place is append {number} of {owner}"
         if wrong is not None:
             raise _damaged(path, stream, version, sequence, wrong)

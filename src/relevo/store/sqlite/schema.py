@@ -1,4 +1,4 @@
-"""The tables of a home, by numbered .sql files. A file that was released never changes: `migration` holds its checksum.
+"""The tables of a home, by numbered .sql files. A file that was released never changes: `migrations` holds its checksum.
 
 Why not a kept tool: docs/decisions/010-migrations.md.
 """
@@ -10,7 +10,6 @@ import time
 from typing import Final
 
 import apsw
-from blake3 import blake3
 
 from relevo.domain.errors import DamagedError, UserError
 from relevo.runtime.failpoints import reach
@@ -81,7 +80,9 @@ def verify_applied(connection: apsw.Connection, path: str, folder: str = _FOLDER
 
 
 def checksum(sql: str) -> str:
-    """What stands in the table `migration` for a step."""
+    """What stands in the table `migrations` for a step."""
+    from blake3 import blake3
+
     return blake3(sql.encode()).hexdigest()
 
 

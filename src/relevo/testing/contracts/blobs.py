@@ -69,12 +69,14 @@ class BlobsContract:
         "name", ["", "..", "../../etc/passwd", "a" * 63, "A" * 64, "a" * 63 + "\n", "00/" + "a" * 61]
     )
     async def test_a_name_that_is_no_hash_names_nothing(self, blobs: BlobStore, name: str) -> None:
+        digest = await put(blobs, b"somebody's")
         assert await blobs.size(name) is None
         with pytest.raises(KeyError):
             await get(blobs, name)
         with pytest.raises(KeyError):
             await blobs.slice(name, 0, 1)
         await blobs.delete(name)
+        assert await get(blobs, digest) == b"somebody's"
 
     async def test_slices(self, blobs: BlobStore) -> None:
         digest = await put(blobs, b"0123456789")

@@ -1,0 +1,35 @@
+"""The birth of this machine's agent: a process in a session of its own, that outlives whoever started it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from relevo.runtime.failpoints import reach
+
+
+def spawn(argv: Sequence[str], folder: str, env: Mapping[str, str]) -> int:
+    """Start an agent on its folder; returns its pid. What it says goes to `agent.log` there. Raises OSError."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+    log = os.open(f"{folder}/agent.log", flags, 0o600)
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        pid = os.posix_spawn(
+            argv[0],
+            list(argv),
+            env,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, null, 0),
+                (os.POSIX_SPAWN_DUP2, log, 1),
+                (os.POSIX_SPAWN_DUP2, log, 2),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=(2, 13, 15),
+        )
+    finally:
+        os.close(log)
+        os.close(null)
+    reach("keeper.after-spawn")
+    return pid
