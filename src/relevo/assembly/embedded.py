@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ from relevo.assembly.home import AGENT, Home
 from relevo.assembly.local_api import LocalApi
 from relevo.assembly.secrets import Vault
 from relevo.assembly.tenure import Tenure
-from relevo.domain.errors import UserError
+from relevo.domain.errors import RelevoError, UserError
 from relevo.domain.ids import LEASE
 from relevo.leases.contract import Holder, Lease, LeaseHeld
 from relevo.runtime.clock import SystemClock
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 ANSWER_S: Final = 3.0
 #: How long the agent may take to leave when there is nothing more for it to do.
 LEAVE_S: Final = 2.0
+PRUNE_EVERY_S: Final = 86_400.0
 ATTACH_TRIES: Final = 50
 ATTACH_WAIT_S: Final = 0.1
 
@@ -147,7 +149,7 @@ async def open_engine(
         labels, float(os.cpu_count() or 1), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     )
     engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open, reach=within)
-    api = LocalApi(engine, vault, labels)
+    api = LocalApi(engine, vault, labels, f"{home.agent}/kept")
     door = Door(home.socket, loop, engine.manager.accept, api)
     keeper = LocalAgentKeeper(_agent(home, slots, provider, window), loop, lambda: _connected(engine))
     embedded = Embedded(home, engine, api, door, keeper, leave)
@@ -159,7 +161,33 @@ async def open_engine(
     await door.open()
     keeper.open(head_start.taken(home))
     embedded.tenure.open()
+    if _prune_is_due(home):
+        engine.spawn(_prune(embedded))
     return embedded
+
+
+def _prune_is_due(home: Home) -> bool:
+    try:
+        age_s = time.time() - os.stat(home.pruned).st_mtime
+    except FileNotFoundError:
+        return os.path.isdir(home.logs)  # a new home has nothing old
+    return not 0 <= age_s < PRUNE_EVERY_S
+
+
+def _note_pruned(home: Home) -> None:
+    with open(home.pruned, "wb"):
+        os.utime(home.pruned)
+
+
+async def _prune(embedded: Embedded) -> None:
+    """Remove what is beyond the home's limits, once the agent is at work."""
+    await embedded.ready()
+    try:
+        await embedded.api.prune()
+        _note_pruned(embedded.home)
+    except (RelevoError, OSError) as error:
+        context = {"message": "what is old could not be removed", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
 
 
 def _connected(engine: Engine) -> bool:

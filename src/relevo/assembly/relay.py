@@ -153,8 +153,12 @@ class Relay:
         failed: bool = False,
         job: str | None = None,
         secrets: dict[str, str] | None = None,
+        idempotency_key: str | None = None,
     ) -> str:
-        return await self._ask(lambda api: api.retry(run, failed=failed, job=job, secrets=secrets))
+        key = idempotency_key or os.urandom(16).hex()
+        return await self._ask(
+            lambda api: api.retry(run, failed=failed, job=job, secrets=secrets, idempotency_key=key)
+        )
 
     async def fail(self, run: str, *, job: str) -> None:
         await self._ask(lambda api: api.fail(run, job=job))

@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Struct
 
 VERSION: Final = 1
+#: Specs and contexts that an engine takes an agent to have of those that it sent on a connection: the last so many.
+NAMED_LIMIT: Final = 512
 
 
 class Message(Struct, frozen=True, array_like=True, gc=False, tag=True):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from tests.unit.orchestrator.kit import ONE, FakeAgent, World, until
+
 from relevo.assembly.reading import Reading
 from relevo.protocol import messages as m
 from relevo.testing.virtual_loop import run_virtual
-from tests.unit.orchestrator.kit import ONE, FakeAgent, World, until
 
 
 async def _told(summary: str, outputs: dict[str, str], *, follow: bool) -> list[dict]:

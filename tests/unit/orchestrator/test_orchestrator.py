@@ -357,3 +357,48 @@ def test_a_defect_in_an_expression_fails_its_job_and_not_the_engine(monkeypatch)
         await world.now.close()
 
     run_virtual(main())
+
+
+def test_no_text_of_an_agent_makes_an_event_too_long():
+    async def main():
+        world, agent = await world_with_agent()
+        run = await world.submit(ONE)
+        await until(lambda: agent.assigned())
+        long = "\U0001f600" * 200_000
+        agent.records(
+            m.StepStarted(run, 0, 1, 0, long, 1),
+            m.Annotation(run, 0, 1, 0, "error", long, long, long),
+            m.StepFinished(run, 0, 1, 0, long, "failure", "failure", 1, 1, long, "\U0001f600" * 8_192),
+        )
+        agent.finish(agent.assigned()[0], "failed", message=long)
+        await until(lambda: not world.now.orchestrator.live)
+        assert "Annotated" in world.names(run)
+        assert max(len(e.encode([event])) for event in world.events(run)) <= e.EVENT_LIMIT
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_log_that_lost_its_beginning_is_never_green_and_holds_up_nobody():
+    async def main():
+        world, agent = await world_with_agent()
+        broken, whole = await world.submit(ONE), await world.submit(ONE)
+        await until(lambda: len(agent.assigned()) == 2)
+        one, other = agent.assigned()
+        agent.records(m.AttemptStarted(broken, 0, 1), m.LogBytes(broken, 0, 1, 500, 0, 1, b"the rest"))
+        await until(lambda: agent.of(m.Resend))
+        agent.next = agent.of(m.Resend)[-1].next
+        agent.records(
+            m.LogBytes(broken, 0, 1, 500, 0, 1, b"the rest"),
+            m.LogBytes(broken, 0, 1, 508, 0, 1, b" and more"),
+            m.AttemptFinished(broken, 0, 1, "succeeded", log_size=517, log_digest=b"d" * 32),
+        )
+        agent.finish(other, log=b"fine")
+        await until(lambda: world.status(whole) == "succeeded")
+        assert one.run == broken
+        await until(lambda: len(agent.assigned()) == 3)
+        ended = next(event for event in world.events(broken) if isinstance(event, e.AttemptEnded))
+        assert ended.result == "lost"
+        await world.now.close()
+
+    run_virtual(main())

@@ -12,6 +12,7 @@ from relevo.domain.errors import InfrastructureError
 from relevo.protocol import messages as m
 from relevo.testing.virtual_loop import run_virtual
 from relevo.workers.bulk import PIECE_BYTES, Bulk
+from tests.unit.orchestrator.kit import until
 
 DATA = b"bytes of an artifact" * 100
 DIGEST = blake3(DATA).hexdigest()
@@ -129,8 +130,7 @@ def test_a_blob_that_nobody_names_leaves_nothing_behind():
     async def main():
         kit = Kit()
         kit.put()
-        while not kit.clean:
-            await asyncio.sleep(0)
+        await until(lambda: kit.clean)
         assert kit.blobs.held == {DIGEST: DATA}
 
     run_virtual(main())
@@ -147,8 +147,7 @@ def test_pieces_are_served_until_the_last():
             [("secrets:r", 0), ("artifact:r", 5), (f"blob:{blake3(big).hexdigest()}", 0)]
         ):
             kit.bulk.get(kit.link, m.GetBlob(number, what, start))
-        while len(kit.link.sent) < 3:
-            await asyncio.sleep(0)
+        await until(lambda: len(kit.link.sent) == 3)
         found = {one.request: one for one in kit.link.sent}
         assert (found[0].data, found[0].last) == (b"sealed", True)
         assert (found[1].data, found[1].last) == (DATA[5:], True)
@@ -162,8 +161,7 @@ def test_who_asks_for_what_there_is_not_gets_an_answer(what):
     async def main():
         kit = Kit()
         kit.bulk.get(kit.link, m.GetBlob(1, what))
-        while not kit.link.sent:
-            await asyncio.sleep(0)
+        await until(lambda: kit.link.sent)
         assert kit.link.sent[0].error
         assert kit.link.sent[0].last
 
