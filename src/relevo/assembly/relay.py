@@ -42,12 +42,15 @@ class Relay:
         """Leave. Runs go on as far as they can without us. Idempotent."""
         self._api = None
         watching, self._watching = self._watching, None
-        if watching is not None:
-            watching.cancel()
         embedded, self._embedded = self._embedded, None
         client, self._client = self._client, None
         if client is not None:
             client.close()
+        if watching is not None and embedded is not None:
+            if embedded.taken_over.is_set():
+                await asyncio.shield(watching)  # it is closing that engine, and is not to be cut short
+            else:
+                watching.cancel()
         if embedded is not None:
             await asyncio.shield(embedded.close())
 
@@ -74,7 +77,7 @@ class Relay:
             try:
                 return await call(api)
             except RelevoError:
-                if not self._was_left():
+                if not self._was_left(api):
                     raise
 
     async def submit(self, submission: Submission) -> str:
@@ -104,16 +107,18 @@ class Relay:
                     if event["event"] == "run.finished":
                         return
             except RelevoError:
-                if not self._was_left():
+                if not self._was_left(api):
                     raise
                 continue
             finally:
                 await source.aclose()  # type: ignore[attr-defined]  # all sources are generators
-            if not follow or not self._was_left():
+            if not follow or not self._was_left(api):
                 return
 
-    def _was_left(self) -> bool:
-        """Whether a stream ended because its engine did, not because there is no more."""
+    def _was_left(self, api: EngineApi) -> bool:
+        """Whether something ended because the engine behind `api` did. Somebody else may have gone to the next one by now."""
+        if api is not self._api:
+            return True
         return (self._embedded is not None and self._embedded.taken_over.is_set()) or (
             self._client is not None and self._client.gone
         )
@@ -135,12 +140,12 @@ class Relay:
                     start = frame.offset + len(frame.data)
                     yield frame
             except RelevoError:
-                if not self._was_left():
+                if not self._was_left(api):
                     raise
                 continue
             finally:
                 await source.aclose()  # type: ignore[attr-defined]  # all sources are generators
-            if not follow or not self._was_left():
+            if not follow or not self._was_left(api):
                 return
 
     async def cancel(self, run: str, *, force: bool = False) -> None:
@@ -155,7 +160,7 @@ class Relay:
         secrets: dict[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> str:
-        key = idempotency_key or os.urandom(16).hex()
+        key = idempotency_key or os.urandom(16).hex()  # asked again of the next engine, it is the same retry
         return await self._ask(
             lambda api: api.retry(run, failed=failed, job=job, secrets=secrets, idempotency_key=key)
         )

@@ -203,6 +203,8 @@ def attempt(
     clock: Any = None,
     blocking: Callable[..., Awaitable[Any]] = in_thread,
     keep: bool = False,
+    cpus: float | None = None,
+    memory_bytes: int | None = None,
 ) -> AttemptRun:
     global _specs
     _specs += 1
@@ -240,6 +242,8 @@ def attempt(
             JobFacts("job"),
             timeout_s=job.timeout_s,
             keep=keep,
+            cpus=cpus,
+            memory_bytes=memory_bytes,
         ),
         spec,
         contexts,

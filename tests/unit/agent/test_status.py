@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from relevo.providers.dummy import DummyProvider
+from relevo.providers.contract import WorkerSpec
+from relevo.providers.dummy import DummyProvider, DummyWorker
 
 from .harness import Job, RecordingReporter, at_once, run
 from .virtual import VirtualClock, run_virtual
@@ -349,3 +350,20 @@ def test_nothing_is_left() -> None:
         return provider
 
     assert run_virtual(main()).workers == set()
+
+
+def test_a_worker_is_made_with_what_its_job_asked_for():
+    asked: list[WorkerSpec] = []
+
+    class Provider(DummyProvider):
+        async def create(self, spec: WorkerSpec) -> DummyWorker:
+            asked.append(spec)
+            return await super().create(spec)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        options = {"clock": VirtualClock(loop), "blocking": at_once}
+        await run(Job([OK]), Provider(loop), "/nowhere", cpus=1.5, memory_bytes=1 << 28, **options)
+
+    run_virtual(main())
+    assert [(spec.cpus, spec.memory_bytes) for spec in asked] == [(1.5, 1 << 28)]

@@ -75,3 +75,18 @@ async def test_a_retry_that_its_engine_did_not_outlive_is_asked_for_as_the_same(
         assert first.retries == second.retries
         assert first.retries[0]
         await relay.close()
+
+
+async def test_who_follows_goes_on_though_somebody_else_has_gone_to_the_next_engine_before():
+    first, second = Engine(FIRST), Engine([*FIRST, LAST])
+    relay = FakeRelay(first, second)
+    seen = []
+    async with asyncio.timeout(10):
+        async for event in relay.events("r"):
+            seen.append(event)
+            if len(seen) == 3:
+                first.taken_over.set()
+                assert await relay.retry("r") == "again"
+                assert second.retries
+    assert seen == [*FIRST, LAST]
+    await relay.close()

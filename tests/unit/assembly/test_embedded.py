@@ -1,0 +1,66 @@
+"""What an engine does in its own home besides running jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any
+
+from relevo.assembly.embedded import PRUNE_EVERY_S, _prune, _prune_is_due
+from relevo.assembly.home import Home
+from relevo.assembly.local_api import LocalApi
+from relevo.domain.errors import InfrastructureError
+
+
+class Embedded:
+    """As much of an engine as pruning sees."""
+
+    def __init__(self, home: Home, error: Exception | None = None) -> None:
+        self.home = home
+        self.api = self
+        self.error = error
+        self.prunes = 0
+
+    async def ready(self) -> None: ...
+
+    async def prune(self) -> None:
+        self.prunes += 1
+        if self.error is not None:
+            raise self.error
+
+
+async def test_a_home_is_pruned_at_most_once_a_day(tmp_path):
+    home = Home(str(tmp_path))
+    assert not _prune_is_due(home), "a new home has nothing old"
+    os.mkdir(home.logs)
+    assert _prune_is_due(home)
+    engine: Any = Embedded(home)
+    await _prune(engine)
+    assert engine.prunes == 1
+    assert not _prune_is_due(home)
+    for age_s in (PRUNE_EVERY_S + 1, -1_000):  # a clock that was set back does not put it off for ever
+        then = time.time() - age_s
+        os.utime(home.pruned, (then, then))
+        assert _prune_is_due(home)
+
+
+async def test_a_prune_that_failed_is_told_of_and_tried_again(tmp_path):
+    home = Home(str(tmp_path))
+    os.mkdir(home.logs)
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    engine: Any = Embedded(home, InfrastructureError("no room"))
+    await _prune(engine)
+    assert len(told) == 1
+    assert _prune_is_due(home)
+
+
+async def test_kept_workspaces_go_with_their_run_only(tmp_path):
+    for run in ("gone", "stays"):
+        (tmp_path / "kept" / run / "0-1").mkdir(parents=True)
+    api = LocalApi.__new__(LocalApi)
+    api._kept = str(tmp_path / "kept")
+    await api._remove_kept("gone")
+    await api._remove_kept("unknown")
+    assert os.listdir(tmp_path / "kept") == ["stays"]
