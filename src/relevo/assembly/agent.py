@@ -1,4 +1,4 @@
-"""The agent's process: `python -m relevo.assembly.agent FOLDER SOCKET`. Started by an engine, outlives it.
+"""The agent's process: `python -m relevo.assembly.agent OPTIONS`. Started by an engine (head_start.py), outlives it.
 
 It imports neither store, scheduler nor orchestrator.
 """
@@ -205,7 +205,8 @@ def main() -> None:
     options = msgspec.json.decode(sys.argv[1], type=Options)
     from relevo.runtime.loop import run as run_loop
 
-    sys.exit(run_loop(run(options)))
+    code = run_loop(run(options))
+    os._exit(code)  # nothing is open any more: taking the modules down again would only cost time
 
 
 if __name__ == "__main__":

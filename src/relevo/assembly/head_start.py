@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Final
 
 from relevo.assembly.home import Home
 from relevo.scheduler.labels import local_labels
 from relevo.workers.spawn import spawn
 
+#: The agent's program. Imports make no garbage: looking for it meanwhile costs a fifth of the start.
+AGENT: Final = "import gc; gc.disable(); from relevo.assembly.agent import main; main()"
 #: Agents started here that no keeper watches over yet: folder → pid.
 _started: dict[str, int] = {}
 
@@ -49,7 +52,7 @@ def arguments(
         "window": count if window is None else window,
         "provider": provider,
     }
-    return [sys.executable, "-m", "relevo.assembly.agent", json.dumps(options)]
+    return [sys.executable, "-c", AGENT, json.dumps(options)]
 
 
 def _occupied(folder: str) -> bool:

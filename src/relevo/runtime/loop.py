@@ -60,6 +60,7 @@ def _relax_collector() -> None:
 
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 50)
+    gc.enable()
 
 
 def freeze_started() -> None:
