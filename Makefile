@@ -31,6 +31,8 @@ bench: setup ## Measure everything beside its baseline; ONLY=name for one, QUICK
 	@$(PYTHON) -m benchmarks $(if $(QUICK),--quick) $(ONLY)
 
 soak: setup ## Run the long tests: thousands of kills and schedules
+	@$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["soak"], sep="\n")' \
+		| $(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement /dev/stdin
 	@$(PYTHON) -m pytest -m soak --timeout 0 $(ARGS)
 
 docs: setup ## Write the generated pages of docs/ anew

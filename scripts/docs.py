@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from scripts.reference import reference
 
 from relevo.cli.group import group
 from relevo.cli.main import SECTIONS
 
 PAGE = Path(__file__).parents[1] / "docs" / "command_line.md"
+REFERENCE = PAGE.with_name("reference.md")
 
 
 def command_line() -> str:
@@ -41,5 +43,6 @@ def _help(command: click.Command, path: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(command_line())
-    click.echo(f"wrote {PAGE}")
+    for page, text in ((PAGE, command_line()), (REFERENCE, reference())):
+        page.write_text(text)
+        click.echo(f"wrote {page}")

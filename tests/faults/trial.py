@@ -177,8 +177,7 @@ class Trial:
 
     def _judged(self, command: Command, result: dict[str, Any]) -> Outcome:
         verdict = judge(self.world, self.jobs, result, command.told(), retried=frozenset(self.retried))
-        orphans = self.world.until_clean()
-        verdict.orphans.extend(orphans)
+        verdict.orphans.extend(self.world.until_clean(sockets=command.wait() == 0))
         return self._outcome(verdict)
 
     def _outcome(self, verdict: Verdict) -> Outcome:

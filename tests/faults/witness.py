@@ -24,6 +24,7 @@ class Step(NamedTuple):
     last: int
     sleep_s: float
     idempotent: bool = True
+    gated: bool = False  #: waits until `World.open_gate`
     runaway: bool = False  #: leaves a process behind that left its session and cleared its environment
 
 
@@ -100,6 +101,8 @@ def _step(index: int, step: Step, world: World) -> list[str]:
         # It lives on until somebody ends it; its command line tells whose it is.
         forever = f": {world.folder}; while :; do sleep 1; done"
         found.append(f"          setsid -f env -i /bin/sh -c '{forever}' < /dev/null > /dev/null 2>&1")
+    if step.gated:
+        found.append(f"          while [ ! -e {world.gate} ]; do sleep 0.02; done")
     if step.sleep_s:
         found.append(f"          sleep {step.sleep_s}")
     found.append('          echo "step of $RELEVO_ATTEMPT"')
@@ -140,12 +143,13 @@ def judge(
     *,
     retried: frozenset[str] = frozenset(),
 ) -> Verdict:
-    """Hold the result that was told against what the steps witnessed. `retried`: jobs that a person ran again."""
+    """Hold the result of a run against what its steps witnessed. `retried`: jobs that a person ran again."""
     verdict = Verdict([], [], [], [], [])
     text = world.witness.read_text() if world.witness.exists() else ""
     seen = [found.groups() for found in map(_LINE.fullmatch, text.splitlines()) if found]
     if len(seen) != len(text.splitlines()):
         verdict.lost.append("the witness has a line that no step wrote")
+    seen = [found for found in seen if found[1] == result["run"]]
     for (word, _, job, number, step), count in Counter(seen).items():
         if count > 1:
             verdict.repeated.append(f"{word} of step {step} of job {job}, attempt {number}: {count} times")

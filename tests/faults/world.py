@@ -154,6 +154,7 @@ class World:
         self.tree = self.folder / "tree"
         self.runtime = self.folder / "run"
         self.witness = self.folder / "witness"
+        self.gate = self.folder / "gate"
         for path in (self.tree, self.runtime):
             path.mkdir(mode=0o700)
         self.env = {
@@ -182,6 +183,10 @@ class World:
             _remove_group(group)
         if kind is None or "RELEVO_KEEP_FAILED" not in os.environ:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def open_gate(self) -> None:
+        """Let steps go on that wait for it."""
+        self.gate.touch()
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -267,19 +272,19 @@ class World:
     def sockets(self) -> list[str]:
         return [str(path) for path in self.runtime.rglob("*") if path.is_socket()]
 
-    def leftovers(self) -> list[str]:
+    def leftovers(self, *, sockets: bool = True) -> list[str]:
         """What a run that has ended must not leave: processes, groups, sockets."""
         found = [f"process {who.pid}: {_line(who.pid)}" for who in self.processes()]
-        return (
-            found
-            + [f"group {group}" for group in self.groups()]
-            + [f"socket {path}" for path in self.sockets()]
-        )
+        found += [f"group {group}" for group in self.groups()]
+        return found + [f"socket {path}" for path in self.sockets() if sockets]
 
-    def until_clean(self, within_s: float = 20.0) -> list[str]:
-        """Wait until nothing is left; returns what still is after that time."""
+    def until_clean(self, within_s: float = 20.0, *, sockets: bool = True) -> list[str]:
+        """Wait until nothing is left; returns what still is after that time.
+
+        `sockets`: the last engine was not killed, which leaves its address to the next one.
+        """
         deadline = time.monotonic() + within_s
-        while (left := self.leftovers()) and time.monotonic() < deadline:
+        while (left := self.leftovers(sockets=sockets)) and time.monotonic() < deadline:
             time.sleep(0.02)
         return left
 

@@ -85,7 +85,9 @@ def run_in_processes(seeds: range, processes: int, *, stop_at: int = 5) -> Outco
     running = []
     for first in range(seeds.start, seeds.stop, share):
         count = min(share, seeds.stop - first)
-        running.append(subprocess.Popen([*command, str(first), str(count)], stdout=subprocess.PIPE, env=_environment()))
+        running.append(
+            subprocess.Popen([*command, str(first), str(count)], stdout=subprocess.PIPE, env=_environment())
+        )
     whole = Outcome()
     try:
         for process in running:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from blake3 import blake3
+
 from relevo.domain import events as e
 from relevo.domain.errors import InvalidTransition, RelevoError
 from relevo.domain.ids import AttemptKey
@@ -61,6 +63,7 @@ class Checker:
         self._cancelling: set[tuple[str, int]] = set()
         self._released: set[tuple[str, int]] = set()  #: held jobs that a user wants to be tried again
         self._lost: set[AttemptKey] = set()
+        self._logs: dict[AttemptKey, bytes] = {}  #: of attempts that ended
         self._ended_jobs: dict[tuple[str, int], str] = {}
         self._ended_runs: set[str] = set()
         self._assigned: dict[AttemptKey, int] = {}  #: by attempt, the epoch that stored it
@@ -72,7 +75,9 @@ class Checker:
         """An append is durable; its engine does not know yet."""
         world = self._world
         if stored.epoch != world.engine.epoch:
-            world.violated("fenced", f"epoch {stored.epoch} stores {stored.sequence} in epoch {world.engine.epoch}")
+            world.violated(
+                "fenced", f"epoch {stored.epoch} stores {stored.sequence} in epoch {world.engine.epoch}"
+            )
         run = self.runs.setdefault(stored.stream, Run())
         if stored.version != run.version + 1 or stored.sequence != self._sequence + 1:
             world.violated("replay", f"{stored.stream} goes from {run.version} to {stored.version}")
@@ -154,18 +159,25 @@ class Checker:
             return
         if self._assigned.get(key) != stored.epoch:
             world.saw("adopted")
-        real = world.truth.reported.get(key)
-        if real is None or real.result != event.result:
-            world.violated("real end", f"{key} ended as {event.result}; its agent said {real}")
+        logs = list(world.truth.logs(key, event))
+        if not logs:
+            world.violated(
+                "real end", f"{key} ended as {event.result}; its agent said {world.truth.reported.get(key)}"
+            )
             return
         if event.result == "succeeded":
             self._really_succeeded(run, key)
-        if world.reported_by.get(key, "") not in world.living_agents():
+        if not world.living_agents() & set(world.truth.reported[key]):
             world.saw("handed in")
-        printed = world.truth.log(key)
-        if event.log_size != len(printed):
-            world.violated("log persists", f"{key} ended with {event.log_size} bytes of {len(printed)}")
-        self._durable(key, printed)
+        digest = event.log_digest
+        pieces = next((one for one in logs if not digest or blake3(b"".join(one)).digest() == digest), None)
+        if pieces is None or event.log_size != sum(map(len, pieces)):
+            world.violated(
+                "log persists", f"{key} ended with {event.log_size} bytes; printed were {logs}"[:500]
+            )
+            return
+        self._logs[key] = b"".join(pieces)
+        self._durable(key, pieces)
 
     def _really_succeeded(self, run: Run, key: AttemptKey) -> None:
         spec = self._world.spec_of(run.id, run.jobs[key.job].node.decl.id)
@@ -176,12 +188,10 @@ class Checker:
             if bad and step.continue_on_error is not True:
                 self._world.violated("real end", f"{key} is green, and its step {index} is {start}")
 
-    def _durable(self, key: AttemptKey, printed: bytes) -> None:
+    def _durable(self, key: AttemptKey, pieces: list[bytes]) -> None:
         """All bytes must be in the durable part of the run's segments, in whatever frames."""
-        if not printed:
-            return
         held = self._world.durable_log(key.run)
-        for piece in self._world.truth.printed[key]:
+        for piece in pieces:
             if len(piece) <= 1_000 and piece not in held:
                 self._world.violated("log persists", f"{key}: {piece[:60]!r} is not durable")
 
@@ -325,29 +335,16 @@ class Checker:
         """What the log store gives back is what was printed."""
         world = self._world
         logs = world.engine.engine.parts.logs
-        for key, record in world.truth.reported.items():
-            run = self.runs.get(key.run)
-            if run is None or key in self._lost or key not in self._accepted(run) or not record.log_size:
-                continue
+        for key, printed in self._logs.items():
             try:
                 held = b"".join(bytes(frame.data) for frame in logs.frames(key))
             except RelevoError as error:
                 world.violated("log persists", str(error))
                 continue
-            if held != world.truth.log(key):
+            if held != printed:
                 world.violated(
-                    "log persists",
-                    f"the log of {key} has {len(held)} bytes, {len(world.truth.log(key))} were printed",
+                    "log persists", f"the log of {key} has {len(held)} bytes, {len(printed)} were printed"
                 )
-
-    def _accepted(self, run: Run) -> set[AttemptKey]:
-        return {
-            AttemptKey(run.id, job.index, job.number)
-            for job in run.jobs
-            if job.status in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.TIMED_OUT)
-            and not job.infrastructure
-            and job.number
-        }
 
 
 def picture(run: Run) -> tuple[Any, ...]:

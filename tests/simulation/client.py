@@ -155,11 +155,11 @@ class Client:
                 self._decide(process, wish, run, job.index)
 
     def _cancel(self, process: EngineProcess, run: Run, force: bool) -> None:
-        if run.status is RunStatus.CANCELLING and not force:
+        cancelling = run.status is RunStatus.CANCELLING
+        if cancelling and (
+            not force or all(job.forced for job in run.jobs if job.status is JobStatus.CANCELLING)
+        ):
             return
-        if force and all(job.forced for job in run.jobs if job.status is JobStatus.CANCELLING):
-            if run.status is RunStatus.CANCELLING:
-                return
         actor = process.engine.orchestrator.live.get(run.id)
         if actor is not None:
             self._world.note("cancel", run.id, force)

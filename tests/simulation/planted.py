@@ -122,9 +122,7 @@ def _cancelled_revives(patch: pytest.MonkeyPatch) -> None:
         return e.JobRetrying(job.index, reason, lost=True)
 
     patch.setattr(machine, "_after_loss", after_loss)
-    patch.setitem(
-        tables.JOB, JobStatus.CANCELLING, tables.JOB[JobStatus.CANCELLING] | {JobStatus.QUEUED}
-    )
+    patch.setitem(tables.JOB, JobStatus.CANCELLING, tables.JOB[JobStatus.CANCELLING] | {JobStatus.QUEUED})
 
 
 def _no_intent(patch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from msgspec import Struct
 
+from relevo.domain.events import AttemptEnded
 from relevo.domain.ids import AttemptKey
 from relevo.protocol import messages as m
 from relevo.providers.contract import Command, Exit, Sink, WorkerSpec, WorkerUnavailable
@@ -27,7 +28,7 @@ class Start(Struct):
     key: AttemptKey
     step: int
     once: bool
-    by: SimHost  #: the agent's incarnation
+    by: str  #: the agent's incarnation
     exit: Exit | None = None
 
 
@@ -39,12 +40,14 @@ class Truth:
         self.note = note
         self.starts: dict[AttemptKey, list[Start]] = {}
         self.running: dict[AttemptKey, Start] = {}
-        self.printed: dict[AttemptKey, list[bytes]] = {}  #: what the agent was handed
-        self.reported: dict[AttemptKey, m.AttemptFinished] = {}  #: end records that agents spooled
+        #: what each incarnation of an agent was handed: one that lost its memory with the power may begin an attempt anew
+        self.printed: dict[tuple[AttemptKey, str], list[bytes]] = {}
+        #: end records of attempts that were not lost, by who spooled them
+        self.reported: dict[AttemptKey, dict[str, m.AttemptFinished]] = {}
         self.started: Callable[[Start], None] = lambda start: None
         self.needs: Callable[[AttemptKey, str, str], None] = lambda key, node, word: None
 
-    def begin(self, key: AttemptKey, step: int, once: bool, by: SimHost) -> Start:
+    def begin(self, key: AttemptKey, step: int, once: bool, by: str) -> Start:
         """A process of an attempt is about to run."""
         for other in self.running:
             if other.run == key.run and other.job == key.job:
@@ -63,9 +66,12 @@ class Truth:
             self.running.pop(start.key, None)
             self.note("exit", str(start.key), start.step, exit.code, exit.signal, exit.lost)
 
-    def log(self, key: AttemptKey) -> bytes:
-        """All that an attempt's processes said to their agent."""
-        return b"".join(self.printed.get(key, ()))
+    def logs(self, key: AttemptKey, end: AttemptEnded) -> Iterator[list[bytes]]:
+        """What was printed in an attempt to whoever reported this end of it. Normally one, none if nobody did."""
+        for by, record in self.reported.get(key, {}).items():
+            said = (record.result, record.log_size, record.log_digest)
+            if said == (end.result, end.log_size, end.log_digest):
+                yield self.printed.get((key, by), [])
 
 
 class _Pipe:
@@ -82,7 +88,7 @@ class _Pipe:
         self._agent.call_soon(self._hear, data)
 
     def _hear(self, data: bytes) -> None:
-        self._truth.printed.setdefault(self._start.key, []).append(data)
+        self._truth.printed.setdefault((self._start.key, self._start.by), []).append(data)
         self._sink.output(data)
 
     def ended(self, exit: Exit) -> None:
@@ -120,7 +126,7 @@ class SimWorker(DummyWorker):
             word, _, count = text.partition("\n")[0].partition(" ")
             if word == "not-found" or self.concerned(count):
                 return await super().start(Command([text], {}, ""), sink)
-        start = maker.truth.begin(self.key, int(marked[1]), bool(marked[2]), maker.host)
+        start = maker.truth.begin(self.key, int(marked[1]), bool(marked[2]), maker.by)
         pipe = _Pipe(maker.truth, start, sink, maker.host)
         return await super().start(Command([text], {}, ""), pipe)
 
@@ -151,10 +157,13 @@ class Machine:
 class SimProvider(DummyProvider):
     """The provider of one incarnation of an agent. A dead agent's calls do nothing any more."""
 
-    def __init__(self, machine: Machine, host: SimHost, truth: Truth, reluctant: Callable[[], int]) -> None:
+    def __init__(
+        self, machine: Machine, host: SimHost, by: str, truth: Truth, reluctant: Callable[[], int]
+    ) -> None:
         super().__init__(machine.host, remember=False)
         self.machine = machine
         self.host = host
+        self.by = by
         self.truth = truth
         self.reluctant = reluctant
         self.creations_to_fail = 0

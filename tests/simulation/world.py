@@ -59,7 +59,6 @@ class WorldDisk(SimDisk):
             self._torn()
             raise
 
-
     def replace(self, path: str, data: bytes) -> None:
         super().replace(path, data)
         self.syncs += 1  # another way to become durable
@@ -197,7 +196,6 @@ class World:
         self.truth = Truth(self.violated, self.note)
         self.truth.started = self.checker.process_started
         self.truth.needs = self.checker.needs_seen
-        self.reported_by: dict[AttemptKey, str] = {}
         self.client = Client(self)
         self.engine: EngineProcess
         self.agents = [AgentProcess(self, index) for index in range(self.plan.agents)]
@@ -458,7 +456,7 @@ class World:
         random = Random(f"{process.name} {self.plan.seed}")
         blocking = Blocking(host, random)
         process.provider = SimProvider(
-            process.machine, host, self.truth, lambda: 1 if random.random() < 0.02 else 0
+            process.machine, host, process.name, self.truth, lambda: 1 if random.random() < 0.02 else 0
         )
         slots = self.plan.slots[process.index]
         config = AgentConfig(
@@ -547,10 +545,10 @@ class World:
         if key in self.truth.running:
             self.violated("one live attempt", f"{key} is reported as {record.result} and runs")
         if record.result != "lost":
-            if self.reported_by.get(key) == by:
+            reports = self.truth.reported.setdefault(key, {})
+            if by in reports:
                 self.violated("real end", f"{key} is reported twice")
-            self.reported_by[key] = by
-            self.truth.reported[key] = record
+            reports[by] = record
 
     def crash_agent(self, process: AgentProcess) -> None:
         """SIGKILL; its processes go on, and another one starts after a while."""

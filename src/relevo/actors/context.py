@@ -53,6 +53,11 @@ class Context(Generic[M]):
         """Whether the instance that this belongs to is not over."""
         return self._cell.context is self
 
+    @property
+    def waiting(self) -> int:
+        """Messages that wait for this actor, those of waiting senders included."""
+        return self._cell.depth
+
     def spawn(
         self,
         make: Actor[N] | TaskActor[N] | Callable[[], Actor[N] | TaskActor[N]],

@@ -36,8 +36,9 @@ LONELY_S: Final = 5.0
 #: The agent ends a fenced attempt this much before the engine may think it gone.
 FENCE_MARGIN_S: Final = 30.0
 
-#: Specs and contexts are kept up to this many; the engine does not send them again, so that only unused ones go.
-NAMED_LIMIT: Final = 4_096
+#: What waits and what was sent last keeps its specs and contexts. The engine remembers fewer (`workers.link`), and sends
+#: again what is older.
+NAMED_LIMIT: Final = 2 * m.NAMED_LIMIT
 
 _spec_decoder = msgspec.msgpack.Decoder(JobSpec)
 
@@ -122,6 +123,8 @@ class Agent:
         self._fences: dict[AttemptKey, float] = {}  # seconds without an engine after which it must end
         self._free = config.slots
         self._stopping = False
+        self._closing = False
+        self._filling = False
         self._timer: asyncio.TimerHandle | None = None
         self._alone_since: float | None = loop.time()
         self.damage: list[str] = []
@@ -149,7 +152,7 @@ class Agent:
 
     async def close(self) -> None:
         """End everything that runs, without reporting it, and leave. Idempotent."""
-        self._stopping = True
+        self._stopping = self._closing = True
         if self._timer is not None:
             self._timer.cancel()
         tasks = list(self._tasks.values())
@@ -203,6 +206,7 @@ class Agent:
                 if key not in self._live:
                     self._live[key] = None
                     self._waiting.append(assignment)
+            self._forget_unused(message.blobs)
             self._fill()
         elif kind is m.Cancel:
             self._cancel(message)
@@ -214,6 +218,18 @@ class Agent:
             self._maybe_done()
         elif kind is m.Ack:
             self._maybe_done()
+
+    def _forget_unused(self, latest: dict[str, bytes]) -> None:
+        named = self._named
+        for digest in latest:
+            named[digest] = named.pop(digest)  # the last sent are the last to go
+        if len(named) <= NAMED_LIMIT:
+            return
+        needed = {digest for waiting in self._waiting for digest in (waiting.spec, waiting.contexts)}
+        for digest in [digest for digest in list(named)[:-NAMED_LIMIT] if digest not in needed]:
+            del named[digest]
+            self._specs.pop(digest, None)
+            self._shared.pop(digest, None)
 
     def _cancel(self, message: m.Cancel) -> None:
         key = AttemptKey(message.run, message.job, message.number)
@@ -230,17 +246,26 @@ class Agent:
         attempt = self._live.get(key)
         if attempt is not None:
             attempt.cancel("unwanted", True)
+        elif key in self._tasks:
+            self._cancelled[key] = m.Cancel(*key, "unwanted", True)  # it waits for its secrets
         elif key in self._live:
+            self._cancelled.pop(key, None)
             self._waiting = deque(a for a in self._waiting if AttemptKey(a.run, a.job, a.number) != key)
             del self._live[key]
 
     # --- slots --------------------------------------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        while self._free and self._waiting:
-            assignment = self._waiting.popleft()
-            self._free -= 1
-            self._begin(assignment)
+        if self._filling:
+            return  # one that ends before it began comes back here: the loop below goes on with its slot
+        self._filling = True
+        try:
+            while self._free and self._waiting and not self._closing:
+                assignment = self._waiting.popleft()
+                self._free -= 1
+                self._begin(assignment)
+        finally:
+            self._filling = False
 
     def _begin(self, assignment: m.Assignment) -> None:
         key = AttemptKey(assignment.run, assignment.job, assignment.number)
@@ -253,34 +278,64 @@ class Agent:
             reporter.finished("cancelled", message="cancelled before it began")
             self._ended(key)
             return
-        if assignment.secrets:
-            self._tasks[key] = self._loop.create_task(self._run_with_secrets(key, assignment, reporter))
+        try:
+            spec, shared = self._named_by(assignment)
+            if assignment.secrets:
+                work = self._run_with_secrets(key, assignment, spec, shared, reporter)
+                self._tasks[key] = self._loop.create_task(work)
+                return
+            attempt = self._make(assignment, spec, shared, reporter, {})
+        except Exception as error:
+            self._defect(key, reporter, error)
+            self._ended(key)
             return
-        self._run(key, self._make(assignment, reporter, {}))
+        self._run(key, attempt, reporter)
 
-    def _make(self, assignment: m.Assignment, reporter: AttemptReporter, secrets: dict[str, str]) -> Attempt:
+    def _defect(self, key: AttemptKey, reporter: AttemptReporter, error: Exception) -> None:
+        """What should not happen: without an end record the engine would wait for ever."""
+        self._loop.call_exception_handler({"message": f"attempt {key} failed", "exception": error})
+        if key in self._live:
+            reporter.finished("lost", message=f"a defect of relevo: {error!r}")
+
+    def _named_by(self, assignment: m.Assignment) -> tuple[JobSpec, Shared]:
         spec = self._specs.get(assignment.spec)
         if spec is None:
             spec = self._specs[assignment.spec] = _spec_decoder.decode(self._named[assignment.spec])
         shared = self._shared.get(assignment.contexts)
         if shared is None:
-            shared = self._shared[assignment.contexts] = _shared_decoder.decode(
-                self._named[assignment.contexts]
-            )
+            shared = _shared_decoder.decode(self._named[assignment.contexts])
+            self._shared[assignment.contexts] = shared
+        return spec, shared
+
+    def _make(
+        self,
+        assignment: m.Assignment,
+        spec: JobSpec,
+        shared: Shared,
+        reporter: AttemptReporter,
+        secrets: dict[str, str],
+    ) -> Attempt:
         return self._make_attempt(assignment, spec, contexts_of(assignment, shared), reporter, secrets)
 
-    def _run(self, key: AttemptKey, attempt: Attempt) -> None:
+    def _run(self, key: AttemptKey, attempt: Attempt, reporter: AttemptReporter) -> None:
         self._live[key] = attempt
-        self._tasks[key] = self._loop.create_task(self._attend(key, attempt))
+        self._tasks[key] = self._loop.create_task(self._attend(key, attempt, reporter))
 
-    async def _attend(self, key: AttemptKey, attempt: Attempt) -> None:
+    async def _attend(self, key: AttemptKey, attempt: Attempt, reporter: AttemptReporter) -> None:
         try:
             await attempt.run()
+        except Exception as error:
+            self._defect(key, reporter, error)
         finally:
             self._ended(key)
 
     async def _run_with_secrets(
-        self, key: AttemptKey, assignment: m.Assignment, reporter: AttemptReporter
+        self,
+        key: AttemptKey,
+        assignment: m.Assignment,
+        spec: JobSpec,
+        shared: Shared,
+        reporter: AttemptReporter,
     ) -> None:
         try:
             try:
@@ -289,12 +344,14 @@ class Agent:
             except (BlobUnavailable, msgspec.DecodeError) as error:
                 reporter.finished("failed", message=f"its secrets could not be had: {error}")
                 return
-            attempt = self._make(assignment, reporter, secrets)
+            attempt = self._make(assignment, spec, shared, reporter, secrets)
             self._live[key] = attempt
             cancelled = self._cancelled.pop(key, None)
             if cancelled is not None:
                 attempt.cancel(cancelled.reason, cancelled.force)
             await attempt.run()
+        except Exception as error:
+            self._defect(key, reporter, error)
         finally:
             self._ended(key)
 
@@ -307,6 +364,7 @@ class Agent:
         self._live.pop(key, None)
         self._fences.pop(key, None)
         self._reporters.pop(key, None)
+        self._cancelled.pop(key, None)
         self._free += 1
         self._fill()
         self._maybe_done()

@@ -206,10 +206,10 @@ class AttemptRun:
         if not self._inline:
             self._folders.make().write_event(msgspec.json.encode(self._event or {}))
         self._creating = True
+        asked = self._assignment
+        spec = WorkerSpec(self.key, self._folders.workspace, asked.cpus, asked.memory_bytes)
         try:
-            self._worker = self._steps.worker = await self._activity.awaiting(
-                self._provider.create(WorkerSpec(self.key, self._folders.workspace))
-            )
+            self._worker = self._steps.worker = await self._activity.awaiting(self._provider.create(spec))
         finally:
             self._creating = False
 

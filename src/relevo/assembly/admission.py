@@ -87,6 +87,7 @@ async def admit(
         inputs=inputs,
         env=submission.env,
         directory=directory,
+        skip_unmatched=submission.skip_unmatched,
         keep=submission.keep,
         job_limit=job_limit(),
     )

@@ -71,9 +71,16 @@ class EngineApi(Protocol):
         """Cancel a run. `force`: without waiting for always() steps. Without effect on an ended one."""
 
     async def retry(
-        self, run: str, *, failed: bool = False, job: str | None = None, secrets: dict[str, str] | None = None
+        self,
+        run: str,
+        *,
+        failed: bool = False,
+        job: str | None = None,
+        secrets: dict[str, str] | None = None,
+        idempotency_key: str | None = None,
     ) -> str:
-        """Retry a finished run as a new one (`failed`: only what did not succeed), or, with `job`, a held job of a live one; returns the run's id."""
+        """Retry a finished run as a new one (`failed`: only what did not succeed), or, with `job`, a held job of a live one;
+        returns the run's id. Asked twice with the same key, it is one retry."""
 
     async def fail(self, run: str, *, job: str) -> None:
         """Decide that a held job has failed."""

@@ -139,8 +139,10 @@ class Client:
         failed: bool = False,
         job: str | None = None,
         secrets: dict[str, str] | None = None,
+        idempotency_key: str | None = None,
     ) -> str:
-        return str(await self._call("retry", run=run, failed=failed, job=job, secrets=secrets))
+        asked = {"run": run, "failed": failed, "job": job, "secrets": secrets}
+        return str(await self._call("retry", **asked, idempotency_key=idempotency_key))
 
     async def fail(self, run: str, *, job: str) -> None:
         await self._call("fail", run=run, job=job)

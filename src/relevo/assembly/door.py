@@ -20,6 +20,7 @@ from relevo.logs.contract import LogFrame
 from relevo.protocol import control
 from relevo.protocol.framing import FrameReader, frame
 from relevo.protocol.messages import decoder, encode
+from relevo.store.contract import Fenced
 from relevo.workers.link import Link
 
 #: Items of a stream that wait to be sent at most, before its source is paused.
@@ -91,6 +92,12 @@ class Caller(asyncio.Protocol):
             else:
                 value = await getattr(self._api, call.method)(**arguments)
                 self._send(control.Done(number, msgspec.to_builtins(value, builtin_types=(bytes,))))
+        except Fenced:
+            # This engine is none any more: the caller asks the one that is.
+            if self._transport is not None:
+                self._transport.abort()
+        except (msgspec.ValidationError, TypeError) as error:
+            self._send(control.Failed(number, "user", f"{call.method} cannot be asked so: {error}"))
         except UserError as error:
             self._send(control.Failed(number, "user", error.message, error.hint))
         except Exception as error:
@@ -138,6 +145,8 @@ class _Doorkeeper(asyncio.Protocol):
         head = bytes(self._buffer[4:32])
         self._door.waiting.discard(self._transport)
         protocol = self._door.for_agent() if b"\xa5Hello" in head[:9] else self._door.for_caller()
+        known = self._door.open_connections
+        known -= {transport for transport in known if transport.is_closing()}
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
         self._door.open_connections.add(self._transport)
@@ -165,7 +174,7 @@ class Door:
 
     async def open(self) -> None:
         """Listen; whoever listened here before loses the address, so that nobody finds them any more."""
-        temporary = f"{self._path}.{os.getpid()}"
+        temporary = f"{self._path}.new"  # one name for all: whoever is killed here leaves it to the next
         listener = socket.socket(
             socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         )
@@ -179,6 +188,14 @@ class Door:
         self._inode = os.stat(temporary).st_ino
         self._server = await self._loop.create_unix_server(lambda: _Doorkeeper(self), sock=listener)
         os.replace(temporary, self._path)
+
+    @property
+    def displaced(self) -> bool:
+        """Whether the address leads to somebody else by now."""
+        try:
+            return os.stat(self._path).st_ino != self._inode
+        except FileNotFoundError:
+            return False
 
     async def close(self) -> None:
         """Stop listening, and close what is open. Idempotent."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
@@ -18,13 +19,15 @@ from relevo.assembly.engine import Engine, Parts
 from relevo.assembly.home import AGENT, Home
 from relevo.assembly.local_api import LocalApi
 from relevo.assembly.secrets import Vault
-from relevo.domain.errors import UserError
+from relevo.assembly.tenure import Tenure
+from relevo.domain.errors import RelevoError, UserError
 from relevo.domain.ids import LEASE
 from relevo.leases.contract import Holder, Lease, LeaseHeld
 from relevo.runtime.clock import SystemClock
 from relevo.runtime.entropy import SystemEntropy
 from relevo.runtime.failpoints import reach
 from relevo.runtime.processes import identity
+from relevo.scheduler.capacity import Reach
 from relevo.scheduler.labels import local_labels
 from relevo.workers.local import LocalAgent, LocalAgentKeeper
 
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 ANSWER_S: Final = 3.0
 #: How long the agent may take to leave when there is nothing more for it to do.
 LEAVE_S: Final = 2.0
+PRUNE_EVERY_S: Final = 86_400.0
 ATTACH_TRIES: Final = 50
 ATTACH_WAIT_S: Final = 0.1
 
@@ -58,7 +62,8 @@ class Embedded:
         self._door = door
         self._keeper = keeper
         self._leave = leave
-        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
+        self.tenure: Tenure | None = None
         self.taken_over = asyncio.Event()
 
     @property
@@ -79,9 +84,13 @@ class Embedded:
 
     async def close(self) -> None:
         """Leave. The agent stays for whoever comes next while anything runs, else it leaves too. Idempotent."""
-        if self._closed:
-            return
-        self._closed = True
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        if self.tenure is not None:
+            self.tenure.close()
         if self.idle and not self.taken_over.is_set():
             self.engine.manager.stop_agents()
             await self._keeper.gone(LEAVE_S)
@@ -136,15 +145,49 @@ async def open_engine(
         threads.close()
         blobs.close()
 
-    engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open)
-    api = LocalApi(engine, vault, labels)
+    within = Reach(
+        labels, float(os.cpu_count() or 1), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    )
+    engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open, reach=within)
+    api = LocalApi(engine, vault, labels, f"{home.agent}/kept")
     door = Door(home.socket, loop, engine.manager.accept, api)
     keeper = LocalAgentKeeper(_agent(home, slots, provider, window), loop, lambda: _connected(engine))
-    made.append(Embedded(home, engine, api, door, keeper, leave))
+    embedded = Embedded(home, engine, api, door, keeper, leave)
+    made.append(embedded)
+    embedded.tenure = Tenure(
+        loop, lambda: leases.valid(lease), embedded.taken_over.set, suspect=lambda: door.displaced
+    )
     await engine.open()
     await door.open()
     keeper.open(head_start.taken(home))
-    return made[0]
+    embedded.tenure.open()
+    if _prune_is_due(home):
+        engine.spawn(_prune(embedded))
+    return embedded
+
+
+def _prune_is_due(home: Home) -> bool:
+    try:
+        age_s = time.time() - os.stat(home.pruned).st_mtime
+    except FileNotFoundError:
+        return os.path.isdir(home.logs)  # a new home has nothing old
+    return not 0 <= age_s < PRUNE_EVERY_S
+
+
+def _note_pruned(home: Home) -> None:
+    with open(home.pruned, "wb"):
+        os.utime(home.pruned)
+
+
+async def _prune(embedded: Embedded) -> None:
+    """Remove what is beyond the home's limits, once the agent is at work."""
+    await embedded.ready()
+    try:
+        await embedded.api.prune()
+        _note_pruned(embedded.home)
+    except (RelevoError, OSError) as error:
+        context = {"message": "what is old could not be removed", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
 
 
 def _connected(engine: Engine) -> bool:
@@ -161,11 +204,22 @@ async def _acquire(leases: LocalLeases, holder: Holder, home: Home, loop: asynci
     try:
         return await leases.acquire(LEASE, holder)
     except LeaseHeld:
-        client = await connect(home.socket, loop, timeout_s=ANSWER_S)
-        if client is not None:
-            client.close()
+        if await _answers(home, loop):
             raise
         return await leases.acquire(LEASE, holder, take_over=True)
+
+
+async def _answers(home: Home, loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the holder of the lease answers within its time. One that has just got it has no socket yet."""
+    deadline = loop.time() + ANSWER_S
+    while True:
+        client = await connect(home.socket, loop, timeout_s=max(0.0, deadline - loop.time()))
+        if client is not None:
+            client.close()
+            return True
+        if loop.time() >= deadline:
+            return False
+        await asyncio.sleep(ATTACH_WAIT_S)
 
 
 async def attach(

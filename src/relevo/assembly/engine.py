@@ -22,6 +22,7 @@ from relevo.orchestrator.orchestrator import Orchestrator
 from relevo.runtime.clock import Clock
 from relevo.runtime.entropy import Entropy
 from relevo.runtime.loop import LagMeter
+from relevo.scheduler.capacity import Reach
 from relevo.store.contract import EventStore, Fenced
 from relevo.workers.bulk import Bulk
 from relevo.workers.manager import WorkerManager
@@ -48,6 +49,7 @@ class Engine:
         *,
         fenced: Callable[[int], None],
         open_secrets: Callable[[str, bytes], bytes] = lambda run, sealed: sealed,
+        reach: Reach | None = None,
         system: ActorSystem | None = None,
     ) -> None:
         self.parts = parts
@@ -65,6 +67,7 @@ class Engine:
             parts.clock,
             fenced=self._was_fenced,
             open_secrets=open_secrets,
+            reach=reach,
         )
         self.manager = WorkerManager(
             parts.store.epoch,

@@ -46,6 +46,11 @@ class Home:
         return f"{self.path}/agents/{AGENT}"
 
     @property
+    def pruned(self) -> str:
+        """A file whose time says when old runs were removed last."""
+        return f"{self.path}/pruned"
+
+    @property
     def exists(self) -> bool:
         """Whether an engine has ever used it."""
         return os.path.exists(self.database)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,9 @@ _encode = msgspec.msgpack.Encoder().encode
 class LocalApi:
     """Everything a user can ask, answered by the engine beside it."""
 
-    def __init__(self, engine: Engine, vault: Vault, labels: frozenset[str]) -> None:
+    def __init__(self, engine: Engine, vault: Vault, labels: frozenset[str], kept: str = "") -> None:
+        """`kept`: the folder of workspaces that stayed for somebody to look at, one folder for each run."""
+        self._kept = kept
         self._engine = engine
         self._vault = vault
         self._labels = labels
@@ -74,10 +77,7 @@ class LocalApi:
         submission: Submission,
         title: str,
     ) -> str:
-        facts = []
-        if submission.idempotency_key is not None:
-            key = f"idempotency/{submission.idempotency_key}"
-            facts.append(Fact(key, run.encode(), if_absent=True))
+        facts = _once(submission.idempotency_key, run)
         if submission.secrets:
             facts.append(Fact(f"secrets/{run}", self._vault.seal(run, submission.secrets)))
         blob = _encode(shared)
@@ -93,15 +93,25 @@ class LocalApi:
             at_ms=self._clock.wall_ms(),
             secrets=sorted(submission.secrets),
         )
+        return await self._stored(submit, plan, blob, facts)
+
+    async def _stored(
+        self,
+        submit: c.Submit,
+        plan: Plan,
+        shared_blob: bytes,
+        facts: list[Fact],
+        carried: dict[str, Any] | None = None,
+    ) -> str:
         try:
-            await self._engine.orchestrator.submit(submit, plan, blob, tuple(facts))
+            await self._engine.orchestrator.submit(submit, plan, shared_blob, tuple(facts), carried)
         except FactExists as error:
             return error.value.decode()
         except StoreUnavailable as error:
             raise UserError(
                 f"the run was not accepted: {error}", hint="nothing was lost; make room and try again"
             ) from None
-        return run
+        return submit.run
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -144,7 +154,7 @@ class LocalApi:
     # --- deciding -------------------------------------------------------------------------------------------------
 
     async def _live(self, run: str) -> Run:
-        actor = self._engine.orchestrator.live.get(run)
+        actor = await self._engine.orchestrator.actor(run)
         if actor is None:
             row = await self._store.run(run)
             if row is None:
@@ -156,7 +166,7 @@ class LocalApi:
         """See EngineApi.cancel."""
         from relevo.orchestrator.sparing import spared
 
-        actor = self._engine.orchestrator.live.get(run)
+        actor = await self._engine.orchestrator.actor(run)
         if actor is None:
             await self._must_exist(run)
             return
@@ -193,9 +203,10 @@ class LocalApi:
         failed: bool = False,
         job: str | None = None,
         secrets: dict[str, str] | None = None,
+        idempotency_key: str | None = None,
     ) -> str:
         """See EngineApi.retry."""
-        live = self._engine.orchestrator.live.get(run)
+        live = await self._engine.orchestrator.actor(run)
         if live is not None:
             if job is None:
                 raise UserError(
@@ -205,9 +216,19 @@ class LocalApi:
                 run, c.RetryJob(self._held(live.run, job), self._clock.wall_ms())
             )
             return run
-        return await self._retry_ended(run, failed=failed, job=job, secrets=secrets or {})
+        facts = _once(idempotency_key, again := self.new_id())
+        return await self._retry_ended(run, again, facts, failed=failed, job=job, secrets=secrets or {})
 
-    async def _retry_ended(self, run: str, *, failed: bool, job: str | None, secrets: dict[str, str]) -> str:
+    async def _retry_ended(
+        self,
+        run: str,
+        again: str,
+        facts: list[Fact],
+        *,
+        failed: bool,
+        job: str | None,
+        secrets: dict[str, str],
+    ) -> str:
         orchestrator = self._engine.orchestrator
         state = await self._reading.state(run)
         accepted = state.accepted
@@ -229,8 +250,8 @@ class LocalApi:
             raise UserError(
                 f"nothing of run {run} failed", hint="relevo retry without --failed runs all of it again"
             )
-        again = self.new_id()
-        facts = [Fact(f"carried/{again}", _encode(carried))] if carried else []
+        if carried:
+            facts.append(Fact(f"carried/{again}", _encode(carried)))
         if secrets:
             facts.append(Fact(f"secrets/{again}", self._vault.seal(again, secrets)))
         submit = c.Submit(
@@ -247,8 +268,7 @@ class LocalApi:
             self._clock.wall_ms(),
             sorted(secrets),
         )
-        await orchestrator.submit(submit, plan, shared_blob, tuple(facts), carried)
-        return again
+        return await self._stored(submit, plan, shared_blob, facts, carried)
 
     async def delivered(self, run: str) -> None:
         """See EngineApi.delivered."""
@@ -266,7 +286,14 @@ class LocalApi:
         from relevo.assembly.retention import Limits, prune
 
         limits = Limits.of(keep_days=keep_days, keep_runs=keep_runs, max_bytes=max_bytes)
-        return await prune(self._engine.parts, limits, dry=dry)
+        return await prune(self._engine.parts, limits, dry=dry, remove_kept=self._remove_kept)
+
+    async def _remove_kept(self, run: str) -> None:
+        path = f"{self._kept}/{run}"
+        if self._kept and os.path.isdir(path):
+            import shutil
+
+            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
 
     async def ping(self) -> dict[str, Any]:
         """See EngineApi.ping."""
@@ -278,6 +305,12 @@ class LocalApi:
             "version": __version__,
             "live": len(self._engine.orchestrator.live),
         }
+
+
+def _once(idempotency_key: str | None, run: str) -> list[Fact]:
+    if idempotency_key is None:
+        return []
+    return [Fact(f"idempotency/{idempotency_key}", run.encode(), if_absent=True)]
 
 
 def state_failed(state: Run) -> bool:

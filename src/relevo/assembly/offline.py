@@ -88,7 +88,13 @@ class Offline:
         _needs_engine()
 
     async def retry(
-        self, run: str, *, failed: bool = False, job: str | None = None, secrets: dict[str, str] | None = None
+        self,
+        run: str,
+        *,
+        failed: bool = False,
+        job: str | None = None,
+        secrets: dict[str, str] | None = None,
+        idempotency_key: str | None = None,
     ) -> str:
         _needs_engine()
 

@@ -12,7 +12,7 @@ from relevo.domain.ids import AttemptKey
 from relevo.domain.run import Run, evolve
 from relevo.domain.stored import Stored
 from relevo.logs.contract import LogFrame, LogStore
-from relevo.orchestrator.public import Projection
+from relevo.orchestrator.public import Projection, resolved
 from relevo.store.contract import EventStore, RunRow
 
 
@@ -36,7 +36,7 @@ class Reading:
                 for event in projection.project(stored):
                     over = ends(event["event"], over)
                     if stored.sequence > after:
-                        yield event
+                        yield await resolved(event, self._store.fact)
             if live is None or over:
                 return
             async for heard in live:
@@ -44,7 +44,7 @@ class Reading:
                     version = stored.version
                     for event in projection.project(stored):
                         over = ends(event["event"], over)
-                        yield event
+                        yield await resolved(event, self._store.fact)
                 if over:
                     return
         finally:

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from relevo.assembly.client import EngineGone
 from relevo.assembly.embedded import Embedded, attach
 from relevo.assembly.home import Home
+from relevo.domain.errors import RelevoError
 
 if TYPE_CHECKING:
     from relevo.assembly.api import EngineApi, Submission
@@ -36,10 +36,14 @@ class Relay:
         self._embedded: Embedded | None = None
         self._client: Client | None = None
         self._attaching = asyncio.Lock()
+        self._watching: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
         """Leave. Runs go on as far as they can without us. Idempotent."""
         self._api = None
+        watching, self._watching = self._watching, None
+        if watching is not None:
+            watching.cancel()
         embedded, self._embedded = self._embedded, None
         client, self._client = self._client, None
         if client is not None:
@@ -56,6 +60,9 @@ class Relay:
                 await self.close()
             if self._api is None:
                 self._api, self._embedded, self._client = await self._attach()
+                if self._embedded is not None:
+                    watching = _leave_when_taken_over(self._embedded)
+                    self._watching = asyncio.get_running_loop().create_task(watching)
             return self._api
 
     async def _attach(self) -> tuple[EngineApi, Embedded | None, Client | None]:
@@ -66,8 +73,9 @@ class Relay:
             api = await self._current()
             try:
                 return await call(api)
-            except EngineGone:
-                continue
+            except RelevoError:
+                if not self._was_left():
+                    raise
 
     async def submit(self, submission: Submission) -> str:
         if submission.idempotency_key is None:
@@ -95,7 +103,9 @@ class Relay:
                     yield event
                     if event["event"] == "run.finished":
                         return
-            except EngineGone:
+            except RelevoError:
+                if not self._was_left():
+                    raise
                 continue
             finally:
                 await source.aclose()  # type: ignore[attr-defined]  # all sources are generators
@@ -124,7 +134,9 @@ class Relay:
                 async for frame in source:
                     start = frame.offset + len(frame.data)
                     yield frame
-            except EngineGone:
+            except RelevoError:
+                if not self._was_left():
+                    raise
                 continue
             finally:
                 await source.aclose()  # type: ignore[attr-defined]  # all sources are generators
@@ -141,8 +153,12 @@ class Relay:
         failed: bool = False,
         job: str | None = None,
         secrets: dict[str, str] | None = None,
+        idempotency_key: str | None = None,
     ) -> str:
-        return await self._ask(lambda api: api.retry(run, failed=failed, job=job, secrets=secrets))
+        key = idempotency_key or os.urandom(16).hex()
+        return await self._ask(
+            lambda api: api.retry(run, failed=failed, job=job, secrets=secrets, idempotency_key=key)
+        )
 
     async def fail(self, run: str, *, job: str) -> None:
         await self._ask(lambda api: api.fail(run, job=job))
@@ -167,6 +183,12 @@ class Relay:
 
     async def metrics(self) -> str:
         return await self._ask(lambda api: api.metrics())
+
+
+async def _leave_when_taken_over(embedded: Embedded) -> None:
+    """End the streams of an engine that is none any more: who reads them goes on with the next one."""
+    await embedded.taken_over.wait()
+    await embedded.close()
 
 
 @asynccontextmanager

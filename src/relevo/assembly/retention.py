@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from msgspec import Struct
@@ -28,15 +30,29 @@ class Limits(Struct, frozen=True):
         return cls(**{name: value for name, value in given.items() if value is not None})
 
 
-async def prune(parts: Parts, limits: Limits, *, dry: bool = False) -> dict[str, Any]:
+async def _nothing_kept(run: str) -> None:
+    """There are no workspaces."""
+
+
+async def prune(
+    parts: Parts,
+    limits: Limits,
+    *,
+    dry: bool = False,
+    remove_kept: Callable[[str], Awaitable[None]] = _nothing_kept,
+) -> dict[str, Any]:
     """Remove old ended runs and the blobs that nobody names any more; `dry`: only tell which.
 
-    Returns `runs` (ids) and `bytes` (of logs and blobs that were, or would be, freed).
+    Returns `runs` (ids) and `bytes` (of logs and blobs that were, or would be, freed). `remove_kept`: removes the kept
+    workspaces of a run.
     """
     usage = parts.logs.usage()
     rows = list(await parts.store.runs(live=False, limit=1_000_000))
     blobs = dict(await parts.blobs.list())
-    named = {row.run: await _named(parts, row.run) for row in await parts.store.runs(limit=1_000_000)}
+    named: dict[str, set[str]] = {}
+    await _look(parts, named)
+    users = Counter(digest for digests in named.values() for digest in digests)
+    wanted = await _retried_by_live(parts)
     total = sum(usage.values()) + sum(blobs.values())
     oldest_ms = parts.clock.wall_ms() - limits.keep_days * _DAY_MS
     gone: list[str] = []
@@ -44,21 +60,43 @@ async def prune(parts: Parts, limits: Limits, *, dry: bool = False) -> dict[str,
     for position, row in reversed(list(enumerate(rows))):
         too_old = (row.ended_ms or row.created_ms) < oldest_ms
         too_many = position >= limits.keep_runs
-        if not (too_old or too_many or total - freed > limits.max_bytes):
+        if row.run in wanted or not (too_old or too_many or total - freed > limits.max_bytes):
             continue
         gone.append(row.run)
-        mine = named.pop(row.run)
-        kept = set().union(*named.values()) if named else set()
-        freed += usage.get(row.run, 0) + sum(blobs.get(digest, 0) for digest in mine - kept)
-    kept = set().union(*named.values()) if named else set()
-    orphans = [digest for digest in blobs if digest not in kept]
+        mine = named.pop(row.run, set())
+        users.subtract(mine)
+        freed += usage.get(row.run, 0) + sum(blobs.get(digest, 0) for digest in mine if not users[digest])
     if not dry:
         for run in gone:
             await parts.logs.delete(run)
             await parts.store.delete_run(run)
-        for digest in orphans:
-            await parts.blobs.delete(digest)
+            await remove_kept(run)
+        # Runs that were accepted meanwhile may name what an old one named; what was just put, nobody names yet.
+        await _look(parts, named)
+        kept = set().union(*named.values())
+        for digest in blobs:
+            if digest not in kept and digest not in parts.blobs.fresh:
+                await parts.blobs.delete(digest)
     return {"runs": gone, "bytes": freed, "dry": dry}
+
+
+async def _look(parts: Parts, named: dict[str, set[str]]) -> None:
+    """Take up what runs name that are live or not known yet."""
+    for row in await parts.store.runs(limit=1_000_000):
+        if row.live or row.run not in named:
+            named[row.run] = await _named(parts, row.run)
+
+
+async def _retried_by_live(parts: Parts) -> set[str]:
+    """Ended runs whose artifacts a live one may still ask for, because it retries them."""
+    wanted: set[str] = set()
+    for row in await parts.store.runs(live=True, limit=1_000_000):
+        earlier = row.retried_from
+        while earlier is not None and earlier not in wanted:
+            wanted.add(earlier)
+            found = await parts.store.run(earlier)
+            earlier = found.retried_from if found is not None else None
+    return wanted
 
 
 async def _named(parts: Parts, run: str) -> set[str]:

@@ -26,6 +26,10 @@ class BlobWriter(Protocol):
 class BlobStore(Protocol):
     """Content-addressed storage."""
 
+    @property
+    def fresh(self) -> set[str]:
+        """What was committed through this store object: somebody may be about to name it, so that it is no garbage yet."""
+
     async def create(self) -> BlobWriter:
         """Begin a blob."""
 

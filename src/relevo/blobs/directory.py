@@ -32,6 +32,7 @@ class DirectoryBlobs:
         self._root = root
         self._writers = 0
         self._pool: ThreadPoolExecutor | None = None
+        self.fresh: set[str] = set()
 
     async def create(self) -> DirectoryWriter:
         self._writers += 1
@@ -124,7 +125,9 @@ class DirectoryWriter:
 
     async def commit(self) -> str:
         try:
-            return await self._blobs.in_thread(self._commit)
+            digest = await self._blobs.in_thread(self._commit)
+            self._blobs.fresh.add(digest)
+            return digest
         except BaseException:
             await self.abort()
             raise

@@ -14,6 +14,7 @@ class MemoryBlobs:
 
     def __init__(self) -> None:
         self.held: dict[str, bytes] = {}
+        self.fresh: set[str] = set()
         self.full = False  #: nothing more finds room
 
     async def create(self) -> MemoryWriter:
@@ -56,6 +57,7 @@ class MemoryWriter:
         data = bytes(self._data)
         digest = blake3(data).hexdigest()
         self._blobs.held[digest] = data
+        self._blobs.fresh.add(digest)
         return digest
 
     async def abort(self) -> None:

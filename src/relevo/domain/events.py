@@ -274,6 +274,12 @@ Event = (
     | Warned
 )
 
+
+def summary_fact(run: str, job: int, number: int, step: int) -> str:
+    """The key of the fact that holds a step's summary when it is too long for an event."""
+    return f"summary/{run}/{job}/{number}/{step}"
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[list[Event]] = msgspec.msgpack.Decoder(list[Event])
 

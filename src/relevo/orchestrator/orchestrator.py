@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -13,19 +14,27 @@ from relevo.bus.contract import Bus
 from relevo.core.measured import ATTEMPTS_ENDED, RUNS_ACCEPTED, RUNS_ENDED, RUNS_RELOADED
 from relevo.domain import commands as c
 from relevo.domain import events as e
-from relevo.domain.errors import RelevoError, UserError
+from relevo.domain.errors import InfrastructureError, RelevoError, UserError
 from relevo.domain.ids import AttemptKey
 from relevo.domain.machine import handle
 from relevo.domain.run import Job, Run, evolve
 from relevo.domain.states import JOB_ENDS
 from relevo.domain.stored import Stored
 from relevo.orchestrator.artifacts import artifacts_of
-from relevo.orchestrator.plans import Carried, Plan, PlanCache, SharedContexts, needs_of
-from relevo.orchestrator.run_actor import LAST, Envelope, RunActor, run_row
+from relevo.orchestrator.plans import (
+    Carried,
+    HeldContexts,
+    Plan,
+    PlanCache,
+    SharedContexts,
+    demand_of,
+    needs_of,
+)
+from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
 from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
 from relevo.scheduler.actor import Scheduler
-from relevo.scheduler.labels import canonical
+from relevo.scheduler.capacity import Reach
 from relevo.scheduler.match import Placement
 from relevo.scheduler.messages import AgentDown, AgentUp, Enqueue, Forget, Reserve, Withdraw
 from relevo.scheduler.queue import Demand
@@ -40,7 +49,14 @@ if TYPE_CHECKING:
 RELOAD_S: Final = 0.5
 #: What may wait at one run: more than its agents may send before they are held (see workers/link.py).
 RUN_MAILBOX: Final = 500_000
+#: Keys of stored specs and contexts that are remembered at most.
+KNOWN_FACTS: Final = 4_096
 SCHEDULER_MAILBOX: Final = 5_000_000
+
+#: Asks nothing of a run: answered once all that was asked before it is.
+NOTHING: Final = c.QueueJob(-1)
+#: What reading a run raises when its history is no history.
+UNREADABLE: Final = (RelevoError, msgspec.MsgspecError, LookupError)
 
 _shared_decoder = msgspec.msgpack.Decoder(SharedContexts)
 _carried_decoder = msgspec.msgpack.Decoder(dict[str, Carried])
@@ -67,7 +83,10 @@ class Orchestrator:
         *,
         fenced: Callable[[Fenced], None],
         open_secrets: Callable[[str, bytes], bytes] = lambda run, sealed: sealed,
+        reach: Reach | None = None,
     ) -> None:
+        """`reach`: what agents could ever take, where that is known; jobs beyond it fail instead of waiting for ever."""
+        self.reach = reach
         self.system = system
         self.store = store
         self.clock = clock
@@ -80,8 +99,9 @@ class Orchestrator:
         self._actors: dict[str, RunActor] = {}
         self._demands: dict[tuple[tuple[str, ...], float | None, int | None], Demand] = {}
         self._known_facts: set[str] = set()
-        self._shared: dict[str, tuple[SharedContexts, bytes]] = {}
+        self._shared: WeakValueDictionary[str, HeldContexts] = WeakValueDictionary()
         self._reloading: dict[str, list[Envelope]] = {}
+        self._reloads: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self.plans = PlanCache()
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
@@ -97,20 +117,44 @@ class Orchestrator:
         """The live runs by id."""
         return self._actors
 
+    async def actor(self, run: str) -> RunActor | None:
+        """The actor of a live run, None when it has ended. One that is just being read again is waited for."""
+        while run in self._reloading:
+            try:
+                await self.ask(run, NOTHING)
+            except NoSuchRun:
+                break
+        return self._actors.get(run)
+
     async def load(self) -> None:
-        """Take up all live runs of the store. Nothing is scheduled before agents have said what they run."""
+        """Take up all live runs of the store. Nothing is scheduled before agents have said what they run.
+
+        A run that cannot be taken up is told of and left out: the others are not to suffer for it.
+        """
         current = ""
-        run = Run()
+        history: list[Stored] = []
         async for batch in self.store.scan_live():
             for stored in batch:
                 if stored.stream != current:
-                    if current:
-                        await self._take_up(run)
+                    await self._load_run(current, history)
                     current = stored.stream
-                    run = Run()
+                    history = []
+                history.append(stored)
+        await self._load_run(current, history)
+
+    async def _load_run(self, name: str, history: list[Stored]) -> None:
+        run = Run()
+        try:
+            for stored in history:
                 await self._replay(run, stored)
-        if current:
             await self._take_up(run)
+        except InfrastructureError:
+            raise
+        except UNREADABLE as error:
+            self._unreadable(name, error)
+
+    def _unreadable(self, name: str, error: Exception) -> None:
+        self._loop.call_exception_handler({"message": f"run {name} cannot be read", "exception": error})
 
     async def _replay(self, run: Run, stored: Stored) -> None:
         for event in e.decode(stored.events):
@@ -135,7 +179,7 @@ class Orchestrator:
             self._refs[run.id].tell(envelope)
         if run.ready:
             # An engine died between an end and the verdict on what depends on it.
-            self._refs[run.id].tell(Envelope(c.QueueJob(-1)))
+            self._refs[run.id].tell(Envelope(NOTHING))
 
     async def _plan(self, digest: str) -> Plan:
         plan = self.plans.get(digest)
@@ -146,23 +190,23 @@ class Orchestrator:
             plan = self.plans.decode(digest, blob)
         return plan
 
-    async def _contexts(self, digest: str) -> SharedContexts:
+    async def _contexts(self, digest: str) -> HeldContexts:
         known = self._shared.get(digest)
         if known is not None:
-            return known[0]
+            return known
         blob = await self.store.fact(f"context/{digest}")
         if blob is None:
             raise RelevoError(f"the store lacks contexts {digest}")
         return self.remember_contexts(digest, blob)
 
-    def remember_contexts(self, digest: str, blob: bytes) -> SharedContexts:
-        """The contexts of a blob, shared by all runs that have the same."""
+    def remember_contexts(self, digest: str, blob: bytes) -> HeldContexts:
+        """The contexts of a blob, shared by all runs that have the same, for as long as one of them is live."""
         known = self._shared.get(digest)
         if known is None:
-            known = self._shared[digest] = (_shared_decoder.decode(blob), blob)
-        return known[0]
+            known = self._shared[digest] = HeldContexts(_shared_decoder.decode(blob), blob)
+        return known
 
-    def _spawn(self, run: Run, plan: Plan, shared: SharedContexts, carried: dict[str, Carried]) -> RunActor:
+    def _spawn(self, run: Run, plan: Plan, shared: HeldContexts, carried: dict[str, Carried]) -> RunActor:
         accepted = run.accepted
         actor = RunActor(self, run, plan, shared, carried)
         name = accepted.run if accepted is not None else ""
@@ -199,6 +243,8 @@ class Orchestrator:
 
     def _facts_known(self, done: asyncio.Future[bool], facts: list[Fact]) -> None:
         if not done.cancelled() and done.exception() is None:
+            if len(self._known_facts) > KNOWN_FACTS:
+                self._known_facts.clear()  # stored once more, that is all
             self._known_facts.update(fact.key for fact in facts)
 
     async def ask(self, run: str, command: c.Command) -> bool:
@@ -228,16 +274,16 @@ class Orchestrator:
 
     def run_ended(self, actor: RunActor) -> None:
         """Its end is stored and told: it needs no memory any more."""
-        RUNS_ENDED.labels(actor.run.status.value).inc()
+        RUNS_ENDED.labels(str(actor.run.status)).inc()
         self._remove(actor.run.id)
         if not self._actors and not self._reloading:
             self.idle.set()
 
     def _remove(self, run: str) -> None:
-        ref = self._refs.pop(run, None)
-        self._actors.pop(run, None)
-        if ref is not None:
-            ref.tell(LAST)  # not stopped: what waits for it must be answered
+        self._refs.pop(run, None)
+        actor = self._actors.pop(run, None)
+        if actor is not None:
+            actor.leave()
 
     def _actor_ended(self, name: str, signal: Terminated) -> None:
         """A run's actor is gone. When it failed, what it held is void, and it is read again."""
@@ -260,7 +306,15 @@ class Orchestrator:
         RUNS_RELOADED.inc()
         self._reloading[name] = []
         self.scheduler.tell(Forget(name))
-        self._call_later(RELOAD_S, lambda: self._loop.create_task(self._reload(name)))
+        self._reload_later(name)
+
+    def _reload_later(self, name: str) -> None:
+        def begin() -> None:
+            task = self._loop.create_task(self._reload(name))
+            self._reloads.add(task)
+            task.add_done_callback(self._reloads.discard)
+
+        self._call_later(RELOAD_S, begin)
 
     async def _reload(self, name: str) -> None:
         run = Run()
@@ -270,8 +324,12 @@ class Orchestrator:
             if run.accepted is not None and not run.ended:
                 await self._take_up(run)
                 return
-        except RelevoError as error:
-            self._loop.call_exception_handler({"message": f"run {name} cannot be read", "exception": error})
+        except InfrastructureError:
+            # It is there, and cannot be read now. Were it given up, what agents say of it would be taken and lost.
+            self._reload_later(name)
+            return
+        except UNREADABLE as error:
+            self._unreadable(name, error)
         self.manager.keep(name, set())
         for envelope in self._reloading.pop(name, []):
             if envelope.reply is not None and not envelope.reply.done():
@@ -286,8 +344,7 @@ class Orchestrator:
     async def stored_plan(self, accepted: e.RunAccepted) -> tuple[Plan, bytes]:
         """Plan and encoded contexts of a run that is stored."""
         plan = await self._plan(accepted.spec)
-        await self._contexts(accepted.contexts)
-        return plan, self._shared[accepted.contexts][1]
+        return plan, (await self._contexts(accepted.contexts)).blob
 
     async def note_delivered(self, run: str) -> None:
         """Somebody received the summary of an ended run."""
@@ -302,7 +359,15 @@ class Orchestrator:
         done: asyncio.Future[None] = self._loop.create_future()
         row = run_row(ended)
         append = Append(run, ended.version, e.encode(events), len(events), self.clock.wall_ms(), row)
-        self.store.append(append, lambda outcome: done.set_result(None))
+
+        def stored_or_not(outcome: Stored | RelevoError) -> None:
+            # What was not stored is told once more by `resume`: no harm.
+            if isinstance(outcome, Fenced):
+                self.fenced(outcome)
+            if not done.done():
+                done.set_result(None)
+
+        self.store.append(append, stored_or_not)
         await done
 
     async def carried(self, run: str) -> dict[str, Carried]:
@@ -336,7 +401,7 @@ class Orchestrator:
         key = (tuple(job.decl.labels), node.cpus, node.memory_bytes)
         found = self._demands.get(key)
         if found is None:
-            found = self._demands[key] = Demand(frozenset(map(canonical, key[0])), key[1], key[2])
+            found = self._demands[key] = demand_of(job.decl.labels, node)
         return found
 
     def enqueue(self, actor: RunActor, index: int) -> None:
@@ -411,8 +476,10 @@ class Orchestrator:
             bool(accepted.secrets),
             actor.shared.keep,
             accepted.run_attempt,
+            actor.plan.nodes[job.node.index].cpus,
+            actor.plan.nodes[job.node.index].memory_bytes,
         )
-        return assignment, {digest: spec, accepted.contexts: self._shared[accepted.contexts][1]}
+        return assignment, {digest: spec, accepted.contexts: actor.contexts.blob}
 
     def agent_ready(self, agent: AgentState) -> None:
         hello = agent.hello
@@ -444,6 +511,9 @@ class Orchestrator:
 
     async def close(self) -> None:
         """Let go of all runs; what is stored stays. Idempotent."""
+        for task in list(self._reloads):
+            task.cancel()
+        await asyncio.gather(*self._reloads, return_exceptions=True)
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()

@@ -16,6 +16,9 @@ from relevo.domain import commands as c
 from relevo.domain import events as e
 from relevo.domain.run import Node, Run
 from relevo.domain.states import JobStatus
+from relevo.scheduler.capacity import Reach
+from relevo.scheduler.labels import canonical
+from relevo.scheduler.queue import Demand
 from relevo.workflow.evaluate import evaluate_job
 from relevo.workflow.model import JobNode, Verdict, Workflow
 
@@ -43,6 +46,13 @@ class SharedContexts(Struct, frozen=True):
     keep: bool = False
     only: list[str] = []  #: jobs asked for; []: all
     job_limit: int = JOB_LIMIT
+
+
+class HeldContexts(Struct, frozen=True, weakref=True):
+    """Shared contexts, and the bytes that they travel as."""
+
+    decoded: SharedContexts
+    blob: bytes
 
 
 class Carried(Struct, frozen=True):
@@ -105,6 +115,11 @@ class PlanCache:
         return plan
 
 
+def demand_of(labels: list[str], node: JobNode) -> Demand:
+    """What a leg asks of its place."""
+    return Demand(frozenset(map(canonical, labels)), node.cpus, node.memory_bytes)
+
+
 def needs_of(run: Run, node: Node) -> dict[str, dict[str, Any]]:
     """The `needs` context of a node: result and outputs of each job that it needs directly."""
     return {
@@ -146,21 +161,31 @@ def expand(
     index: int,
     carried: dict[str, Carried],
     at_ms: int,
+    reach: Reach | None = None,
 ) -> c.ExpandNode:
-    """Evaluate a ready node; the command holds what came of it."""
-    verdict = evaluate_node(run, plan, shared, index)
-    return _command(run, index, verdict, shared, carried.get(plan.nodes[index].id), at_ms)
+    """Evaluate a ready node; the command holds what came of it. A leg that is beyond `reach` fails at once."""
+    try:
+        verdict = evaluate_node(run, plan, shared, index)
+    except Exception as error:
+        # Were it raised, the run would be read again and come to the same: nothing of it would ever end.
+        _tell_defect(run.id)
+        verdict = Verdict(False, error=f"a defect of relevo: {error!r}")
+    return _command(
+        run, plan.nodes[index], index, verdict, shared, carried.get(plan.nodes[index].id), at_ms, reach
+    )
 
 
 def _command(
     run: Run,
+    node: JobNode,
     index: int,
     verdict: Verdict,
     shared: SharedContexts,
     carried: Carried | None,
     at_ms: int,
+    reach: Reach | None,
 ) -> c.ExpandNode:
-    name = run.nodes[index].decl.id
+    name = node.id
     if verdict.error is not None:
         return _unrun(index, name, JobStatus.FAILED, verdict.error, at_ms)
     if not verdict.run:
@@ -187,13 +212,20 @@ def _command(
             for position, job in enumerate(jobs)
             if job.name in carried.legs
         }
+    outputs = carried.outputs if carried is not None and ends else {}
+    if reach is not None:
+        end = (JobStatus.SKIPPED if shared.skip_unmatched else JobStatus.FAILED).value
+        for position, job in enumerate(jobs):
+            refusal = reach.refusal(demand_of(job.labels, node))
+            if refusal and position not in ends:
+                ends[position] = (end, refusal)
     return c.ExpandNode(
         index,
         jobs,
         first.fail_fast,
         first.max_parallel,
         ends,
-        carried.outputs if carried is not None and ends else {},
+        outputs,
         verdict.warnings,
         at_ms,
     )
@@ -209,3 +241,9 @@ def _unrun(
 ) -> c.ExpandNode:
     ends = {0: (status.value, message)}
     return c.ExpandNode(index, [e.JobDecl(name)], ends=ends, warnings=warnings, at_ms=at_ms)
+
+
+def _tell_defect(run: str) -> None:
+    import logging
+
+    logging.getLogger(__name__).exception("run %s", run)

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+import msgspec
 
 from relevo.domain import events as e
 from relevo.domain.stored import Stored
 
 VERSION = 1
+#: In an event on its way to a user: names the fact that holds what was too long for the event itself.
+SUMMARY_FACT = "summary_fact"
+OUTPUTS_FACT = "outputs_fact"
+
+
+async def resolved(event: dict[str, Any], fact: Callable[[str], Awaitable[bytes | None]]) -> dict[str, Any]:
+    """A public event with what `fact` holds of it."""
+    key = event.pop(SUMMARY_FACT, None)
+    if key is not None:
+        event["summary"] = ((await fact(key)) or b"").decode("utf-8", "replace")
+    key = event.pop(OUTPUTS_FACT, None)
+    if key is not None:
+        packed = await fact(key)
+        event["outputs"] = msgspec.msgpack.decode(packed) if packed else {}
+    return event
 
 
 class Projection:
-    """Turns the appends of one run, in order from its first, into public events."""
+    """Turns the appends of one run, in order from its first, into public events.
 
-    __slots__ = ("_attempts", "_nodes", "_outputs", "names", "run")
+    What was too long for an event lies in a fact: `resolved` puts it in its place.
+    """
+
+    __slots__ = ("_attempts", "_nodes", "_outputs", "_outputs_facts", "names", "run")
 
     def __init__(self) -> None:
         self.run = ""
@@ -21,6 +42,7 @@ class Projection:
         self._nodes: list[e.NodeDecl] = []
         self._attempts: dict[int, int] = {}
         self._outputs: dict[int, dict[str, str]] = {}
+        self._outputs_facts: dict[int, str] = {}
 
     def project(self, stored: Stored) -> list[dict[str, Any]]:
         """The public events of one append."""
@@ -79,6 +101,8 @@ class Projection:
                 named = self._job(event.job, event.number)
                 return [("step.started", {**named, "step": event.step, "name": event.name})]
             case e.StepEnded():
+                fact = e.summary_fact(self.run, event.job, event.number, event.step)
+                stored = event.summary == f"fact:{fact}"
                 return [
                     (
                         "step.finished",
@@ -90,7 +114,8 @@ class Projection:
                             "conclusion": event.conclusion,
                             "exit_code": event.exit_code,
                             "message": event.message,
-                            "summary": event.summary,
+                            "summary": "" if stored else event.summary,
+                            **({SUMMARY_FACT: fact} if stored else {}),
                         },
                     ),
                 ]
@@ -120,6 +145,7 @@ class Projection:
                 ]
             case e.AttemptEnded():
                 self._outputs[event.job] = event.outputs
+                self._outputs_facts[event.job] = event.outputs_fact
                 return [
                     (
                         "attempt.finished",
@@ -149,6 +175,7 @@ class Projection:
             case e.JobCancelling():
                 return [("job.cancelling", {**self._job(event.job), "reason": event.reason})]
             case e.JobEnded():
+                fact = self._outputs_facts.get(event.job, "")
                 return [
                     (
                         "job.finished",
@@ -159,6 +186,7 @@ class Projection:
                             "message": event.message,
                             "outputs": self._outputs.get(event.job, {}),
                             "infrastructure": event.infrastructure,
+                            **({OUTPUTS_FACT: fact} if fact else {}),
                         },
                     ),
                 ]

@@ -20,7 +20,7 @@ from relevo.domain.machine import handle
 from relevo.domain.run import Run
 from relevo.domain.states import JobStatus
 from relevo.domain.stored import Stored
-from relevo.orchestrator.plans import Carried, Plan, SharedContexts, expand
+from relevo.orchestrator.plans import Carried, HeldContexts, Plan, expand
 from relevo.store.contract import Append, Fact, Fenced, RunRow
 from relevo.workers.link import Batch
 
@@ -49,14 +49,14 @@ LAST: Final = Envelope(c.Warn(""))
 class RunActor(Actor[Envelope]):
     """Owns a run: decides, stores, then acts."""
 
-    __slots__ = ("_home", "_in_hand", "_refusal", "carried", "plan", "run", "shared")
+    __slots__ = ("_home", "_in_hand", "_refusal", "carried", "contexts", "plan", "run", "shared")
 
     def __init__(
         self,
         home: Orchestrator,
         run: Run,
         plan: Plan,
-        shared: SharedContexts,
+        contexts: HeldContexts,
         carried: dict[str, Carried],
     ) -> None:
         self._home = home
@@ -64,7 +64,8 @@ class RunActor(Actor[Envelope]):
         self._refusal: RelevoError | None = None  # of an append: what the run holds is void since
         self.run = run
         self.plan = plan
-        self.shared = shared
+        self.contexts = contexts
+        self.shared = contexts.decoded
         self.carried = carried
 
     def receive(self, messages: list[Envelope]) -> None:
@@ -108,7 +109,8 @@ class RunActor(Actor[Envelope]):
         while run.ready:
             at_ms = home.clock.wall_ms()
             for node in list(run.ready):
-                events += handle(run, expand(run, self.plan, self.shared, node, self.carried, at_ms))
+                command = expand(run, self.plan, self.shared, node, self.carried, at_ms, home.reach)
+                events += handle(run, command)
         if not events:
             for envelope in messages:
                 if envelope.batch is not None:
@@ -147,10 +149,9 @@ class RunActor(Actor[Envelope]):
         home = self._home
         if home.bus.followers:
             home.bus.publish(outcome)
+        self.context.resume()
         if self.run.ended:
             home.run_ended(self)
-        else:
-            self.context.resume()
 
     def _refused(self, error: RelevoError, messages: list[Envelope]) -> None:
         """Nothing was stored: forget, and tell everybody, those too who wait."""
@@ -170,6 +171,13 @@ class RunActor(Actor[Envelope]):
                 self._home.again(self.run.id, envelope)
             if envelope.reply is not None and not envelope.reply.done():
                 envelope.reply.set_exception(error)
+
+    def leave(self) -> None:
+        """Stop; what waits already is answered before. Whoever calls sees to it that nothing more is told."""
+        if self.context.waiting:
+            self.context.ref.tell(LAST)
+        else:
+            self.context.stop()
 
     # --- effects ------------------------------------------------------------------------------------------------------
 
@@ -246,8 +254,8 @@ def _shortened(command: c.Record, run: str, facts: list[Fact]) -> c.Record:
     event = command.event
     if not isinstance(event, e.StepEnded) or len(event.summary) <= SUMMARY_INLINE:
         return command
-    key = f"summary/{run}/{event.job}/{event.number}/{event.step}"
-    facts.append(Fact(key, event.summary.encode("utf-8", "surrogateescape")))
+    key = e.summary_fact(run, event.job, event.number, event.step)
+    facts.append(Fact(key, event.summary.encode("utf-8", "replace")))
     return c.Record(replace(event, summary=f"fact:{key}"))
 
 

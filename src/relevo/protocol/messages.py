@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Struct
 
 VERSION: Final = 1
+#: Specs and contexts that an engine takes an agent to have of those that it sent on a connection: the last so many.
+NAMED_LIMIT: Final = 512
 
 
 class Message(Struct, frozen=True, array_like=True, gc=False, tag=True):
@@ -47,6 +49,8 @@ class Assignment(Struct, frozen=True, array_like=True, gc=False):
     secrets: bool = False  #: the run has secrets: fetch them before the first step
     keep: bool = False  #: leave the workspace for somebody to look at
     run_attempt: int = 1
+    cpus: float | None = None  #: what its worker may use; None: no limit
+    memory_bytes: int | None = None
 
 
 # --- agent to engine: records, numbered, spooled until acknowledged -----------------------------------------

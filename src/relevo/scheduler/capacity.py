@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from relevo.scheduler.queue import Demand
+
+
+class Reach(NamedTuple):
+    """What the agents of an engine could take if they had nothing else to do."""
+
+    labels: frozenset[str]
+    cpus: float
+    memory_bytes: int
+
+    def refusal(self, demand: Demand) -> str:
+        """Why no agent could ever take it; "" when one could."""
+        missing = sorted(demand.labels - self.labels)
+        if missing:
+            known = ", ".join(sorted(self.labels))
+            return f"it runs on {', '.join(missing)}, and no agent here does (they answer to {known})"
+        if (demand.cpus or 0) > self.cpus:
+            return f"it asks for {demand.cpus:g} cpus, and no agent here has more than {self.cpus:g}"
+        if (demand.memory_bytes or 0) > self.memory_bytes:
+            most = self.memory_bytes >> 20
+            return f"it asks for {(demand.memory_bytes or 0) >> 20} MiB of memory, and no agent here has more than {most}"
+        return ""
 
 
 class AgentCapacity:
@@ -39,7 +62,3 @@ class Capacity:
     def free(self) -> int:
         """Free places in all."""
         return sum(agent.free for agent in self.agents.values() if agent.free > 0)
-
-    def could_ever(self, demand: Demand) -> bool:
-        """Whether some agent would fit if it were empty, as far as labels tell."""
-        return any(demand.labels <= agent.labels for agent in self.agents.values())

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from relevo.blobs.contract import BlobStore
+from relevo.blobs.contract import BlobStore, BlobWriter
 from relevo.domain.errors import RelevoError
 from relevo.protocol import messages as m
 
@@ -45,7 +45,8 @@ class Bulk:
             if message.offset:
                 return  # the middle of something that was given up: it comes again from its beginning
             queue = self._writing[key] = asyncio.Queue()
-            self._storing[message.digest] = self._spawn(self._store(key, queue))
+            task = self._storing[message.digest] = self._spawn(self._store(key, queue))
+            task.add_done_callback(lambda ended: self._stored(message.digest, ended))
         queue.put_nowait(message)
 
     def gone(self, link: Link) -> None:
@@ -54,10 +55,17 @@ class Bulk:
             if whose is link:
                 queue.put_nowait(None)
 
+    def _stored(self, digest: str, task: asyncio.Task[str]) -> None:
+        if self._storing.get(digest) is task:
+            del self._storing[digest]
+        if not task.cancelled():
+            task.exception()  # looked at: what was not stored is asked for again with the record that names it
+
     async def _store(self, key: tuple[Link, str], queue: asyncio.Queue[m.PutBlob | None]) -> str:
         digest = key[1]
-        writer = await self._blobs.create()
+        writer: BlobWriter | None = None
         try:
+            writer = await self._blobs.create()
             offset = 0
             while True:
                 piece = await queue.get()
@@ -74,7 +82,8 @@ class Bulk:
                 raise RelevoError(f"blob {digest} has other bytes: {stored}")
             return stored
         except BaseException:
-            await writer.abort()
+            if writer is not None:
+                await writer.abort()
             raise
         finally:
             self._writing.pop(key, None)
@@ -88,12 +97,10 @@ class Bulk:
         try:
             if task is not None:
                 await asyncio.shield(task)
-                self._storing.pop(digest, None)
             elif await self._blobs.size(digest) is None:
                 raise KeyError(digest)
         except Exception:
             # Whatever it was (no room, bytes that came out of order): nothing is acknowledged, so all comes again.
-            self._storing.pop(digest, None)
             done(False)
         else:
             done(True)
@@ -109,13 +116,16 @@ class Bulk:
             piece, last = await self._piece(message.what, message.start)
         except KeyError:
             link.send(m.BlobBytes(message.request, b"", True, f"there is no {message.what}"))
-        except (RelevoError, OSError) as error:
-            link.send(m.BlobBytes(message.request, b"", True, str(error)))
+        except Exception as error:
+            # Whatever it was: an agent that gets no answer waits for ever.
+            link.send(m.BlobBytes(message.request, b"", True, str(error) or repr(error)))
         else:
             link.send(m.BlobBytes(message.request, piece, last))
 
     async def _piece(self, what: str, start: int) -> tuple[bytes, bool]:
         found = what.removeprefix("blob:") if what.startswith("blob:") else await self._resolve(what)
+        if start < 0:
+            raise KeyError(f"{what} from {start}")
         if isinstance(found, bytes):
             stop = start + PIECE_BYTES
             return found[start:stop], stop >= len(found)

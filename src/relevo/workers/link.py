@@ -29,6 +29,10 @@ WINDOW: Final = 256
 #: How long to wait before asking again for what could not be stored.
 AGAIN_S: Final = 0.5
 
+#: Characters of a message, and of a name, that an event holds: four bytes each stay below an event's limit.
+MESSAGE_LIMIT: Final = 4_096
+NAME_LIMIT: Final = 1_024
+
 _decoder = m.decoder(m.ToEngine)
 
 
@@ -105,7 +109,8 @@ class Link(asyncio.Protocol):
         self._barred = False  # the next record names a blob that is not durable yet
         self._passed = 0  # number of the record whose blob is
         self._behind: list[tuple[int, list[m.AnyRecord]]] = []  # what came while barred
-        self._specs: set[str] = set()  # digests that the agent got on this connection
+        self._gone: set[AttemptKey] = set()  # attempts whose log lost what was acknowledged
+        self._specs: dict[str, None] = {}  # digests that the agent got on this connection, the last sent last
         self._frames_in = 0
         self._frames_out = 0
         self.agent = ""
@@ -160,7 +165,9 @@ class Link(asyncio.Protocol):
         """Whether the agent got that spec on this connection; from now on it has."""
         if digest in self._specs:
             return True
-        self._specs.add(digest)
+        self._specs[digest] = None
+        if len(self._specs) > m.NAMED_LIMIT:
+            del self._specs[next(iter(self._specs))]
         return False
 
     def data_received(self, data: bytes) -> None:
@@ -239,7 +246,7 @@ class Link(asyncio.Protocol):
     def _take(self, number: int, record: m.AnyRecord, batch: Batch) -> None:
         kind = type(record)
         if kind is m.LogBytes:
-            self._log(AttemptKey(record.run, record.job, record.number), record, batch)  # type: ignore[arg-type]
+            self._log(number, AttemptKey(record.run, record.job, record.number), record, batch)  # type: ignore[arg-type]
         elif kind is m.AttemptFinished:
             self._finish(record, batch)  # type: ignore[arg-type]
         else:
@@ -266,11 +273,21 @@ class Link(asyncio.Protocol):
         self._barred = True
         self._taker.blob_durable(digest, known)
 
-    def _log(self, key: AttemptKey, record: m.LogBytes, batch: Batch) -> None:
+    def _log(self, number: int, key: AttemptKey, record: m.LogBytes, batch: Batch) -> None:
         if not self._taker.wanted(self, key):
             return
+        if key in self._gone:
+            return
         LOG_BYTES.inc(len(record.data))
-        self._logs.write(key, LogFrame(record.offset, record.step, record.at_ms, record.data))
+        try:
+            self._logs.write(key, LogFrame(record.offset, record.step, record.at_ms, record.data))
+        except LogGap:
+            if number > self.acknowledged:
+                raise
+            # All that the agent still has was sent: what is missing was taken once and is gone from the disk. The end of
+            # the attempt will not agree with its log, and nothing else waits for it until then.
+            self._gone.add(key)
+            return
         batch.hold()
         self._logs.sync(lambda error: self._synced(error, batch))
 
@@ -282,12 +299,13 @@ class Link(asyncio.Protocol):
 
     def _finish(self, record: m.AttemptFinished, batch: Batch) -> None:
         key = AttemptKey(record.run, record.job, record.number)
+        self._gone.discard(key)
         command: c.Command = c.EndAttempt(
             record.job,
             record.number,
             record.result,
             record.outputs,
-            record.message,
+            _cut(record.message, MESSAGE_LIMIT),
             record.exit_code,
             record.log_size,
             record.log_digest,
@@ -361,17 +379,22 @@ class Link(asyncio.Protocol):
         self.send(m.Resend(self.next))
 
 
+def _cut(text: str, limit: int) -> str:
+    """An event is bounded; the whole text is in the log."""
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
 def _step_finished(number: int, record: m.StepFinished) -> c.Command:
     return c.Record(
         e.StepEnded(
             record.job,
             record.number,
             record.step,
-            record.name,
+            _cut(record.name, NAME_LIMIT),
             record.outcome,
             record.conclusion,
             record.exit_code,
-            record.message,
+            _cut(record.message, MESSAGE_LIMIT),
             record.summary,
             record.at_ms,
             number,
@@ -386,9 +409,9 @@ def _annotation(number: int, record: m.Annotation) -> c.Command:
             record.number,
             record.step,
             record.level,
-            record.message,
-            record.title,
-            record.file,
+            _cut(record.message, MESSAGE_LIMIT),
+            _cut(record.title, NAME_LIMIT),
+            _cut(record.file, NAME_LIMIT),
             record.line,
             record.column,
             number,
@@ -415,7 +438,9 @@ COMMANDS: Final[dict[type, Callable[[int, Any], c.Command]]] = {
     m.AttemptStarting: lambda number, record: c.StartingAttempt(record.job, record.number, record.at_ms),
     m.AttemptStarted: lambda number, record: c.StartAttempt(record.job, record.number, record.at_ms),
     m.StepStarted: lambda number, record: c.Record(
-        e.StepStarted(record.job, record.number, record.step, record.name, record.at_ms, number),
+        e.StepStarted(
+            record.job, record.number, record.step, _cut(record.name, NAME_LIMIT), record.at_ms, number
+        ),
     ),
     m.StepFinished: _step_finished,
     m.Annotation: _annotation,

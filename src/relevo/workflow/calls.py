@@ -19,7 +19,6 @@ from relevo.workflow import templates
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid, did_you_mean
 from relevo.workflow.model import JobNode, Value, Workflow
 from relevo.workflow.nodes import MAX_BYTES
-from relevo.workflow.permissions import excess
 
 CALL: Final = "workflow_call"
 LOCAL: Final = "./"
@@ -199,6 +198,8 @@ class _Following:
                 self._add(caller, f"jobs.{job.id}.uses", said, f"give it under `{key}:`")
 
     def _check_permissions(self, job: JobNode, caller: Workflow, called: Workflow, granted: Value) -> None:
+        from relevo.workflow.permissions import excess  # the language is loaded by whoever reads a file
+
         asking: Iterable[tuple[str, Value]] = (
             ("it", called.permissions),
             *((f"its job '{inner.id}'", inner.permissions) for inner in called.jobs.values()),

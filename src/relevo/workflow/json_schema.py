@@ -29,6 +29,7 @@ Schema = dict[str, Any]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _HOLDS_EXPRESSION: Final = r"\$\{\{"
+_INSERT: Final = r"\s*\$\{\{\s*insert\s*\}\}\s*"
 #: One expression and nothing else takes the place of any value.
 _EXPRESSION: Final[Schema] = {"type": "string", "pattern": r"^\$\{\{[\s\S]*\}\}$"}
 _PATTERNS: Final[dict[Rule, str]] = {
@@ -137,11 +138,12 @@ class _Making:
         if shape.filled:
             made["minProperties"] = 1
         patterns: dict[str, Any] = {}
+        inner = {} if shape.others is None else self.of(shape.others, expressions, f"{name}-value")
         if expressions and (shape.key_expressions or shape.others is not None):
-            patterns[_HOLDS_EXPRESSION] = {}
+            patterns[f"^{_INSERT}$"] = {}
+            patterns[f"^(?!{_INSERT}$)[\\s\\S]*{_HOLDS_EXPRESSION}"] = inner
         made["additionalProperties"] = False
         if shape.others is not None:
-            inner = self.of(shape.others, expressions, f"{name}-value")
             if shape.key_rule is not None:
                 patterns[_PATTERNS[shape.key_rule]] = inner
             else:

@@ -250,3 +250,47 @@ async def test_a_segment_goes_only_after_the_intents_in_it_are_durable_elsewhere
     assert again.open().intended == {AttemptKey("run", 1, 1)}
     synced.cancel()
     await asyncio.sleep(0)
+
+
+async def test_zeros_that_a_loss_of_power_left_are_no_frame():
+    disk = SimDisk()
+    spool = spool_on(disk)
+    spool.open()
+    spool.add(record(1))
+    spool.flush()
+    spool.close()
+    [name] = [name for name in disk.list("/spool") if name.endswith(".spool")]
+    disk.append(f"/spool/{name}").write(bytes(64))
+    again = spool_on(disk)
+    again.open()
+    assert numbers(again) == [1]
+
+
+async def test_an_end_that_the_disk_does_not_take_yet_is_known():
+    disk = SimDisk()
+    spool = spool_on(disk)
+    spool.open()
+    disk.fill()
+    spool.add(m.AttemptFinished("run", 0, 1, "succeeded"))
+    spool.flush()
+    assert spool.unwritten_ends() == [AttemptKey("run", 0, 1)]
+    disk.free()
+    spool._again()  # its timer is half a second away
+    assert spool.unwritten_ends() == []
+    spool.close()
+
+
+@given(st.integers(0, 1_000))
+def test_an_intent_survives_the_loss_of_power(seed: int):
+    async def live() -> None:
+        disk = SimDisk()
+        disk.make("/home/agent")
+        spool = Spool(disk, "/home/agent/spool", asyncio.get_running_loop(), at_once)
+        spool.open()
+        disk.sync_folder("/")
+        await spool.intend(Intent("run", 0, 1, 0))
+        disk.crash(SeededEntropy(seed))
+        again = Spool(disk, "/home/agent/spool", asyncio.get_running_loop(), at_once)
+        assert again.open().intended == {AttemptKey("run", 0, 1)}
+
+    asyncio.run(live())

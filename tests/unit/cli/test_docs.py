@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from scripts.docs import PAGE, command_line
+from scripts.docs import PAGE, REFERENCE, command_line
+from scripts.reference import reference
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -15,6 +16,10 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
 def test_the_page_of_the_command_line_is_up_to_date() -> None:
     assert PAGE.read_text() == command_line(), "run: make docs"
+
+
+def test_the_reference_of_the_language_is_up_to_date() -> None:
+    assert REFERENCE.read_text() == reference(), "run: make docs"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -104,6 +104,25 @@ def test_a_step_that_is_not_idempotent_holds_the_job_until_somebody_decides():
     assert run.status is RunStatus.FAILED
 
 
+def test_nobody_is_asked_about_a_job_that_is_lost_in_a_cancelled_run():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a")
+    assign(run, 0)
+    handle(run, c.CancelRun(spared=frozenset({0})))
+    assert run.jobs[0].status is JobStatus.ASSIGNED
+    handle(run, c.LoseAttempt(0, 1, "gone", held=True))
+    assert (run.status, run.jobs[0].status) == (RunStatus.CANCELLED, JobStatus.CANCELLED)
+
+
+def test_a_cancel_is_an_answer_to_a_held_job_even_when_its_node_is_spared():
+    run = submitted(e.NodeDecl("a", []))
+    expand(run, 0, "a")
+    assign(run, 0)
+    handle(run, c.LoseAttempt(0, 1, "gone", held=True))
+    handle(run, c.CancelRun(spared=frozenset({0})))
+    assert (run.status, run.jobs[0].status) == (RunStatus.CANCELLED, JobStatus.CANCELLED)
+
+
 def test_what_an_agent_says_of_a_job_that_is_not_there_changes_nothing():
     run = submitted(e.NodeDecl("a", []))
     expand(run, 0, "a")
@@ -129,7 +148,7 @@ def test_an_end_that_is_none_is_a_loss():
 
 def test_max_parallel_goes_on_when_several_legs_were_carried_over():
     run = submitted(e.NodeDecl("a", []))
-    done = {position: ("succeeded", "") for position in (0, 1)}
+    done = dict.fromkeys((0, 1), ("succeeded", ""))
     expand(run, 0, "a1", "a2", "a3", "a4", max_parallel=1, ends=done)
     for job in (2, 3):
         assert run.jobs[job].status is JobStatus.QUEUED
@@ -152,7 +171,7 @@ def test_max_parallel_passes_over_a_leg_that_waits_for_its_retry_and_comes_back_
 
 def test_fail_fast_counts_for_several_legs_that_fail_at_once():
     run = submitted(e.NodeDecl("a", []))
-    ends = {position: ("failed", "no agent") for position in (0, 1)}
+    ends = dict.fromkeys((0, 1), ("failed", "no agent"))
     events = expand(run, 0, "a1", "a2", "a3", ends=ends)
     assert run.jobs[2].status is JobStatus.CANCELLED
     assert run.status is RunStatus.FAILED

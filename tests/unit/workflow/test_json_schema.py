@@ -10,10 +10,11 @@ from jsonschema import Draft202012Validator
 
 from relevo.workflow import grammar
 from relevo.workflow.check import Findings, check
-from relevo.workflow.expressions import to_text
+from relevo.workflow.expressions import ExpressionError, to_text
 from relevo.workflow.json_schema import json_schema
 from relevo.workflow.language import WORKFLOW
 from relevo.workflow.nodes import Mapping, Node, Scalar, Sequence
+from relevo.workflow.templates import condition
 
 SCHEMA = json_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -98,10 +99,22 @@ def problems(value: Any) -> list[str]:
     return [found.message for found in findings.diagnostics if found.severity == "error"]
 
 
+def complaint(source: str) -> str:
+    try:
+        condition(source).check(())
+    except ExpressionError as error:
+        return str(error)
+    return ""
+
+
+#: What is said of texts of JUNK where an `if:` stands: to the schema any text is one.
+NO_CONDITIONS = frozenset(filter(None, map(complaint, ("x", "a b", "__x", "a/b@v1", "./w.yml"))))
+
+
 def only_the_checker_says_so(problem: str) -> bool:
-    # a template in place of what is no text: the schema takes its word for being one expression; and what only code can tell
-    beyond = ("a text with expressions in it", "a cron expression has", "is no version of an image")
-    return any(words in problem for words in beyond)
+    # what code can tell and a pattern cannot
+    beyond = ("a cron expression has", "is no version of an image")
+    return problem in NO_CONDITIONS or any(words in problem for words in beyond)
 
 
 #: The rules of inputs are more than shape; the checker of shapes does not know them.

@@ -153,7 +153,7 @@ class Commit:
     def _head(self, stream: str) -> Head:
         head = self._known.get(stream)
         if head is None:
-            found = self._cursor.execute(_FIND_STREAM, (stream,)).get
+            found = self._cursor.execute(_FIND_STREAM, (stream,)).get  # to its end: see `delete_run`
             head = Head(*found) if found else _NEW
         self._before[stream] = head
         return head

@@ -9,6 +9,7 @@ from relevo.store.contract import LiveRun
 
 def delete_run(cursor: apsw.Cursor, run: str, sequence: int) -> None:
     """Remove an ended run within the open transaction; `sequence` is the last one given. Raises LiveRun."""
+    # `get` reads to the end: a statement left open would hold its snapshot, and the next commit would find it stale.
     found = cursor.execute("SELECT version, head, live FROM streams WHERE stream = ?", (run,)).get
     if found is not None:
         version, head, live = found

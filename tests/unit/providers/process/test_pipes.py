@@ -30,7 +30,7 @@ async def ran(provider: ProcessProvider, command: Command) -> RecordingSink:
 
 async def until_there(path: Path) -> None:
     async with asyncio.timeout(20):
-        while not path.exists():  # noqa: ASYNC110  another process makes it
+        while not path.exists():
             await asyncio.sleep(0.002)
 
 
@@ -229,7 +229,7 @@ async def test_an_exit_is_held_back_while_paused(provider: ProcessProvider, tmp_
     process.pause()
     process.signal(15)
     async with asyncio.timeout(20):
-        while not process.exited:  # noqa: ASYNC110
+        while not process.exited:
             await asyncio.sleep(0)
     assert not sink.exits
     process.resume()
@@ -243,7 +243,7 @@ async def test_destroy_tells_a_paused_sink_all_that_is_left(provider: ProcessPro
     process = await worker.start(bash("echo ready; sleep 1000"), sink)
     process.pause()
     async with asyncio.timeout(20):
-        while not (pipe_holds(process._pipe) or sink.data):  # noqa: ASYNC110
+        while not (pipe_holds(process._pipe) or sink.data):
             await asyncio.sleep(0.001)
     await worker.destroy()
     assert bytes(sink.data) == b"ready\n"
@@ -282,7 +282,7 @@ async def test_what_is_left_in_the_pipe_comes_before_the_end(
     process.pause()
     await asyncio.to_thread(go.write_text, "words\n")
     async with asyncio.timeout(20):
-        while not process.exited:  # noqa: ASYNC110
+        while not process.exited:
             await asyncio.sleep(0)
     assert not sink.data
     process.resume()

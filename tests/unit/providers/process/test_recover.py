@@ -143,7 +143,7 @@ async def test_a_launcher_killed_while_idle_is_replaced(provider: ProcessProvide
     await works(provider)
     assert provider._free[0].launcher is not None
     os.kill(provider._free[0].launcher.identity.pid, signal.SIGKILL)
-    while not provider._free[0].launcher.gone:  # noqa: ASYNC110  it is told on the loop
+    while not provider._free[0].launcher.gone:
         await asyncio.sleep(0)
     await works(provider)
 

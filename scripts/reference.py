@@ -1,0 +1,265 @@
+"""Writes docs/reference.md: what of GitHub's workflow language works as there, what differs, what is refused.
+
+Keys, contexts, functions and events come from the description that the checker uses; why something is refused is asked of the
+program itself, by a small file that asks for it. Only what cannot be found out so, the differences, stands here in words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from relevo.agent.environment import github_variables, runner_variables
+from relevo.workflow.diagnostics import Diagnostic
+from relevo.workflow.expressions import CONTEXTS
+from relevo.workflow.expressions.functions import ARITY, STATUS
+from relevo.workflow.grammar import Condition, Fields, Items, OneOf, Shape, Text
+from relevo.workflow.language import WORKFLOW
+from relevo.workflow.language_events import EVENTS
+from relevo.workflow.reader import read
+from relevo.workflow.support import NATIVE_ACTIONS, unsupported
+
+ROOT: Final = Path(__file__).parents[1]
+JOB: Final = "jobs.<id>"
+STEP: Final = "jobs.<id>.steps[]"
+
+#: A value of each key that may be refused, for a job and for a step.
+_JOB_SAMPLES: Final[dict[str, Any]] = {
+    "container": "node:22",
+    "services": {"db": {"image": "postgres"}},
+    "concurrency": "one",
+    "environment": "production",
+    "snapshot": "image",
+    "uses": "./.github/workflows/called.yml",
+}
+_STEP_SAMPLES: Final[dict[str, list[dict[str, Any]]]] = {
+    "background": [{"id": "s", "run": "x", "background": True}],
+    "wait": [{"id": "s", "run": "x", "background": True}, {"wait": "s"}],
+    "wait-all": [{"wait-all": None}],
+    "cancel": [{"id": "s", "run": "x", "background": True}, {"cancel": "s"}],
+    "parallel": [{"parallel": [{"run": "x"}]}],
+}
+#: What is meant otherwise than on GitHub, by key. It holds for all keys below, too.
+_DIFFERENT: Final = {
+    "description": "read, shown nowhere",
+    "permissions": "checked, also against called workflows; there is no GitHub token that it could limit",
+    f"{JOB}.permissions": "checked, also against called workflows; there is no GitHub token that it could limit",
+    f"{JOB}.cancel-timeout-minutes": "read, not used",
+    f"{JOB}.runs-on": "`ubuntu-*`, `linux`, `self-hosted` and the architecture mean this machine; others are refused",
+    f"{STEP}.uses": "built-in actions only, see below",
+}
+#: Keys that mean something beside another one only.
+_BELONG_TO: Final = {f"{JOB}.with": f"{JOB}.uses", f"{JOB}.secrets": f"{JOB}.uses"}
+_OWN: Final = "relevo's own"
+_CONTEXT_DIFFERENCES: Final = {
+    "github": "from git and the machine; `github.token` is empty, and `github.event` holds what git knows",
+    "secrets": "those given by `relevo run --secret`; no `GITHUB_TOKEN`",
+    "vars": "empty",
+    "runner": "`runner.environment` is `self-hosted`",
+}
+_STARTED: Final = "started by `relevo run --event {}` only; nothing listens for it"
+_EVENT_DIFFERENCES: Final = {
+    "push": "`relevo run --event push`; filters are decided from git",
+    "pull_request": "`relevo run --event pull_request`; filters are decided from git",
+    "workflow_dispatch": "`relevo run --event workflow_dispatch --input NAME=VALUE`",
+    "workflow_call": "read and checked with the files that call it; calls are not run yet",
+}
+_SPELLING: Final = {
+    name.lower(): name for name in ("startsWith", "endsWith", "toJSON", "fromJSON", "hashFiles")
+}
+_OTHER_ACTIONS: Final = (
+    *("actions/cache", "actions/cache/save", "actions/cache/restore", "actions/setup-node"),
+    *("actions/setup-go", "actions/setup-java", "actions/github-script", "docker/login-action"),
+    *("docker/setup-buildx-action", "docker/build-push-action", "astral-sh/setup-uv"),
+    *("codecov/codecov-action", "pypa/gh-action-pypi-publish", "softprops/action-gh-release"),
+)
+#: Source: GitHub, Variables reference, "Default environment variables", and the files for workflow commands.
+_VARIABLE_NAMES: Final = """
+    CI GITHUB_ACTION GITHUB_ACTION_PATH GITHUB_ACTION_REPOSITORY GITHUB_ACTIONS GITHUB_ACTOR GITHUB_ACTOR_ID
+    GITHUB_API_URL GITHUB_BASE_REF GITHUB_ENV GITHUB_EVENT_NAME GITHUB_EVENT_PATH GITHUB_GRAPHQL_URL GITHUB_HEAD_REF GITHUB_JOB
+    GITHUB_OUTPUT GITHUB_PATH GITHUB_REF GITHUB_REF_NAME GITHUB_REF_PROTECTED GITHUB_REF_TYPE GITHUB_REPOSITORY
+    GITHUB_REPOSITORY_ID GITHUB_REPOSITORY_OWNER GITHUB_REPOSITORY_OWNER_ID GITHUB_RETENTION_DAYS GITHUB_RUN_ATTEMPT
+    GITHUB_RUN_ID GITHUB_RUN_NUMBER GITHUB_SERVER_URL GITHUB_SHA GITHUB_STATE GITHUB_STEP_SUMMARY GITHUB_TOKEN
+    GITHUB_TRIGGERING_ACTOR GITHUB_WORKFLOW GITHUB_WORKFLOW_REF GITHUB_WORKFLOW_SHA GITHUB_WORKSPACE RUNNER_ARCH RUNNER_DEBUG
+    RUNNER_ENVIRONMENT RUNNER_NAME RUNNER_OS RUNNER_TEMP RUNNER_TOOL_CACHE
+"""
+_VARIABLES: Final = tuple(_VARIABLE_NAMES.split())
+
+
+def reference() -> str:
+    """The page."""
+    refusals = _refusals()
+    return "\n".join(
+        [
+            "# The workflow language\n",
+            "Written by `make docs` from the description that `relevo check` uses. **As GitHub** means just that; **different** says how; "
+            "**not** gives the error, with file, line and column, before anything starts. The same description as a JSON Schema, "
+            "for editors: `relevo schema`. How much of public test data passes: [conformance](conformance.md).\n",
+            "## Keys\n",
+            _table(("key", "relevo", "expressions in it may use"), _key_rows(refusals)),
+            "## Contexts\n",
+            _table(
+                ("context", "relevo"),
+                ((f"`{name}`", _different(_CONTEXT_DIFFERENCES.get(name))) for name in sorted(CONTEXTS)),
+            ),
+            "## Functions\n",
+            _table(("function", "relevo"), _function_rows()),
+            "## Events\n",
+            _table(("event", "activity types", "filters and settings", "relevo"), _event_rows()),
+            "## Actions\n",
+            "Inputs and outputs of the built-in ones: [actions](actions.md).\n",
+            _table(("action", "relevo"), _action_rows()),
+            "## Environment variables of steps\n",
+            _table(("variable", "relevo"), _variable_rows()),
+        ]
+    )
+
+
+def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return (
+        "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+        + "\n"
+    )
+
+
+def _different(how: str | None) -> str:
+    return f"different: {how}" if how else "as GitHub"
+
+
+# --- keys -----------------------------------------------------------------------------------------------------
+
+
+def _refusals() -> dict[str, str]:
+    found = {}
+    for key, value in _JOB_SAMPLES.items():
+        job = {"uses": value} if key == "uses" else {"runs-on": "linux", key: value}
+        _ask(found, f"{JOB}.{key}", {"on": "push", "jobs": {"a": job}})
+    for key, steps in _STEP_SAMPLES.items():
+        _ask(found, f"{STEP}.{key}", _with_steps(steps))
+    _ask(found, "concurrency", {"on": "push", "concurrency": "x", "jobs": {"a": {"runs-on": "linux"}}})
+    return found
+
+
+def _with_steps(steps: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"on": "push", "jobs": {"a": {"runs-on": "linux", "steps": steps}}}
+
+
+def _ask(found: dict[str, str], key: str, file: dict[str, Any]) -> None:
+    for said in unsupported(read(json.dumps(file).encode(), "w.yml")):
+        found[key] = _refusal(said)
+
+
+def _refusal(said: Diagnostic) -> str:
+    hint = f"; {said.hint}" if said.hint else ""
+    return f"{'not' if said.severity == 'error' else 'different'}: {said.message}{hint}"
+
+
+def _key_rows(refusals: dict[str, str]) -> Iterator[tuple[str, ...]]:
+    rows: dict[str, set[str]] = {}
+    for path, names in _keys(WORKFLOW, "", ()):
+        rows.setdefault(path, set()).update(names)
+    for path, allowed in rows.items():
+        status = _status(path, refusals)
+        names = ", ".join(_SPELLING.get(name, name) for name in sorted(allowed))
+        yield f"`{path}`", status, names
+
+
+def _status(path: str, refusals: dict[str, str]) -> str:
+    parts = re.split(r"(?<=.)(?=\.)", path)
+    if ".relevo" in parts or path.startswith("relevo"):
+        return _OWN
+    for end in range(len(parts), 0, -1):
+        ancestor = "".join(parts[:end])
+        ancestor = _BELONG_TO.get(ancestor, ancestor)
+        if ancestor in refusals:
+            return refusals[ancestor] if ancestor == path else f"see `{ancestor}`"
+        if ancestor in _DIFFERENT:
+            return _different(_DIFFERENT[ancestor]) if ancestor == path else f"see `{ancestor}`"
+    return "as GitHub"
+
+
+def _keys(shape: Shape, path: str, names: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    # every key below a shape, with the contexts and special functions that may stand there
+    names = (*names, *getattr(shape, "names", ()))
+    if isinstance(shape, OneOf):
+        for option in shape.options:
+            yield from _keys(option, path, names)
+    elif isinstance(shape, Items):
+        if not isinstance(shape.item, (Text, Condition)):
+            yield from _keys(shape.item, f"{path}[]", names)
+    elif isinstance(shape, Fields):
+        for key, inner in shape.known.items():
+            below = f"{path}.{key}" if path else key
+            yield below, (*names, *_everywhere(inner))
+            if below != "on" and not below.endswith("parallel"):
+                yield from _keys(inner, below, names)
+        if shape.others is not None:
+            below = f"{path}.<id>" if path == "jobs" else f"{path}.<name>"
+            if path != "jobs":
+                yield below, (*names, *_everywhere(shape.others))
+            yield from _keys(shape.others, below, names)
+
+
+def _everywhere(shape: Shape) -> tuple[str, ...]:
+    return getattr(shape, "names", ())
+
+
+# --- the rest -------------------------------------------------------------------------------------------------
+
+
+def _function_rows() -> Iterator[tuple[str, ...]]:
+    for name, (least, most) in ARITY.items():
+        count = str(least) if least == most else f"{least} or more" if most > 2 else f"{least} to {most}"
+        told = "as GitHub" + ("; in `if:` only" if name in STATUS else "")
+        yield f"`{_SPELLING.get(name, name)}`", f"{told}; arguments: {count}"
+
+
+def _event_rows() -> Iterator[tuple[str, ...]]:
+    for name, shape in sorted(EVENTS.items()):
+        keys = dict(_event_keys(shape))
+        types = keys.pop("types", None)
+        activities = (
+            ", ".join(types.item.choices) if isinstance(types, Items) and isinstance(types.item, Text) else ""
+        )
+        settings = ", ".join(f"`{key}`" for key in keys)
+        how = _EVENT_DIFFERENCES.get(name, _STARTED.format(name))
+        yield f"`{name}`", activities, settings, _different(how)
+
+
+def _event_keys(shape: Shape) -> Iterator[tuple[str, Shape]]:
+    if isinstance(shape, OneOf):
+        for option in shape.options:
+            yield from _event_keys(option)
+    elif isinstance(shape, Items):
+        yield from _event_keys(shape.item)
+    elif isinstance(shape, Fields):
+        yield from shape.known.items()
+
+
+def _action_rows() -> Iterator[tuple[str, ...]]:
+    for name in sorted(NATIVE_ACTIONS):
+        yield f"`{name}`", "built in, at any version"
+    for name in (*_OTHER_ACTIONS, "./path", "docker://image", "any/other"):
+        if name not in NATIVE_ACTIONS:
+            uses = name if name.startswith(("./", "docker:")) else f"{name}@v1"
+            said = unsupported(read(json.dumps(_with_steps([{"uses": uses}])).encode(), "w.yml"))
+            yield f"`{name}`", _refusal(said[0]) if said else "as GitHub"
+
+
+def _variable_rows() -> Iterator[tuple[str, ...]]:
+    agent = "\n".join(file.read_text() for file in sorted((ROOT / "src/relevo/agent").rglob("*.py")))
+    every = dict.fromkeys((name.removeprefix("GITHUB_").lower() for name in _VARIABLES), "x")
+    there = {
+        *github_variables(every),
+        *runner_variables(name="", temp="", tool_cache="", workspace=""),
+        *re.findall(r'"((?:CI|GITHUB_\w+|RUNNER_\w+))": ', agent),
+        *re.findall(r'\["((?:CI|GITHUB_\w+|RUNNER_\w+))"\] = ', agent),
+        *re.findall(r'^\s+"(GITHUB_(?:ENV|OUTPUT|PATH|STATE|STEP_SUMMARY))",?$', agent, re.MULTILINE),
+    }
+    for name in _VARIABLES:
+        yield f"`{name}`", "as GitHub" if name in there else "not: it is not set"
+    yield "`RELEVO_ATTEMPT`", f"{_OWN}: run, job and attempt"

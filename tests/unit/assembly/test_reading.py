@@ -1,0 +1,50 @@
+"""What users see of runs: whole texts, and nothing of how they are stored."""
+
+from __future__ import annotations
+
+from tests.unit.orchestrator.kit import ONE, FakeAgent, World, until
+
+from relevo.assembly.reading import Reading
+from relevo.protocol import messages as m
+from relevo.testing.virtual_loop import run_virtual
+
+
+async def _told(summary: str, outputs: dict[str, str], *, follow: bool) -> list[dict]:
+    world = World()
+    engine = await world.engine()
+    agent = FakeAgent(engine)
+    agent.hello()
+    run = await world.submit(ONE)
+    reading = Reading(world.store, engine.parts.logs, engine.parts.bus)
+    await until(lambda: agent.assigned())
+
+    async def events() -> list[dict]:
+        return [event async for event in reading.events(run, follow=follow)]
+
+    following = engine.spawn(events()) if follow else None
+    await until(lambda: engine.parts.bus.followers or not follow)
+    agent.records(m.StepFinished(run, 0, 1, 0, "x", "success", "success", 0, 1, "", summary))
+    agent.finish(agent.assigned()[0], outputs=outputs)
+    await until(lambda: world.status(run) == "succeeded")
+    found = await following if following is not None else await events()
+    await engine.close()
+    return found
+
+
+def _one(found: list[dict], kind: str) -> dict:
+    return next(event for event in found if event["event"] == kind)
+
+
+def test_what_is_too_long_for_an_event_is_whole_for_who_reads():
+    for follow in (False, True):
+        summary, outputs = "s" * 100_000, {"x": "y" * 50_000}
+        found = run_virtual(_told(summary, outputs, follow=follow))
+        assert _one(found, "step.finished")["summary"] == summary
+        assert _one(found, "job.finished")["outputs"] == outputs
+        assert not any(key.endswith("_fact") for event in found for key in event)
+
+
+def test_a_summary_that_looks_like_the_name_of_a_fact_is_only_text():
+    for text in ("fact:secrets/r1", "fact:context/abc", "fact:summary/r1/0/1/7"):
+        found = run_virtual(_told(text, {}, follow=False))
+        assert _one(found, "step.finished")["summary"] == text

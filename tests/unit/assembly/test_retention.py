@@ -1,0 +1,98 @@
+"""What pruning removes, and what it must not."""
+
+from __future__ import annotations
+
+from tests.unit.orchestrator.kit import ONE, FakeAgent, World, until
+
+from relevo.assembly.retention import Limits, prune
+from relevo.domain import commands as c
+from relevo.protocol import messages as m
+from relevo.testing.virtual_loop import run_virtual
+
+NOTHING_STAYS = Limits(keep_runs=0)
+
+
+async def _blob(world: World, data: bytes) -> str:
+    writer = await world.blobs.create()
+    await writer.write(data)
+    digest = await writer.commit()
+    world.blobs.fresh.clear()  # as if an earlier engine had taken it
+    return digest
+
+
+async def _run(world: World, agent: FakeAgent, *digests: str, end: bool = True) -> str:
+    seen = len(agent.assigned())
+    run = await world.submit(ONE)
+    await until(lambda: len(agent.assigned()) > seen)
+    for digest in digests:
+        agent.records(m.ArtifactSaved(run, 0, 1, digest[:4], digest, 1, 1))
+    if end:
+        agent.finish(agent.assigned()[-1], log=b"log of " + run.encode())
+        await until(lambda: run not in world.now.orchestrator.live)
+    else:
+        await until(lambda: world.names(run).count("ArtifactSaved") == len(digests))
+    return run
+
+
+def test_an_ended_run_goes_with_all_that_only_it_used():
+    async def main():
+        world = World()
+        engine = await world.engine()
+        agent = FakeAgent(engine)
+        agent.hello()
+        own, shared, orphan = [await _blob(world, data) for data in (b"own", b"shared", b"orphan")]
+        old = await _run(world, agent, own, shared)
+        live = await _run(world, agent, shared, end=False)
+        removed = []
+
+        async def remove_kept(run):
+            removed.append(run)
+
+        told = await prune(engine.parts, NOTHING_STAYS, dry=True)
+        assert (told["runs"], removed, len(world.blobs.held)) == ([old], [], 3)
+        done = await prune(engine.parts, NOTHING_STAYS, remove_kept=remove_kept)
+        assert done == {**told, "dry": False}
+        assert removed == [old]
+        assert list(world.disk.rows) == [live]
+        assert list(world.blobs.held) == [shared]
+        assert orphan not in world.blobs.held
+        assert engine.parts.logs.attempts(old) == []
+        await engine.close()
+
+    run_virtual(main())
+
+
+def test_a_blob_that_was_just_put_is_no_garbage_though_nobody_names_it_yet():
+    async def main():
+        world = World()
+        engine = await world.engine()
+        writer = await world.blobs.create()
+        await writer.write(b"snapshot")
+        digest = await writer.commit()
+        await prune(engine.parts, NOTHING_STAYS)
+        assert list(world.blobs.held) == [digest]
+        await engine.close()
+
+    run_virtual(main())
+
+
+def test_a_run_that_a_live_one_retries_stays():
+    async def main():
+        world = World()
+        engine = await world.engine()
+        agent = FakeAgent(engine)
+        agent.hello()
+        old = await _run(world, agent)
+        submit, plan, blob = world.submission(ONE)
+        again = c.Submit(
+            **{name: getattr(submit, name) for name in submit.__struct_fields__} | {"retried_from": old}
+        )
+        await engine.orchestrator.submit(again, plan, blob)
+        assert (await prune(engine.parts, NOTHING_STAYS))["runs"] == []
+        await until(lambda: len(agent.assigned()) == 2)
+        agent.finish(agent.assigned()[-1])
+        await until(lambda: not engine.orchestrator.live)
+        assert (await prune(engine.parts, NOTHING_STAYS))["runs"] == [old, again.run]
+        await engine.close()
+
+    run_virtual(main())

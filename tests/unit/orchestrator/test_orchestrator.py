@@ -1,0 +1,404 @@
+"""Runs from acceptance to their end, and what must hold when store, agent or engine let them down."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from relevo.domain import commands as c
+from relevo.domain import events as e
+from relevo.orchestrator import plans
+from relevo.orchestrator.orchestrator import NoSuchRun
+from relevo.protocol import messages as m
+from relevo.scheduler.capacity import Reach
+from relevo.store.contract import Fact, FactExists, StoreUnavailable
+from relevo.testing.virtual_loop import VirtualLoop, run_on, run_virtual
+from tests.unit.orchestrator.kit import ONE, TWO, FakeAgent, World, until
+
+
+async def world_with_agent(**options) -> tuple[World, FakeAgent]:
+    world = World(**options)
+    engine = await world.engine()
+    agent = FakeAgent(engine)
+    agent.hello()
+    return world, agent
+
+
+def test_a_run_goes_its_way():
+    async def main():
+        world, agent = await world_with_agent()
+        run = await world.submit(TWO)
+        for count in (1, 2):
+            await until(lambda count=count: len(agent.assigned()) == count)
+            agent.finish(agent.assigned()[-1], log=b"out\n")
+        await until(lambda: world.status(run) == "succeeded")
+        assert agent.assigned()[1].own.needs == {"a": {"result": "success", "outputs": {}}}
+        await until(lambda: agent.of(m.Ack)[-1:] == [m.Ack(agent.next)])
+        assert not world.now.orchestrator.live
+        assert world.now.orchestrator.idle.is_set()
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_nothing_is_acknowledged_before_it_is_stored():
+    async def main():
+        world, agent = await world_with_agent()
+        run = await world.submit(ONE)
+        await until(lambda: agent.assigned())
+        world.store.fail(1, "delay", delay_s=5.0)
+        agent.finish(agent.assigned()[0])
+        await until(lambda: world.status(run) == "succeeded")
+        assert agent.of(m.Ack) == []
+        await until(lambda: agent.of(m.Ack))
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_an_end_whose_append_is_refused_is_asked_for_again_and_runs_nothing_twice():
+    async def main():
+        world, agent = await world_with_agent()
+        run = await world.submit(ONE)
+        await until(lambda: agent.assigned())
+        world.store.fail(1, "refuse", StoreUnavailable("no room", full=True))
+        agent.finish(agent.assigned()[0])
+        await until(lambda: agent.of(m.Resend))
+        agent.next = agent.of(m.Resend)[0].next
+        agent.finish(agent.assigned()[0])
+        await until(lambda: world.status(run) == "succeeded")
+        assert len(agent.assigned()) == 1
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_run_that_cannot_be_read_again_at_once_is_not_given_up():
+    async def main():
+        world, agent = await world_with_agent()
+        run = await world.submit(ONE)
+        await until(lambda: agent.assigned())
+        inner, failures = world.store.read, [StoreUnavailable("a bad moment")] * 3
+
+        async def read(stream, after_version=0):
+            if failures:
+                raise failures.pop()
+            return await inner(stream, after_version)
+
+        world.store.read = read
+        world.store.fail(1, "refuse")
+        agent.finish(agent.assigned()[0])
+        while world.status(run) != "succeeded":
+            await until(lambda: agent.of(m.Resend))
+            agent.next = agent.of(m.Resend)[-1].next
+            agent.got = [one for one in agent.got if type(one) is not m.Resend]
+            agent.finish(agent.assigned()[0])
+            await until(lambda: agent.of(m.Resend) or world.status(run) == "succeeded")
+            assert not agent.of(m.Ack) or world.status(run) == "succeeded"
+        assert not failures
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_who_asks_a_run_that_is_being_read_again_waits_for_it():
+    async def main():
+        world, agent = await world_with_agent()
+        run = await world.submit(ONE)
+        await until(lambda: agent.assigned())
+        world.store.fail(1, "refuse")
+        agent.finish(agent.assigned()[0])
+        await until(lambda: run not in world.now.orchestrator.live)
+        actor = await world.now.orchestrator.actor(run)
+        assert actor is world.now.orchestrator.live[run]
+        assert await world.now.orchestrator.actor("r0") is None
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_refused_submission_is_told_and_forgotten():
+    async def main():
+        world, _ = await world_with_agent()
+        world.disk.facts["idempotency/k"] = b"other"
+        submit, plan, blob = world.submission(ONE)
+        with pytest.raises(FactExists):
+            await world.now.orchestrator.submit(
+                submit, plan, blob, (Fact("idempotency/k", b"r1", if_absent=True),)
+            )
+        await until(lambda: world.now.orchestrator.idle.is_set())
+        with pytest.raises(NoSuchRun):
+            await world.now.orchestrator.ask("r1", c.CancelRun())
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_one_history_that_cannot_be_stops_no_other_run_from_being_taken_up():
+    loop = VirtualLoop()
+
+    async def main():
+        world = World()
+        await world.engine()
+        broken, whole = await world.submit(ONE), await world.submit(ONE)
+        await world.now.close()
+        stream = world.disk.streams[broken]
+        impossible = e.encode([e.AttemptStarted(0, 7)])
+        first = stream[0]
+        stream.append(type(first)(99, broken, 2, 1, 0, impossible))
+        engine = await world.engine(2)
+        assert list(engine.orchestrator.live) == [whole]
+        agent = FakeAgent(engine)
+        agent.hello()
+        await until(lambda: agent.assigned())
+        agent.finish(agent.assigned()[0])
+        await until(lambda: world.status(whole) == "succeeded")
+        assert [context["message"] for context in loop.unhandled()] == [f"run {broken} cannot be read"]
+        await world.now.close()
+
+    run_on(loop, main())
+
+
+def test_the_next_engine_adopts_what_runs_and_starts_nothing_twice():
+    async def main():
+        world, agent = await world_with_agent()
+        run = await world.submit(ONE)
+        await until(lambda: agent.assigned())
+        one = agent.assigned()[0]
+        agent.records(m.AttemptStarted(run, 0, 1))
+        await until(lambda: "AttemptStarted" in world.names(run))
+        await world.now.close()
+        engine = await world.engine(2)
+        agent = FakeAgent(engine)
+        agent.first = agent.next = 2
+        agent.hello(m.Live(run, 0, 1, True))
+        agent.records(m.AttemptFinished(run, 0, 1, "succeeded"))
+        await until(lambda: world.status(run) == "succeeded")
+        assert agent.assigned() == []
+        assert agent.of(m.Welcome)[0].unknown == []
+        assert one.number == 1
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_what_an_agent_does_not_have_any_more_is_lost_and_tried_again():
+    async def main():
+        world, agent = await world_with_agent()
+        run = await world.submit(ONE)
+        await until(lambda: agent.assigned())
+        agent.records(m.AttemptStarted(run, 0, 1))
+        await until(lambda: "AttemptStarted" in world.names(run))
+        agent.transport.abort()
+        await until(lambda: world.now.manager.agents["local"].link is None)
+        agent.dial()
+        agent.first = agent.next
+        agent.hello()
+        await until(lambda: len(agent.assigned()) == 2)
+        assert [one.number for one in agent.assigned()] == [1, 2]
+        agent.finish(agent.assigned()[1])
+        await until(lambda: world.status(run) == "succeeded")
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_held_job_gives_its_slot_back():
+    async def main():
+        world = World()
+        engine = await world.engine()
+        agent = FakeAgent(engine, slots=1)
+        agent.hello()
+        held = await world.submit(ONE)
+        await until(lambda: agent.assigned())
+        agent.finish(agent.assigned()[0], "lost", held=True)
+        await until(lambda: world.status(held) == "held")
+        other = await world.submit(ONE)
+        await until(lambda: len(agent.assigned()) == 2)
+        agent.finish(agent.assigned()[1])
+        await until(lambda: world.status(other) == "succeeded")
+        assert await engine.orchestrator.ask(held, c.FailJob(0, "given up"))
+        assert world.status(held) == "failed"
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_fenced_engine_says_so_and_stores_nothing():
+    async def main():
+        world, agent = await world_with_agent()
+        run = await world.submit(ONE)
+        await until(lambda: agent.assigned())
+        world.disk.epoch = 2
+        agent.finish(agent.assigned()[0])
+        await until(lambda: world.fenced)
+        assert world.fenced == [2]
+        assert agent.of(m.Ack) == []
+        assert world.status(run) == "running"
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_contexts_are_kept_only_as_long_as_a_run_has_them():
+    async def main():
+        world, agent = await world_with_agent()
+        run = await world.submit(ONE)
+        assert len(world.now.orchestrator._shared) == 1
+        await until(lambda: agent.assigned())
+        agent.finish(agent.assigned()[0])
+        await until(lambda: world.status(run) == "succeeded" and not world.now.orchestrator.live)
+        await until(lambda: gc.collect() >= 0 and not world.now.orchestrator._shared)
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_long_outputs_and_summaries_lie_in_facts_and_come_back():
+    async def main():
+        world, agent = await world_with_agent()
+        run = await world.submit(TWO)
+        await until(lambda: agent.assigned())
+        one = agent.assigned()[0]
+        summary = "s" * 100_000
+        outputs = {"x": "y" * 50_000}
+        agent.records(m.StepFinished(run, 0, 1, 0, "x", "success", "success", 0, 1, "", summary))
+        agent.finish(one, outputs=outputs)
+        await until(lambda: len(agent.assigned()) == 2)
+        assert agent.assigned()[1].own.needs["a"]["outputs"] == outputs
+        assert all(len(e.encode([event])) <= e.EVENT_LIMIT for event in world.events(run))
+        await world.now.close()
+        agent = FakeAgent(await world.engine(2))
+        agent.first = agent.next = 4
+        agent.hello()
+        await until(lambda: agent.assigned())
+        assert agent.assigned()[0].own.needs["a"]["outputs"] == outputs
+        await world.now.close()
+
+    run_virtual(main())
+
+
+DYNAMIC = """on: push
+jobs:
+  a:
+    strategy:
+      matrix:
+        os: [ubuntu-latest, windows-latest]
+      fail-fast: false
+    runs-on: ${{ matrix.os }}
+    steps:
+      - run: x
+"""
+REACH = Reach(frozenset({"ubuntu-*", "linux"}), 2.0, 1 << 30)
+
+
+@pytest.mark.parametrize(("skip", "status"), [(False, "failed"), (True, "skipped")])
+def test_a_leg_whose_label_turns_out_to_be_nowhere_ends_at_once(skip, status):
+    async def main():
+        world, agent = await world_with_agent(reach=REACH)
+        run = await world.submit(DYNAMIC, skip_unmatched=skip)
+        await until(lambda: agent.assigned())
+        agent.finish(agent.assigned()[0])
+        await until(lambda: not world.now.orchestrator.live)
+        ended = {event.job: event for event in world.events(run) if isinstance(event, e.JobEnded)}
+        assert [ended[0].status, ended[1].status] == ["succeeded", status]
+        assert "windows-latest" in ended[1].message
+        assert world.status(run) == ("succeeded" if skip else "failed")
+        await world.now.close()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("asked", ["cpu: 64", "memory: 64GiB"])
+def test_a_job_that_asks_for_more_than_any_agent_has_fails_at_once(asked):
+    async def main():
+        world, _ = await world_with_agent(reach=REACH)
+        run = await world.submit(
+            ONE.replace("    steps:", f"    relevo:\n      resources:\n        {asked}\n    steps:")
+        )
+        await until(lambda: not world.now.orchestrator.live)
+        assert world.status(run) == "failed"
+        assert (
+            "no agent here has more"
+            in next(event for event in world.events(run) if isinstance(event, e.JobEnded)).message
+        )
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_what_a_job_asks_for_reaches_its_agent():
+    async def main():
+        world, agent = await world_with_agent(reach=REACH)
+        text = ONE.replace(
+            "    steps:",
+            "    relevo:\n      resources:\n        cpu: 1.5\n        memory: 256MiB\n    steps:",
+        )
+        await world.submit(text)
+        await until(lambda: agent.assigned())
+        assert (agent.assigned()[0].cpus, agent.assigned()[0].memory_bytes) == (1.5, 256 << 20)
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_defect_in_an_expression_fails_its_job_and_not_the_engine(monkeypatch):
+    async def main():
+        world, _ = await world_with_agent()
+
+        def broken(*arguments, **named):
+            raise ZeroDivisionError("a bug")
+
+        monkeypatch.setattr(plans, "evaluate_job", broken)
+        run = await world.submit(ONE)
+        await until(lambda: not world.now.orchestrator.live)
+        assert world.status(run) == "failed"
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_no_text_of_an_agent_makes_an_event_too_long():
+    async def main():
+        world, agent = await world_with_agent()
+        run = await world.submit(ONE)
+        await until(lambda: agent.assigned())
+        long = "\U0001f600" * 200_000
+        agent.records(
+            m.StepStarted(run, 0, 1, 0, long, 1),
+            m.Annotation(run, 0, 1, 0, "error", long, long, long),
+            m.StepFinished(run, 0, 1, 0, long, "failure", "failure", 1, 1, long, "\U0001f600" * 8_192),
+        )
+        agent.finish(agent.assigned()[0], "failed", message=long)
+        await until(lambda: not world.now.orchestrator.live)
+        assert "Annotated" in world.names(run)
+        assert max(len(e.encode([event])) for event in world.events(run)) <= e.EVENT_LIMIT
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_log_that_lost_its_beginning_is_never_green_and_holds_up_nobody():
+    async def main():
+        world, agent = await world_with_agent()
+        broken, whole = await world.submit(ONE), await world.submit(ONE)
+        await until(lambda: len(agent.assigned()) == 2)
+        one, other = agent.assigned()
+        agent.records(m.AttemptStarted(broken, 0, 1), m.LogBytes(broken, 0, 1, 500, 0, 1, b"the rest"))
+        await until(lambda: agent.of(m.Resend))
+        agent.next = agent.of(m.Resend)[-1].next
+        agent.records(
+            m.LogBytes(broken, 0, 1, 500, 0, 1, b"the rest"),
+            m.LogBytes(broken, 0, 1, 508, 0, 1, b" and more"),
+            m.AttemptFinished(broken, 0, 1, "succeeded", log_size=517, log_digest=b"d" * 32),
+        )
+        agent.finish(other, log=b"fine")
+        await until(lambda: world.status(whole) == "succeeded")
+        assert one.run == broken
+        await until(lambda: len(agent.assigned()) == 3)
+        ended = next(event for event in world.events(broken) if isinstance(event, e.AttemptEnded))
+        assert ended.result == "lost"
+        await world.now.close()
+
+    run_virtual(main())
