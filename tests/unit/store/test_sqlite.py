@@ -11,7 +11,7 @@ import pytest
 from relevo.domain.errors import UserError
 from relevo.domain.stored import Stored
 from relevo.runtime import failpoints
-from relevo.store.contract import Conflict, Fact, NewerHome, StoreUnavailable
+from relevo.store.contract import Conflict, Fact, LiveRun, NewerHome, StoreUnavailable
 from relevo.store.sqlite import open_database, open_reader, schema, writer
 from relevo.testing.contracts.store import EventStoreContract, append, collect, commit, row, submit
 from relevo.testing.small_disk import fill, make_read_only, needs_root, small_disk
@@ -303,4 +303,19 @@ async def test_a_commit_is_on_disk_when_it_returns(home: SqliteHome) -> None:
     store = await home.open()
     pragma = store._connection.pragma
     assert (pragma("journal_mode"), pragma("synchronous")) == ("wal", 2)
+    await store.close()
+
+
+async def test_an_append_that_writes_nothing_leaves_no_snapshot_behind(home: SqliteHome) -> None:
+    """A statement that is not run to its end would keep the writer in the past, and then refuse it for ever."""
+    store = await home.open()
+    await commit(store, append("a", row=row("a")))
+    for refused in (lambda: submit(store, append("unknown", 5)), lambda: submit(store, append("a", 0))):
+        assert isinstance(await refused(), Conflict)
+        home.execute("UPDATE leases SET holder = 'somebody'")
+        await commit(store, append(f"after-{id(refused)}"))
+    with pytest.raises(LiveRun):
+        await store.delete_run("a")
+    home.execute("UPDATE leases SET holder = 'somebody else'")
+    assert (await commit(store, append("a", 1))).version == 2
     await store.close()

@@ -57,8 +57,8 @@ def write_rows(path: str, rows: Iterable[RunRow]) -> None:
     """Replace the read model of the runs named, all or none. A run that has no append is left out."""
     connection = connect_writer(path)
     try:
-        with transaction(connection):
-            connection.executemany(
+        with transaction(connection) as cursor:
+            cursor.executemany(
                 "UPDATE streams SET live = ?, priority = ?, created_ms = ?, run = ?, checksum = ? WHERE stream = ?",
                 (_columns(row) for row in rows),
             )

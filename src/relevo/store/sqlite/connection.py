@@ -75,13 +75,20 @@ def connect_reader(path: str) -> apsw.Connection:
 
 
 @contextmanager
-def transaction(connection: apsw.Connection) -> Iterator[None]:
-    """A transaction that has the write lock from its beginning, so that what it reads stays true until it commits."""
+def transaction(connection: apsw.Connection) -> Iterator[apsw.Cursor]:
+    """A transaction that has the write lock from its beginning, so that what it reads stays true until it commits.
+
+    Its cursor ends with it: a statement that was not read to its end would keep the connection's snapshot, and every
+    later transaction would be refused as out of date.
+    """
     connection.execute("BEGIN IMMEDIATE")
+    cursor = connection.cursor()
     try:
-        yield
+        yield cursor
+        cursor.close(True)
         connection.execute("COMMIT")
     except BaseException:
+        cursor.close(True)
         if connection.in_transaction:  # SQLite itself rolls back when the disk is full
             connection.execute("ROLLBACK")
         raise

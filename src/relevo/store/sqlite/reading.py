@@ -129,14 +129,12 @@ def read_fact(connection: apsw.Connection, path: str, key: str) -> bytes | None:
 
 def read_facts(connection: apsw.Connection, path: str, prefix: str) -> list[tuple[str, bytes]]:
     """All facts whose key begins with `prefix`, in order of key. Raises DamagedError."""
-    found: list[tuple[str, bytes]] = []
-    for key, value, checksum in connection.execute(
-        "SELECT key, value, checksum FROM facts WHERE key >= ? ORDER BY key", (prefix,)
-    ):
-        if not key.startswith(prefix):
-            break
-        found.append((key, _fact(path, key, value, checksum)))
-    return found
+    # U+10FFFF sorts behind every character that a key has.
+    found = connection.execute(
+        "SELECT key, value, checksum FROM facts WHERE key >= ?1 AND key < ?1 || char(1114111) ORDER BY key",
+        (prefix,),
+    ).fetchall()
+    return [(str(key), _fact(path, str(key), value, checksum)) for key, value, checksum in found]
 
 
 def read_run(connection: apsw.Connection, path: str, run: str) -> RunRow | None:
@@ -179,7 +177,7 @@ def run_of(path: str, row: tuple[str, int, int, int, bytes, int]) -> RunRow:
     raise DamagedError(f"the row of run {stream} is damaged", where=f"{path}, table streams, {stream}")
 
 
-def _fact(path: str, key: str, value: object, checksum: int) -> bytes:
+def _fact(path: str, key: str, value: object, checksum: object) -> bytes:
     if not isinstance(value, bytes) or fact_checksum(key, value) != checksum:
         raise DamagedError(f"fact {key} is damaged", where=f"{path}, table facts, {key}")
     return value

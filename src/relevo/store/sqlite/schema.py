@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -74,8 +74,9 @@ def migrate(connection: apsw.Connection, path: str, *, only_new: bool = False, f
 def verify_applied(connection: apsw.Connection, path: str, folder: str = _FOLDER) -> None:
     """Raises DamagedError when a migration that this home had differs from the one this program knows."""
     known = dict(migrations(folder))
-    for number, name, applied in connection.execute("SELECT number, name, checksum FROM migrations"):
-        if number not in known or checksum(_read(known[number])) != applied:
+    applied: Any = connection.execute("SELECT number, name, checksum FROM migrations").fetchall()
+    for number, name, found in applied:
+        if number not in known or checksum(_read(known[number])) != found:
             raise DamagedError(f"migration {name} differs from the one of this program", where=path)
 
 

@@ -225,9 +225,9 @@ class SqliteStore(SqliteReader):
 
 def _enter(connection: apsw.Connection, epoch: int) -> None:
     """From here on writes of lower epochs are refused. Raises Fenced when it is us who are lower."""
-    with transaction(connection):
-        check_fence(connection.cursor(), epoch)
-        connection.execute(
+    with transaction(connection) as cursor:
+        check_fence(cursor, epoch)
+        cursor.execute(
             "INSERT INTO leases (name, epoch) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch"
             " WHERE excluded.epoch > epoch",
             (LEASE, epoch),

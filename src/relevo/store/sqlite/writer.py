@@ -56,7 +56,6 @@ class Writer:
         committed: Callable[[int], None],
     ) -> None:
         self._connection = connection
-        self._cursor = connection.cursor()
         self._path = path
         self._loop = loop
         self._epoch = epoch
@@ -159,13 +158,12 @@ class Writer:
             self._stale = False
         if len(self._heads) > MOST_HEADS:
             self._heads.clear()
-        cursor = self._cursor
         begun = monotonic()
-        with transaction(self._connection):
+        with transaction(self._connection) as cursor:
             check_fence(cursor, self._epoch)
             first = works[0][0]
             if isinstance(first, Deletion):
-                return self._delete(first.run)
+                return self._delete(cursor, first.run)
             commit = Commit(cursor, self._heads, self._sequence, self._epoch)
             outcomes = [commit.judge(append) for append, _ in works if isinstance(append, Append)]
             commit.write()
@@ -178,10 +176,10 @@ class Writer:
         self._sequence = commit.sequence
         return outcomes
 
-    def _delete(self, run: str) -> list[Any]:
+    def _delete(self, cursor: apsw.Cursor, run: str) -> list[Any]:
         self._heads.pop(run, None)
         try:
-            delete_run(self._cursor, run, self._sequence)
+            delete_run(cursor, run, self._sequence)
         except LiveRun as error:
             return [error]
         return [None]
