@@ -52,7 +52,8 @@ def arguments(
         "window": count if window is None else window,
         "provider": provider,
     }
-    return [sys.executable, "-c", AGENT, json.dumps(options)]
+    # -P: what lies in the folder that the user stands in is none of our modules.
+    return [sys.executable, "-P", "-c", AGENT, json.dumps(options)]
 
 
 def _occupied(folder: str) -> bool:
