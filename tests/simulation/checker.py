@@ -191,7 +191,9 @@ class Checker:
     def _durable(self, key: AttemptKey, pieces: list[bytes]) -> None:
         """All bytes must be in the durable part of the run's segments, in whatever frames."""
         held = self._world.durable_log(key.run)
-        masked = self._world.client.plans[key.run].secrets  # then the last letters of a piece may wait for the next
+        masked = self._world.client.plans[
+            key.run
+        ].secrets  # then the last letters of a piece may wait for the next
         for piece in pieces:
             if len(piece) <= 1_000 and piece not in held and not (masked and piece[-1:] != b"\n"):
                 self._world.violated("log persists", f"{key}: {piece[:60]!r} is not durable")

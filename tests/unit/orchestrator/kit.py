@@ -84,6 +84,7 @@ class FakeAgent:
                 self.first, next or self.next, list(live), epoch,
             )
         )  # fmt: skip
+        self.say(m.Beat(frames=1))
 
     def records(self, *records: m.AnyRecord) -> None:
         first, self.next = self.next, self.next + len(records)
