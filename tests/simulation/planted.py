@@ -24,7 +24,7 @@ from relevo.logs.segments import RunLog
 from relevo.logs.store import FileLogStore
 from relevo.orchestrator import plans, run_actor
 from relevo.orchestrator.orchestrator import Orchestrator
-from relevo.orchestrator.run_actor import RunActor
+from relevo.orchestrator.run_actor import _EFFECTS, RunActor
 from relevo.providers.contract import Exit
 from relevo.scheduler.actor import Scheduler
 from relevo.store.memory import MemoryStore
@@ -108,11 +108,11 @@ def _slot_not_freed(patch: pytest.MonkeyPatch) -> None:
 def _held_keeps_its_slot(patch: pytest.MonkeyPatch) -> None:
     ended = Orchestrator.attempt_ended
 
-    def keeps(self: Orchestrator, key: AttemptKey, job: Any) -> None:
+    def keeps(self: Orchestrator, key: AttemptKey, job: Any, result: str) -> None:
         if job.status is JobStatus.HELD:
             self.manager.ended(key, job.agent)
         else:
-            ended(self, key, job)
+            ended(self, key, job, result)
 
     patch.setattr(Orchestrator, "attempt_ended", keeps)
 
@@ -178,7 +178,9 @@ def _effects_before_commit(patch: pytest.MonkeyPatch) -> None:
 
     def early(self: MemoryStore, one: Any, done: Any) -> None:
         if acting:
-            acting[-1]._act([event for event in e.decode(one.events) if isinstance(event, e.AttemptAssigned)])
+            for event in e.decode(one.events):
+                if isinstance(event, e.AttemptAssigned):
+                    _EFFECTS[type(event)](acting[-1], event)
         append(self, one, done)
 
     patch.setattr(RunActor, "_receive", received)

@@ -110,7 +110,8 @@ class Link(asyncio.Protocol):
         self._generation = 0
         self._asking: asyncio.TimerHandle | None = None
         self._out: list[bytes] = []
-        self._confirmed = False
+        self._welcome = False  # it was said
+        self._confirmed = False  # and answered
         self._barred = False  # the next record names a blob that is not durable yet
         self._passed = 0  # number of the record whose blob is
         self._behind: list[tuple[int, list[m.AnyRecord]]] = []  # what came while barred
@@ -195,6 +196,8 @@ class Link(asyncio.Protocol):
         if self.hello is None:
             self.close()
             return
+        if not self._welcome:
+            return  # it is being refused
         if not self._confirmed:
             self._confirmed = True
             self._taker.confirmed(self)
@@ -211,6 +214,7 @@ class Link(asyncio.Protocol):
 
     def welcome(self, epoch: int, next_number: int, unknown: list[m.Live]) -> None:
         """Take the agent; records below `next_number` are durable."""
+        self._welcome = True
         self.next = self.acknowledged = next_number
         self.send(m.Welcome(m.VERSION, epoch, next_number, unknown))
 

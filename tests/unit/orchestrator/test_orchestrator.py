@@ -402,3 +402,21 @@ def test_a_log_that_lost_its_beginning_is_never_green_and_holds_up_nobody():
         await world.now.close()
 
     run_virtual(main())
+
+
+def test_a_hello_that_was_under_way_for_long_takes_nothing_from_who_is_here():
+    async def main():
+        world, agent = await world_with_agent()
+        run = await world.submit(ONE)
+        await until(lambda: agent.assigned())
+        agent.records(m.AttemptStarted(run, 0, 1))
+        await until(lambda: "AttemptStarted" in world.names(run))
+        late = FakeAgent(world.now)
+        late.say(m.Hello(m.VERSION, late.id, 1, 1, "boot", [], 4, 8.0, 1, "dummy", 1, 1, [], 0))
+        await until(lambda: late.of(m.Welcome))
+        agent.records(m.AttemptFinished(run, 0, 1, "succeeded"))
+        await until(lambda: world.status(run) == "succeeded")
+        assert "JobRetrying" not in world.names(run)
+        await world.now.close()
+
+    run_virtual(main())

@@ -63,6 +63,7 @@ class Runs:
     """A taker that refuses at once, or takes."""
 
     refuses = False
+    here: Link | None = None
 
     def __init__(self) -> None:
         self.taken_commands: list[c.Command] = []
@@ -86,7 +87,10 @@ class Runs:
     def taken(self, link: Link) -> None:
         """Nothing to do."""
 
-    lost = confirmed = taken
+    def confirmed(self, link: Link) -> None:
+        self.here = link
+
+    lost = taken
 
 
 class Scene:
@@ -151,6 +155,12 @@ async def test_an_end_that_the_log_does_not_take_comes_again_when_there_is_room(
     scene.say(m.Records(2, [end]))
     await scene.settled()
     assert scene.wire.sent(m.Ack)[-1].next == 3
+
+
+async def test_only_who_answers_the_welcome_is_there(scene: Scene):
+    assert scene.runs.here is None
+    scene.say(m.Beat(frames=1))
+    assert scene.runs.here is scene.link
 
 
 async def test_a_beat_tells_that_frames_were_lost(scene: Scene):
