@@ -66,7 +66,6 @@ class SimHost(Host):
         self.stopped = False
         self.held: list[asyncio.Handle] = []
         self._ready: Any = loop._ready  # type: ignore[attr-defined]  # the base class's own: spares a call for each callback
-        self._scheduled: Any = loop._scheduled  # type: ignore[attr-defined]
 
     def stop(self) -> None:
         """Nothing of it runs until `resume`. Idempotent."""
@@ -105,7 +104,8 @@ class SimHost(Host):
             handle._cancelled = True
         else:
             handle._scheduled = True  # type: ignore[attr-defined]
-            heappush(self._scheduled, handle)
+            # Looked up each time: the loop makes a new list when many timers were cancelled.
+            heappush(self.loop._scheduled, handle)  # type: ignore[attr-defined]
         return handle
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
