@@ -121,6 +121,7 @@ class Link(asyncio.Protocol):
         self._frames_out = 0
         self.agent = ""
         self.hello: m.Hello | None = None
+        self.turn = 0  #: of its Hello among all of the engine
         self.next = 1  #: number of the record to come
         self.acknowledged = 1
         self.heard = loop.time()

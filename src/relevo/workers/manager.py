@@ -47,7 +47,18 @@ class Placed:
 class AgentState:
     """One agent, connected or not."""
 
-    __slots__ = ("fence_after_s", "gone_since", "hello", "id", "link", "outbox", "placed", "ready", "told")
+    __slots__ = (
+        "fence_after_s",
+        "gone_since",
+        "hello",
+        "id",
+        "link",
+        "outbox",
+        "placed",
+        "ready",
+        "told",
+        "turn",
+    )
 
     outbox: ActorRef[AttemptKey]  #: takes the attempts that are to be sent to it
 
@@ -59,6 +70,7 @@ class AgentState:
         self.placed: dict[AttemptKey, Placed] = {}
         self.gone_since: float | None = gone_since
         self.fence_after_s: float | None = None
+        self.turn = 0  #: of the Hello that it was taken by
         self.told: set[AttemptKey] = set()  #: what it said at its Hello that it runs
 
 
@@ -113,6 +125,7 @@ class WorkerManager:
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._hellos = 0
         self.agents: dict[str, AgentState] = {}
         self.some_agent_ready = asyncio.Event()  #: set when the first agent has passed the start barrier
         self.on_fenced: Callable[[int], None] = lambda epoch: None
@@ -226,6 +239,8 @@ class WorkerManager:
             link.close()
             self.on_fenced(hello.epoch)
             return
+        self._hellos += 1
+        link.turn = self._hellos
         placed = self._agent(hello.agent).placed
         unknown = [live for live in hello.live if AttemptKey(live.run, live.job, live.number) not in placed]
         link.welcome(self._epoch, hello.first, unknown)
@@ -234,6 +249,11 @@ class WorkerManager:
         hello = link.hello
         assert hello is not None
         state = self._agent(hello.agent)
+        if link.turn < state.turn:
+            # Its answer was under way for long: the agent has dialled again since, and was taken there.
+            link.close()
+            return
+        state.turn = link.turn
         if state.link is not None:
             # It dialled again before its last connection was known to be gone: the barrier stands anew.
             old = state.link
