@@ -17,6 +17,7 @@ from msgspec import Struct
 from relevo.agent.blobs import AgentBlobs
 from relevo.agent.reporter import BlobUnavailable
 from relevo.agent.reports import AttemptReporter
+from relevo.agent.room import somebody_waits
 from relevo.agent.session import Dial, Session
 from relevo.agent.spool import Spool
 from relevo.domain.errors import RelevoError
@@ -191,7 +192,7 @@ class Agent:
         )
 
     def _beat(self) -> m.Beat:
-        return m.Beat(0.0, self.spool.size_bytes, self.spool.full)
+        return m.Beat(0.0, self.spool.size_bytes, self.spool.full or somebody_waits())
 
     # --- what it is told ----------------------------------------------------------------------------------------------
 

@@ -170,7 +170,11 @@ class Slot:
         """Registers it. Raises OSError."""
         self.record = SlotRecord(mechanism=mechanism, folders=folders, boot_id=processes.boot_id())
         self._file = SlotFile(path)
-        self._file.write(self.record)
+        try:
+            self._file.write(self.record)
+        except OSError:
+            self._file.remove()
+            raise
         self._tree = make_tree(mechanism, folders)
         self._spec: WorkerSpec | None = None
         self._new = True
@@ -215,11 +219,16 @@ class Slot:
             await self.launcher.until_inside()  # both its selves are to stand in the limited groups
         self.limits.apply(spec)
 
-    def leave(self) -> None:
-        """The attempt is done with it, and it is clean."""
-        self.record.attempt = None
-        self._file.write(self.record)
+    def leave(self) -> bool:
+        """The attempt is done with it, and it is clean. False when that could not be written down: then it must go."""
+        attempt, self.record.attempt = self.record.attempt, None
+        try:
+            self._file.write(self.record)
+        except OSError:
+            self.record.attempt = attempt
+            return False
         self._spec = None
+        return True
 
     def usable(self) -> bool:
         """Whether an attempt may have it: clean, or so new that nothing was ever started in it."""

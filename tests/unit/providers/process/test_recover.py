@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import pytest
 from relevo.domain.ids import AttemptKey
 from relevo.providers.contract import WorkerSpec, WorkerUnavailable
 from relevo.providers.process import ProcessProvider, launching
+from relevo.providers.process import provider as provider_module
 from relevo.providers.process import slot as slot_module
 from relevo.providers.process.slot import read_record
 from relevo.testing.contracts.providers import RecordingSink, attempt_key
@@ -229,3 +231,67 @@ async def works(provider: ProcessProvider) -> None:
     assert (await sink.until_ended()).ok
     assert bytes(sink.data) == b"fine\n"
     await worker.destroy()
+
+
+async def test_a_worker_that_has_no_room_for_its_file_waits_and_is_not_forgotten(
+    provider: ProcessProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await works(provider)
+    write = slot_module.SlotFile.write
+    refusals = [OSError(errno.ENOSPC, "no room")] * 2
+
+    def refuse(self: slot_module.SlotFile, record: slot_module.SlotRecord) -> None:
+        if refusals:
+            raise refusals.pop()
+        write(self, record)
+
+    monkeypatch.setattr(slot_module.SlotFile, "write", refuse)
+    monkeypatch.setattr(provider_module, "ROOM_S", 0.0)
+    await works(provider)
+    assert not refusals
+    while provider._workers:
+        provider._look_after()
+        await asyncio.sleep(0.001)
+
+
+async def test_a_slot_that_cannot_be_written_off_is_not_used_again(
+    provider: ProcessProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await provider.create(WorkerSpec(KEY, "/"))
+    with monkeypatch.context() as patch:
+        patch.setattr(slot_module.SlotFile, "write", full)
+        await worker.destroy()
+    assert not provider._workers
+    assert not provider._free
+
+
+async def test_nothing_is_forgotten_when_its_clean_up_fails(
+    provider: ProcessProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the kernel answers: it is tried again until it is done."""
+    worker = await provider.create(WorkerSpec(KEY, "/"))
+    worker.abandon()
+    with monkeypatch.context() as patch:
+        patch.setattr(slot_module, "raze_once", full)
+        provider._look_after()
+    assert provider._care is not None
+    while provider._workers:
+        provider._look_after()
+        await asyncio.sleep(0.001)
+
+
+async def test_a_caller_that_was_cancelled_leaves_no_worker(provider: ProcessProvider) -> None:
+    creating = asyncio.ensure_future(provider.create(WorkerSpec(KEY, "/")))
+    await asyncio.sleep(0)
+    creating.cancel()
+    try:
+        await (await creating).destroy()  # it was ready at once
+    except asyncio.CancelledError:
+        pass
+    while provider._workers:
+        provider._look_after()
+        await asyncio.sleep(0.001)
+
+
+def full(*anything: object) -> None:
+    raise OSError(errno.ENOSPC, "no room")
