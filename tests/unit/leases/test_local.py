@@ -157,6 +157,11 @@ async def test_the_lock_of_a_program_that_holds_no_lease_kills_nobody(
         connection.close()
 
 
+async def until_refused(leases: LocalLeases, holder: Holder) -> None:
+    for _ in range(100):  # the database's log may have room for some
+        await leases.acquire(LEASE, holder)
+
+
 @needs_root
 async def test_a_full_disk_is_named(tmp_path: Path) -> None:
     me = holder_of(os.getpid(), "")
@@ -165,7 +170,6 @@ async def test_a_full_disk_is_named(tmp_path: Path) -> None:
         lease = await leases.acquire(LEASE, me)
         filler = fill(disk)
         with pytest.raises(InfrastructureError, match=r"no room for .*relevo\.db"):
-            for _ in range(100):  # its log may have room for some
-                await leases.acquire(LEASE, me)
+            await until_refused(leases, me)
         filler.unlink()
         await leases.release(lease)

@@ -149,12 +149,12 @@ class ProcessProvider:
             self._free.append(slot)
 
     def _look_after(self) -> None:
-        self._care = None
-        self._take_care()  # first, that nothing which goes wrong below makes us forget somebody
+        # First, that nothing which goes wrong below makes us forget somebody.
+        self._care = asyncio.get_running_loop().call_later(CARE_S, self._look_after)
         for worker in list(self._workers):
             _warned(worker.look_after)
         self._doomed = [slot for slot in self._doomed if not _warned(slot.raze_once)]
-        if self._care is not None and not self._workers and not self._doomed:
+        if not self._workers and not self._doomed:
             self._care.cancel()
             self._care = None
 
