@@ -19,6 +19,7 @@ from msgspec import Struct
 from relevo.domain.ids import AttemptKey
 from relevo.providers.contract import WorkerSpec, WorkerUnavailable
 from relevo.providers.process import cgroups, launching, procfs
+from relevo.providers.process.launcher import GUARDED, HELD, NAMESPACE
 from relevo.providers.process.launching import Launcher
 from relevo.providers.process.limits import Limits
 from relevo.providers.process.trees import Tree, make_tree
@@ -32,6 +33,8 @@ MARK: Final = "RELEVO_ATTEMPT"
 PATIENCE_S: Final = 10.0
 #: looks at a family in one pass
 RESCANS: Final = 20
+#: mechanism → mode of its launcher, where that leaves a parent behind
+_MODES: Final = {"pid-namespace": NAMESPACE, "subreaper": GUARDED}
 
 
 class NotHeld(WorkerUnavailable):
@@ -189,9 +192,9 @@ class Slot:
     def open(self) -> None:
         """Start the launcher in its place. Raises WorkerUnavailable, after which only `raze` may be called."""
         record = self.record
-        kill_file = f"{record.folders['unified']}/cgroup.kill" if record.mechanism == "cgroup-v2" else ""
+        mode = _MODES.get(record.mechanism, HELD)
         try:
-            pid, sock = launching.spawn(kill_file, namespace=record.mechanism == "pid-namespace")
+            pid, sock = launching.spawn(mode, list(record.folders.values()))
         except OSError as error:
             raise WorkerUnavailable(f"a launcher cannot be started: {error}") from error
         self.launcher = Launcher(pid, sock, asyncio.get_running_loop())
@@ -215,7 +218,7 @@ class Slot:
     async def _limit(self, spec: WorkerSpec) -> None:
         assert self.launcher is not None
         assert self.limits is not None
-        if self.record.mechanism == "pid-namespace":
+        if self.record.mechanism in _MODES:
             await self.launcher.until_inside()  # both its selves are to stand in the limited groups
         self.limits.apply(spec)
 
@@ -241,7 +244,7 @@ class Slot:
             launcher is not None
             and not launcher.gone
             and self._tree.holds_only(launcher.identity.pid)
-            and (launcher.inner != 0 or self.record.mechanism != "pid-namespace")
+            and (launcher.inner != 0 or self.record.mechanism not in _MODES)
             and not procfs.children(launcher.parent)
         )
 
