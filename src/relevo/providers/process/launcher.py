@@ -41,7 +41,9 @@ SOCKET = 3
 HELD = "held"
 NAMESPACE = "namespace"
 GUARDED = "guarded"
-LEAVE_TRIES = 100  # to remove a group, a hundredth of a second apart: who was killed takes a moment to leave it
+LEAVE_TRIES = (
+    100  # to remove a group, a hundredth of a second apart: who was killed takes a moment to leave it
+)
 LARGEST = 65536  # of a message; a larger one comes in a memfd as second descriptor
 
 PR_SET_PDEATHSIG = 1
@@ -203,7 +205,10 @@ def leave(groups: list[str]) -> None:
         above = os.path.dirname(group)
         for path, text in (
             (f"{os.path.dirname(above)}/cgroup.procs", "0"),  # where the agent stands
-            (f"{group}/cgroup.kill", "1"),  # version 2; it ends this process too if the line above was refused
+            (
+                f"{group}/cgroup.kill",
+                "1",
+            ),  # version 2; it ends this process too if the line above was refused
         ):
             try:
                 with open(path, "w") as file:
