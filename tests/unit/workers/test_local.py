@@ -64,11 +64,16 @@ async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
     yield made
     made.keeper.close()
     for pid in made.births():
-        try:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            continue
+        end(pid)
+
+
+def end(pid: int) -> None:
+    """A child of this process, whether it still runs or not."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass  # the keeper has waited for it
 
 
 async def test_an_agent_that_died_is_started_again(kept: Kept) -> None:
