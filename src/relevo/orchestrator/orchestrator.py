@@ -426,9 +426,9 @@ class Orchestrator:
 
     unplaced = withdraw
 
-    def attempt_ended(self, key: AttemptKey, job: Job, result: str) -> None:
-        self.manager.ended(key, job.agent)
-        ATTEMPTS_ENDED.labels(result).inc()
+    def attempt_ended(self, key: AttemptKey, job: Job, event: e.AttemptEnded) -> None:
+        self.manager.ended(key, job.agent, log=bool(event.log_size) and event.result != "lost")
+        ATTEMPTS_ENDED.labels(event.result).inc()
         if job.status not in JOB_ENDS:  # the end of a job frees its place by itself
             self.scheduler.tell(Withdraw(key.run, key.job))
 
