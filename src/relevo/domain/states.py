@@ -78,9 +78,7 @@ JOB_ENDS: Final = frozenset(
     }
 )
 #: Its current attempt is with an agent, or on its way there.
-AT_AGENT: Final = frozenset(
-    {JobStatus.ASSIGNED, JobStatus.STARTING, JobStatus.RUNNING, JobStatus.CANCELLING}
-)
+AT_AGENT: Final = frozenset({JobStatus.ASSIGNED, JobStatus.STARTING, JobStatus.RUNNING, JobStatus.CANCELLING})
 ATTEMPT_ENDS: Final = frozenset(
     {
         AttemptStatus.SUCCEEDED,

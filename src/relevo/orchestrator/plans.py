@@ -62,6 +62,16 @@ class Carried(Struct, frozen=True):
     outputs: dict[str, str]
 
 
+def spec_fact(digest: str) -> str:
+    """Key of the fact that holds a workflow; runs of the same text share it."""
+    return f"spec/{digest}"
+
+
+def context_fact(digest: str) -> str:
+    """Key of the fact that holds a run's shared contexts; its retries share it."""
+    return f"context/{digest}"
+
+
 class Plan:
     """A workflow with everything that is derived from it once."""
 
