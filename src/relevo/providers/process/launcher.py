@@ -1,7 +1,8 @@
 """The launcher: a tiny process that starts the steps of one slot, so that they are born where they belong.
 
-Run as `python -I -S launcher.py [--pid-namespace] [KILL_FILE]` with a SOCK_SEQPACKET socket as descriptor 3. It imports
-nothing of relevo and little else: it must start in milliseconds and fork cheaply. One thread, one step at a time.
+Run as `python -I -S -c …` with the arguments `[--pid-namespace] [KILL_FILE]` and a SOCK_SEQPACKET socket as descriptor 3
+(launching.py). It imports nothing of relevo and little else: it must start in milliseconds and fork cheaply. One thread, one
+step at a time.
 
     agent ── (argv, env, cwd) as marshal + write end of the pipe ──►  posix_spawn in an own session
           ◄─ "R"              ready
@@ -17,16 +18,13 @@ ends (the agent died, however) it kills the whole tree and exits. KILL_FILE is t
 from __future__ import annotations
 
 # The C modules behind `signal` and `socket`: those import enum and selectors, half of the start-up time.
+import _ctypes  # the same for `ctypes`
 import _signal  # type: ignore[import-not-found]
 import _socket
 import marshal
 import os
 import select
 import sys
-
-TYPE_CHECKING = False  # `typing` would cost more than all else here
-if TYPE_CHECKING:
-    import ctypes
 
 SOCKET = 3
 LARGEST = 65536  # of a message; a larger one comes in a memfd as second descriptor
@@ -201,9 +199,8 @@ def enter_namespace(sock: _socket.socket) -> None:
     This process stays outside as its parent, ends with it, and takes it along when killed.
     """
     uid, gid = os.geteuid(), os.getegid()
-    libc = c_library()
-    if libc.unshare(CLONE_NEWPID | CLONE_NEWNS) != 0:
-        if libc.unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS) != 0:
+    if c_call("unshare", CLONE_NEWPID | CLONE_NEWNS) != 0:
+        if c_call("unshare", CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS) != 0:
             sock.send(b"F1 own PID namespace: not permitted", _socket.MSG_NOSIGNAL)
             os._exit(1)
         for name, text in (
@@ -226,22 +223,18 @@ def enter_namespace(sock: _socket.socket) -> None:
     if select.select([alive], [], [], 0)[0]:
         os._exit(1)  # the parent was killed before the line above
     os.close(alive)
-    libc.mount(b"none", b"/", None, MS_REC | MS_SLAVE, None)
-    libc.mount(b"proc", b"/proc", b"proc", 0, None)
+    c_call("mount", b"none", b"/", None, MS_REC | MS_SLAVE, None)
+    c_call("mount", b"proc", b"/proc", b"proc", 0, None)
 
 
 def prctl(option: int, value: int) -> None:
     """Set an attribute of this process."""
-    if c_library().prctl(option, value, 0, 0, 0) != 0:
+    if c_call("prctl", option, value, 0, 0, 0) != 0:
         raise OSError(f"prctl {option} was refused")
 
 
-def c_library() -> ctypes.CDLL:
-    """The C library, for what `os` lacks."""
-    import ctypes
-
-    return ctypes.CDLL(None, use_errno=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def c_call(name: str, *arguments: int | bytes | None) -> int:
+    """Call a function of the C library, for what `os` lacks."""
+    address = _ctypes.dlsym(_ctypes.dlopen(None, 0), name)  # type: ignore[arg-type]  # None: this program
+    result: int = _ctypes.call_function(address, arguments)
+    return result

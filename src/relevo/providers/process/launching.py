@@ -15,7 +15,8 @@ from relevo.providers.process.launcher import LARGEST, SOCKET
 from relevo.runtime import processes
 from relevo.runtime.processes import ProcessIdentity
 
-_SCRIPT: Final = os.path.join(os.path.dirname(__file__), "launcher.py")
+#: the launcher as a module: Python keeps those compiled, scripts not
+_PROGRAM: Final = f"import sys; sys.path.append({os.path.dirname(__file__)!r}); import launcher; launcher.main(sys.argv[1:])"
 #: a launcher answers in a millisecond; one that was stopped is woken before this
 ANSWER_S: Final = 30.0
 _RIGHTS: Final = (socket.SOL_SOCKET, socket.SCM_RIGHTS)
@@ -162,7 +163,7 @@ def spawn(kill_file: str = "", *, namespace: bool = False) -> tuple[int, socket.
         arguments = ["--pid-namespace"] if namespace else [kill_file] if kill_file else []
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", _SCRIPT, *arguments],
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, *arguments],
             {"LC_ALL": "C.UTF-8"},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, theirs.fileno(), SOCKET),
