@@ -159,9 +159,9 @@ class Agent:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.session.close()  # first: an engine that leaves too need not wait for the rest
         await self._provider.close()
         self.spool.close()
-        await self.session.close()
         self.done.set()
 
     # --- what it says -------------------------------------------------------------------------------------------------
