@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from relevo.domain.errors import UserError
 from relevo.workflow import contexts
 from relevo.workflow.contexts import JobContexts
-from relevo.workflow.model import Leg, Workflow
+from relevo.workflow.model import Workflow
 from relevo.workflow.plan import ancestors, closure, order
 from relevo.workflow.quantities import cpus, memory_bytes, seconds
 from relevo.workflow.reader import read
@@ -124,8 +124,7 @@ def test_contexts_of_later_programs_can_be_read() -> None:
 
 
 def test_strategy_context() -> None:
-    leg = Leg("n", {}, 1, 3, ("x",), 60.0, False, None, True)
-    assert contexts.strategy_context(leg) == {
+    assert contexts.strategy_context(True, 1, 3, None) == {
         "fail-fast": True,
         "job-index": 1,
         "job-total": 3,
