@@ -9,11 +9,12 @@ from relevo.domain.calls import status_of_call
 from relevo.domain.errors import UserError
 from relevo.domain.run import Job, Node, Run
 from relevo.domain.states import JobStatus
-from relevo.orchestrator.plans import Plan, SharedContexts, inputs_seen, needs_of
+from relevo.orchestrator.plans import Plan, SharedContexts, inputs_seen, needs_of, tell_defect
 from relevo.workflow.calls import called_by, place_of
 from relevo.workflow.contexts import strategy_context
+from relevo.workflow.evaluate import located
 from relevo.workflow.expressions import ExpressionError
-from relevo.workflow.handover import outputs_of, secrets_of
+from relevo.workflow.handover import NotHandedOver, outputs_of, secrets_of
 
 #: Bytes of a call's outputs at most, all together.
 OUTPUTS_LIMIT: Final = 1 << 20
@@ -39,6 +40,9 @@ def returned(run: Run, plan: Plan, shared: SharedContexts, index: int, at_ms: in
         outputs = outputs_of(called, contexts)
     except ExpressionError as error:
         return c.ReturnCall(index, error=f"{error}{places}", at_ms=at_ms)
+    except Exception as error:
+        tell_defect(run.id)
+        return c.ReturnCall(index, error=f"a defect of relevo: {error!r}", at_ms=at_ms)
     size = sum(len(name) + len(value) for name, value in outputs.items())
     if size > OUTPUTS_LIMIT:
         said = f"{called.path}: its outputs have {size} bytes, more than {OUTPUTS_LIMIT}{places}"
@@ -75,9 +79,6 @@ def secrets_seen(
     }
     try:
         return secrets_of(template.node, had, contexts)
-    except ExpressionError as error:
-        place = place_of(template.node, template.workflow)
-        # What the expression came to may hold a secret: only where it stands is told.
-        raise UserError(
-            f"{place}: an expression under `secrets:` fails: {error.stage}{called_by(template.places)}"
-        ) from None
+    except NotHandedOver as error:
+        place = located(template.workflow, template.node, error.key, str(error))
+        raise UserError(f"{place}{called_by(template.places)}") from None

@@ -222,7 +222,7 @@ def expand(
         verdict = evaluate_node(run, plan, shared, index)
     except Exception as error:
         # Were it raised, the run would be read again and come to the same: nothing of it would ever end.
-        _tell_defect(run.id)
+        tell_defect(run.id)
         verdict = Verdict(False, error=f"a defect of relevo: {error!r}")
     node = run.nodes[index]
     template = plan.of(node)
@@ -335,7 +335,8 @@ def _unrun(
     return c.ExpandNode(index, [e.JobDecl(name)], ends=ends, warnings=warnings, at_ms=at_ms)
 
 
-def _tell_defect(run: str) -> None:
+def tell_defect(run: str) -> None:
+    """Log the exception at hand as one that nobody expects."""
     import logging
 
     logging.getLogger(__name__).exception("run %s", run)

@@ -108,8 +108,8 @@ class RunActor(Actor[Envelope]):
                 verdict = expand(run, self.plan, self.shared, node, self.carried, at_ms, home.reach)
                 events += handle(run, inputs_stored(verdict, run.id, facts))
             for job in list(run.returning):
-                outputs = returned(run, self.plan, self.shared, job, at_ms)
-                events += handle(run, outputs_stored(outputs, run.id, facts))
+                back = returned(run, self.plan, self.shared, job, at_ms)
+                events += handle(run, outputs_stored(back, run.id, facts))
         if not events:
             for envelope in messages:
                 if envelope.batch is not None:

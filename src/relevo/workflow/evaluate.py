@@ -66,7 +66,7 @@ def evaluate_job(
         legs = _Legs(node, workflow, scope, fail_fast, max_parallel, combinations).build(names)
     except (ExpressionError, MatrixInvalid, _Wrong) as error:
         key = error.key if isinstance(error, _Wrong) else step
-        return Verdict(run=True, error=_located(workflow, node, key, str(error)))
+        return Verdict(run=True, error=located(workflow, node, key, str(error)))
     if not combinations:
         return Verdict(run=False, warnings=(f"job '{node.id}': nothing is left of its matrix",))
     verdict = Verdict(run=True, legs=legs)
@@ -85,7 +85,8 @@ class _Wrong(Exception):
         self.key = key
 
 
-def _located(workflow: Workflow, node: JobNode, key: str, message: str) -> str:
+def located(workflow: Workflow, node: JobNode, key: str, message: str) -> str:
+    """A message about a key of a job ('': the job as a whole), with file, line and column."""
     where = f"jobs.{node.id}"
     position: Position = workflow.marks.get(f"{where}.{key}") or node.position
     name = f"{where}.{key}" if key else where
@@ -204,7 +205,7 @@ class _Legs:
         try:
             return inputs_of(node, node.called, scope), None
         except NotHandedOver as error:
-            return {}, _located(self._workflow, node, error.key, str(error))
+            return {}, located(self._workflow, node, error.key, str(error))
 
     def _name(self, scope: Scope, combination: Combination, named: bool) -> str:
         base = self._node.name or self._node.id

@@ -97,13 +97,16 @@ def outputs_of(called: Workflow, contexts: dict[str, Value]) -> dict[str, str]:
 
 def secrets_of(node: JobNode, secrets: Mapping[str, str], contexts: dict[str, Value]) -> dict[str, str]:
     """The secrets that a call passes on, of those that the calling workflow has. `contexts` are those of the calling
-    job's leg. Raises ExpressionError."""
+    job's leg. Raises NotHandedOver, which tells no value."""
     if node.secrets == INHERIT:
         return dict(secrets)
     kept = {name: value for name, value in secrets.items() if name.upper() == TOKEN}
     scope = Scope({**contexts, "secrets": dict(secrets)})
     for name, value in (node.secrets or {}).items():
-        kept[name] = templates.evaluate_text(value, scope)
+        try:
+            kept[name] = templates.evaluate_text(value, scope)
+        except ExpressionError:
+            raise NotHandedOver(f"secrets.{name}", "its expression cannot be evaluated") from None
     return kept
 
 
