@@ -13,15 +13,22 @@ from relevo.workflow.model import JobNode, StepSpec, Workflow
 
 #: Actions that are built in, at any version.
 NATIVE_ACTIONS: Final = frozenset(
-    {"actions/checkout", "actions/upload-artifact", "actions/download-artifact", "actions/setup-python"}
+    {
+        "actions/cache",
+        "actions/cache/restore",
+        "actions/cache/save",
+        "actions/checkout",
+        "actions/download-artifact",
+        "actions/setup-python",
+        "actions/upload-artifact",
+    }
 )
 
 _INSTEAD: Final = {
-    "actions/cache": "leave it out: a self-hosted agent keeps its own package caches between runs",
     "actions/setup-node": "use the node that is installed on the agent, or install one in a `run:` step",
     "actions/setup-go": "use the go that is installed on the agent, or install one in a `run:` step",
     "actions/setup-java": "use the java that is installed on the agent, or install one in a `run:` step",
-    "actions/github-script": "write the script as a `run:` step",
+    "actions/github-script": "write the script as a `run:` step: `node` for what computes, `gh api` or curl for what asks GitHub",
     "docker/build-push-action": "call `docker build` and `docker push` in a `run:` step",
     "docker/login-action": "call `docker login` in a `run:` step",
     "docker/setup-buildx-action": "leave it out if the agent's docker has buildx",
