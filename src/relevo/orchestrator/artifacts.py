@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from relevo.domain import events as e
+from relevo.domain.run import Run, evolve
 from relevo.orchestrator.plans import Carried
 from relevo.protocol.artifacts import ListedArtifact
 from relevo.store.contract import EventStore
@@ -16,7 +17,7 @@ _carried_decoder = msgspec.msgpack.Decoder(dict[str, Carried])
 
 class _Saved(NamedTuple):
     artifact: ListedArtifact
-    job: str  #: name of the job that saved it
+    job: tuple[str, str]  #: who saved it: path of its node, name of its leg
 
 
 async def stored_carried(store: EventStore, run: str) -> dict[str, Carried]:
@@ -34,26 +35,24 @@ async def artifacts_of(store: EventStore, run: str) -> dict[str, ListedArtifact]
 
 
 async def _saved(store: EventStore, run: str) -> dict[str, _Saved]:
+    state = Run()
     own: dict[tuple[int, int], list[e.ArtifactSaved]] = {}
-    names: list[str] = []
-    retried_from = None
     for stored in await store.read(run):
         for event in e.decode(stored.events):
-            if isinstance(event, e.RunAccepted):
-                retried_from = event.retried_from
-            elif isinstance(event, e.NodeExpanded):
-                names += [job.name for job in event.jobs]
-            elif isinstance(event, e.ArtifactSaved):
+            evolve(state, event)
+            if isinstance(event, e.ArtifactSaved):
                 own.setdefault((event.job, event.number), []).append(event)
             elif isinstance(event, e.AttemptEnded) and event.result == "lost":
                 own.pop((event.job, event.number), None)
+    retried_from = state.accepted.retried_from if state.accepted is not None else None
     found = {} if retried_from is None else await _taken_over(store, run, retried_from)
     for kept in own.values():
         for one in kept:
             artifact = ListedArtifact(
                 one.name, one.digest, one.size_bytes, one.files, run, one.job, one.number
             )
-            found[one.name] = _Saved(artifact, names[one.job])
+            job = state.jobs[one.job]
+            found[one.name] = _Saved(artifact, (job.node.path, job.decl.name))
     return found
 
 
@@ -61,5 +60,5 @@ async def _taken_over(store: EventStore, run: str, earlier: str) -> dict[str, _S
     carried = await stored_carried(store, run)
     if not carried:
         return {}
-    jobs = {name for node in carried.values() for name in node.legs}
+    jobs = {(path, name) for path, node in carried.items() for name in node.legs}
     return {name: saved for name, saved in (await _saved(store, earlier)).items() if saved.job in jobs}
