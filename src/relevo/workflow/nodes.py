@@ -303,6 +303,8 @@ def _tagged(tag: str, text: str) -> Value:
 
 def _yaml_problem(error: Any) -> str:
     problem = error.problem or "the file is no YAML"
+    if "nesting depth" in problem:  # libyaml's own limit, met where it reads ahead
+        return f"values are nested deeper than {MAX_DEPTH} levels"
     return f"{problem} ({error.context})" if error.context else str(problem)
 
 
