@@ -33,7 +33,7 @@ class SimDisk:
 
     def __init__(self) -> None:
         self._files: dict[str, _File] = {}
-        self._removed: dict[str, _File] = {}  #: their names come back when the power goes before their folder is synced
+        self._removed: dict[str, _File] = {}  #: back when the power goes too soon
         self._folders: dict[str, bool] = {"/": True}  #: with: the name survives the loss of power
         self._room: int | None = None
         self._ragged = False
