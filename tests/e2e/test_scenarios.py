@@ -1,4 +1,5 @@
-"""Workflow files and what comes of them: each folder of `scenarios/` is run by the program itself, in a home of its own.
+"""Workflow files and what comes of them: each folder of `scenarios/` is run by the program itself, as the working tree, in a home
+of its own.
 
 expected.json: `exit`, `status`, `jobs` {id: {status, attempts?, outputs?}} (exactly these jobs); `log` {job: text, exact},
 `log_ends`, `log_hex`; `stderr` [parts]; `events` [parts of events that must be there]; `args` for the command line; `witness`: the
@@ -30,8 +31,7 @@ def relevo(*args: str, folder: Path, env: dict[str, str]) -> subprocess.Complete
 def test_scenario(scenario: str, tmp_path: Path) -> None:
     expected = json.loads((FOLDER / scenario / "expected.json").read_text())
     folder = tmp_path / "tree"
-    folder.mkdir()
-    shutil.copy(FOLDER / scenario / "workflow.yml", folder)
+    shutil.copytree(FOLDER / scenario, folder, ignore=shutil.ignore_patterns("expected.json"))
     env = {**os.environ, "RELEVO_HOME": str(tmp_path / "home"), "NO_COLOR": "1"}
     args = [*expected.get("args", [])]
     if expected.get("witness"):

@@ -17,6 +17,7 @@ from relevo.orchestrator.plans import JOB_LIMIT, Plan, PlanCache, SharedContexts
 from relevo.scheduler.labels import canonical
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
 from relevo.workflow.events import DISPATCH, GitFacts, decide_event, usual_event
+from relevo.workflow.local_actions import check_local_actions
 from relevo.workflow.model import JobNode, Workflow
 from relevo.workflow.plan import closure
 from relevo.workflow.reader import read
@@ -54,9 +55,10 @@ async def admit(
     workflow = read(submission.workflow_text, submission.workflow_path)
     selected = closure(workflow, submission.jobs)
     workflow = _only(workflow, selected)
-    warnings = _check(workflow)
-    workflow = _matched(workflow, labels, submission.skip_unmatched)
     directory = submission.directory or os.getcwd()
+    # a commit may hold other actions than the working tree: then their steps tell
+    warnings = _check(workflow, "" if submission.committed else directory)
+    workflow = _matched(workflow, labels, submission.skip_unmatched)
     facts = git_facts.read(directory)
     event = submission.event or usual_event(workflow, submission.inputs)
     inputs: dict[str, Any] = {}
@@ -113,8 +115,10 @@ def _only(workflow: Workflow, selected: tuple[str, ...]) -> Workflow:
     return msgspec.structs.replace(workflow, jobs=jobs)
 
 
-def _check(workflow: Workflow) -> tuple[Diagnostic, ...]:
+def _check(workflow: Workflow, directory: str) -> tuple[Diagnostic, ...]:
     found = unsupported(workflow)
+    if directory:
+        found += check_local_actions(workflow, directory)
     wrong = tuple(one for one in found if one.severity == "error")
     if wrong:
         raise WorkflowInvalid(wrong)

@@ -9,6 +9,7 @@ from relevo.workflow import quantities, templates
 from relevo.workflow.check import Findings
 from relevo.workflow.diagnostics import did_you_mean
 from relevo.workflow.expressions import Expression, ExpressionError
+from relevo.workflow.names import COMPOSITE
 from relevo.workflow.nodes import Mapping, Node, Scalar, Sequence
 from relevo.workflow.untrusted import untrusted
 
@@ -31,6 +32,21 @@ def check_rules(root: Mapping, findings: Findings) -> None:
             _check_containers(job, findings)
             _check_steps(job, findings)
     _check_needs(jobs, findings)
+
+
+def check_action_rules(root: Mapping, findings: Findings) -> None:
+    """Add what is wrong between the parts of an action's file."""
+    runs = root.get("runs")
+    if not isinstance(runs, Mapping):
+        return
+    using = runs.get("using")
+    if isinstance(using, Scalar):
+        composite = using.text.lower() == COMPOSITE
+        if composite and (other := runs.key("main") or runs.key("image")):
+            findings.add(other, f"an action with `using: {using.text}` has no `{other.text}`, it has `steps`")
+        elif not composite and (steps := runs.key("steps")):
+            findings.add(steps, "only an action with `using: composite` has `steps`")
+    _check_steps(runs, findings, "action")
 
 
 # --- events ---------------------------------------------------------------------------------------------------
@@ -150,10 +166,10 @@ def _check_containers(job: Mapping, findings: Findings) -> None:
             findings.add(image, "a container needs an image")
 
 
-def _check_steps(job: Mapping, findings: Findings) -> None:
+def _check_steps(holder: Mapping, findings: Findings, what: str = "job") -> None:
     seen: dict[str, Scalar] = {}
     background: set[str] = set()
-    for step in _steps(job.get("steps")):
+    for step in _steps(holder.get("steps")):
         _check_script(step.get("run"), findings)
         _check_targets(step, background, findings)
         node = step.get("id")
@@ -165,7 +181,7 @@ def _check_steps(job: Mapping, findings: Findings) -> None:
         if first is not node:
             findings.add(
                 node,
-                f"the step id '{node.text}' is used twice in this job",
+                f"the step id '{node.text}' is used twice in this {what}",
                 f"the first one is in line {first.line}",
             )
 

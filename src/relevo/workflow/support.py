@@ -7,6 +7,7 @@ from typing import Final
 from relevo.workflow.build import action_name
 from relevo.workflow.diagnostics import Diagnostic, Severity
 from relevo.workflow.model import JobNode, StepSpec, Workflow
+from relevo.workflow.names import is_local
 
 #: Actions that are built in, at any version.
 NATIVE_ACTIONS: Final = frozenset(
@@ -95,20 +96,20 @@ def _check_step(step: StepSpec, where: str, workflow: Workflow, found: list[Diag
     for key, (message, hint) in _STEP_KEYS.items():
         if f"{where}.{key}" in workflow.marks:
             _add(found, workflow, f"{where}.{key}", message, hint)
-    if step.uses is None:
-        return
-    name = action_name(step.uses)
-    if name in NATIVE_ACTIONS:
-        return
-    if name.startswith("./"):
-        message, hint = f"local actions are not supported yet: {step.uses}", "copy its steps in here"
-    elif name.startswith("docker://"):
-        message, hint = (
-            f"container actions are not supported yet: {step.uses}",
-            "call `docker run` in a `run:` step",
-        )
-    else:
-        message = f"the action {step.uses} is not built in"
-        hint = _INSTEAD.get(name, "write what it does as a `run:` step")
-        hint += f" (built in: {', '.join(sorted(NATIVE_ACTIONS))})" if name not in _INSTEAD else ""
-    _add(found, workflow, f"{where}.uses", message, hint)
+    refused = refused_action(step.uses) if step.uses is not None else None
+    if refused is not None:
+        _add(found, workflow, f"{where}.uses", *refused)
+
+
+def refused_action(uses: str) -> tuple[str, str] | None:
+    """Why an action cannot run here, and what to do instead; None for those that can, and for local ones: their file tells."""
+    name = action_name(uses)
+    if name in NATIVE_ACTIONS or is_local(uses):
+        return None
+    if name.startswith("docker://"):
+        return f"container actions are not supported yet: {uses}", "call `docker run` in a `run:` step"
+    message = f"the action {uses} is not built in"
+    if name in _INSTEAD:
+        return message, _INSTEAD[name]
+    built_in = ", ".join(sorted(NATIVE_ACTIONS))
+    return message, f"write what it does as a `run:` step (built in: {built_in})"

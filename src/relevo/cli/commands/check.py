@@ -22,6 +22,7 @@ def command(workflows: tuple[str, ...]) -> int:
     from relevo.cli.workflows import candidates, find, root
     from relevo.domain.errors import UserError
     from relevo.workflow.calls import local_files
+    from relevo.workflow.local_actions import check_local_actions
     from relevo.workflow.reader import read
     from relevo.workflow.support import unsupported
 
@@ -31,10 +32,9 @@ def command(workflows: tuple[str, ...]) -> int:
     for name in names:
         found = find(name, directory)
         try:
-            problems = [
-                str(problem)
-                for problem in unsupported(read(found.text, found.path, local_files(found.directory)))
-            ]
+            workflow = read(found.text, found.path, local_files(found.directory))
+            refused = (*unsupported(workflow), *check_local_actions(workflow, found.directory))
+            problems = [str(problem) for problem in refused]
         except UserError as error:
             problems = [str(error)]
         for problem in problems:
