@@ -17,7 +17,7 @@ from relevo.orchestrator.plans import JOB_LIMIT, Plan, PlanCache, SharedContexts
 from relevo.scheduler.labels import canonical
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
 from relevo.workflow.events import DISPATCH, GitFacts, decide_event, usual_event
-from relevo.workflow.local_actions import check_local_actions
+from relevo.workflow.local_actions import LocalActions, check_local_actions
 from relevo.workflow.model import JobNode, Workflow
 from relevo.workflow.plan import closure
 from relevo.workflow.reader import read
@@ -117,12 +117,11 @@ def _only(workflow: Workflow, selected: tuple[str, ...]) -> Workflow:
 
 def _check(workflow: Workflow, directory: str) -> tuple[Diagnostic, ...]:
     found = unsupported(workflow)
-    if directory:
-        found += check_local_actions(workflow, directory)
-    wrong = tuple(one for one in found if one.severity == "error")
+    local = check_local_actions(workflow, directory) if directory else LocalActions()
+    wrong = (*(one for one in found if one.severity == "error"), *local.wrong, *local.refused)
     if wrong:
         raise WorkflowInvalid(wrong)
-    return (*workflow.warnings, *(one for one in found if one.severity != "error"))
+    return (*workflow.warnings, *found, *local.warnings)
 
 
 def _matched(workflow: Workflow, labels: frozenset[str], skip: bool) -> Workflow:

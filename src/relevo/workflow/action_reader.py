@@ -80,7 +80,8 @@ def refusal(action: Action, uses: str) -> Diagnostic | None:
 @lru_cache(maxsize=64)
 def _read(text: bytes, path: str) -> Action:
     from relevo.workflow.build import build_action
-    from relevo.workflow.check import Findings, check
+    from relevo.workflow.check import check
+    from relevo.workflow.findings import Findings
     from relevo.workflow.language_action import ACTION
     from relevo.workflow.rules import check_action_rules
 

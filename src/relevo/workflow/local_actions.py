@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec import Struct
+
 from relevo.workflow.action_reader import find, read_action, refusal
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
 from relevo.workflow.model import Action, Workflow
@@ -22,10 +24,18 @@ _MOST: Final = 200
 _Use = tuple[str, "Workflow | Action", str]
 
 
-def check_local_actions(workflow: Workflow, directory: str) -> tuple[Diagnostic, ...]:
-    """All that is wrong with the local actions that a workflow's steps use, those that these use included; each with the
-    place in the action's own file. Reads files of the working tree. Never raises for what it finds there."""
-    found: list[Diagnostic] = []
+class LocalActions(Struct):
+    """What was found; each with its place in the action's own file."""
+
+    wrong: list[Diagnostic] = []  #: no action at all
+    refused: list[Diagnostic] = []  #: GitHub would run it
+    warnings: list[Diagnostic] = []
+
+
+def check_local_actions(workflow: Workflow, directory: str) -> LocalActions:
+    """Look at the local actions that a workflow's steps use, and at those that these use. Reads files of the working tree;
+    never raises for what it finds there."""
+    found = LocalActions()
     seen: set[str] = set()
     waiting = [*_of_workflow(workflow)]
     for uses, user, mark in waiting:
@@ -36,13 +46,14 @@ def check_local_actions(workflow: Workflow, directory: str) -> tuple[Diagnostic,
             seen.add(file.path)
             action = read_action(file)
         except OSError as error:
-            found.append(_at(user, mark, f"{uses} cannot be read: {error.strerror or error}"))
+            found.wrong.append(_at(user, mark, f"{uses} cannot be read: {error.strerror or error}"))
         except WorkflowInvalid as error:
-            found.extend(one for one in error.diagnostics if one.severity == "error")
+            found.wrong.extend(error.diagnostics)
         else:
-            found.extend(_check(action, uses))
+            found.warnings.extend(action.warnings)
+            found.refused.extend(_refused(action, uses))
             waiting.extend(_of_action(action))
-    return tuple(found)
+    return found
 
 
 def _of_workflow(workflow: Workflow) -> Iterator[_Use]:
@@ -58,7 +69,7 @@ def _of_action(action: Action) -> Iterator[_Use]:
             yield step.uses, action, f"steps.{index}.uses"
 
 
-def _check(action: Action, uses: str) -> Iterator[Diagnostic]:
+def _refused(action: Action, uses: str) -> Iterator[Diagnostic]:
     wrong = refusal(action, uses)
     if wrong is not None:
         yield wrong

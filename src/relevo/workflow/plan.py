@@ -44,3 +44,11 @@ def closure(workflow: Workflow, selected: Iterable[str]) -> tuple[str, ...]:
 def ancestors(workflow: Workflow, job: str) -> frozenset[str]:
     """Everything that a job needs, directly or not."""
     return frozenset(closure(workflow, [job])) - {job}
+
+
+def stages(workflow: Workflow) -> dict[str, int]:
+    """Each job with the stage in which it can run at the earliest, from 1: one after the last of its needs. In order of stages."""
+    found: dict[str, int] = {}
+    for name in order(workflow):
+        found[name] = 1 + max((found[need] for need in workflow.jobs[name].needs), default=0)
+    return dict(sorted(found.items(), key=lambda item: item[1]))
