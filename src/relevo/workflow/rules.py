@@ -9,7 +9,7 @@ from relevo.workflow import quantities, templates
 from relevo.workflow.diagnostics import did_you_mean
 from relevo.workflow.findings import Findings
 from relevo.workflow.injection import check_injection
-from relevo.workflow.names import COMPOSITE
+from relevo.workflow.names import COMPOSITE, runs_using
 from relevo.workflow.nodes import Mapping, Node, Scalar, Sequence
 from relevo.workflow.references import check_references
 
@@ -41,7 +41,7 @@ def check_action_rules(root: Mapping, findings: Findings) -> None:
     if not isinstance(runs, Mapping):
         return
     using = runs.get("using")
-    if isinstance(using, Scalar):
+    if isinstance(using, Scalar) and runs_using(using.text) is None:
         composite = using.text.lower() == COMPOSITE
         if composite and (other := runs.key("main") or runs.key("image")):
             findings.add(other, f"an action with `using: {using.text}` has no `{other.text}`, it has `steps`")

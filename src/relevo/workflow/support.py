@@ -6,6 +6,7 @@ from typing import Final
 
 from relevo.workflow.build import action_name
 from relevo.workflow.diagnostics import Diagnostic, Severity
+from relevo.workflow.instead import instead_of
 from relevo.workflow.model import JobNode, StepSpec, Workflow
 from relevo.workflow.names import is_local
 
@@ -14,20 +15,6 @@ NATIVE_ACTIONS: Final = frozenset(
     {"actions/checkout", "actions/upload-artifact", "actions/download-artifact", "actions/setup-python"}
 )
 
-_INSTEAD: Final = {
-    "actions/cache": "leave it out: a self-hosted agent keeps its own package caches between runs",
-    "actions/setup-node": "use the node that is installed on the agent, or install one in a `run:` step",
-    "actions/setup-go": "use the go that is installed on the agent, or install one in a `run:` step",
-    "actions/setup-java": "use the java that is installed on the agent, or install one in a `run:` step",
-    "actions/github-script": "write the script as a `run:` step",
-    "docker/build-push-action": "call `docker build` and `docker push` in a `run:` step",
-    "docker/login-action": "call `docker login` in a `run:` step",
-    "docker/setup-buildx-action": "leave it out if the agent's docker has buildx",
-    "astral-sh/setup-uv": "install uv in a `run:` step: pip install uv",
-    "codecov/codecov-action": "call the codecov uploader in a `run:` step",
-    "pypa/gh-action-pypi-publish": "call `twine upload` in a `run:` step",
-    "softprops/action-gh-release": "call `gh release create` in a `run:` step",
-}
 _JOB_KEYS: Final[dict[str, tuple[str, str]]] = {
     "container": ("a job cannot run in a container yet", "install what it needs in a `run:` step"),
     "services": ("service containers are not supported yet", "start the service in a `run:` step"),
@@ -109,7 +96,7 @@ def refused_action(uses: str) -> tuple[str, str] | None:
     if name.startswith("docker://"):
         return f"container actions are not supported yet: {uses}", "call `docker run` in a `run:` step"
     message = f"the action {uses} is not built in"
-    if name in _INSTEAD:
-        return message, _INSTEAD[name]
+    if hint := instead_of(name):
+        return message, hint
     built_in = ", ".join(sorted(NATIVE_ACTIONS))
     return message, f"write what it does as a `run:` step (built in: {built_in})"
