@@ -2,7 +2,7 @@
 of its own.
 
 expected.json: `exit`, `status`, `jobs` {id: {status, attempts?, outputs?}} (exactly these jobs); `log` {job: text, exact},
-`log_ends`, `log_hex`; `stderr` [parts]; `events` [parts of events that must be there]; `args` for the command line; `witness`: the
+`log_ends`, `log_hex`, `log_has` {job: [parts]}; `stderr` [parts]; `events` [parts of events that must be there]; `args` for the command line; `witness`: the
 steps get a file to write to in $WITNESS.
 """
 
@@ -61,6 +61,7 @@ def test_scenario(scenario: str, tmp_path: Path) -> None:
     for kind, agree in (
         ("log", lambda found, text: found == text.encode()),
         ("log_ends", lambda found, text: found.endswith(text.encode())),
+        ("log_has", lambda found, parts: all(part.encode() in found for part in parts)),
         ("log_hex", lambda found, text: found.hex() == text),
     ):
         for job, text in expected.get(kind, {}).items():

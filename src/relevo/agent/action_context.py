@@ -57,6 +57,7 @@ class StepActionContext:
         self.run_id, self.job, self.attempt = attempt
         self.temp = contexts.folders.temp
         self.tool_cache = tool_cache
+        self.caches = contexts.folders.caches
         self.reporter = reporter
         self.wants_post = False
         self._contexts = contexts
@@ -65,6 +66,10 @@ class StepActionContext:
         self._log = log
         self._worker = worker
         self._blocking = blocking
+
+    @property
+    def job_status(self) -> str:
+        return self._contexts.job_status
 
     def input(self, name: str, default: str = "") -> str:
         return self.inputs.get(name.lower()) or default

@@ -100,9 +100,13 @@ class EngineApi(Protocol):
         keep_days: float | None = None,
         keep_runs: int | None = None,
         max_bytes: int | None = None,
+        max_cache_bytes: int | None = None,
         dry: bool = False,
     ) -> dict[str, Any]:
-        """Remove old runs; None: the home's own limits. Returns `runs` (ids removed) and `bytes` (freed)."""
+        """Remove old runs, and caches that were not used for long; None: the home's own limits.
+
+        Returns `runs` (ids removed), `bytes` (freed by them), `caches` (removed) and `cache_bytes` (freed by them).
+        """
 
     async def ping(self) -> dict[str, Any]:
         """Who answers: `pid`, `epoch`, `version`, `live` (runs)."""

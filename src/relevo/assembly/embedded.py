@@ -149,7 +149,7 @@ async def open_engine(
         labels, float(os.cpu_count() or 1), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     )
     engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open, reach=within)
-    api = LocalApi(engine, vault, labels, f"{home.agent}/kept")
+    api = LocalApi(engine, vault, labels, f"{home.agent}/kept", home.caches)
     door = Door(home.socket, loop, engine.manager.accept, api)
     keeper = LocalAgentKeeper(_agent(home, slots, provider, window), loop, lambda: _connected(engine))
     embedded = Embedded(home, engine, api, door, keeper, leave)

@@ -31,8 +31,12 @@ _encode = msgspec.msgpack.Encoder().encode
 class LocalApi:
     """Everything a user can ask, answered by the engine beside it."""
 
-    def __init__(self, engine: Engine, vault: Vault, labels: frozenset[str], kept: str = "") -> None:
-        """`kept`: the folder of workspaces that stayed for somebody to look at, one folder for each run."""
+    def __init__(
+        self, engine: Engine, vault: Vault, labels: frozenset[str], kept: str = "", caches: str = ""
+    ) -> None:
+        """`kept`: the folder of workspaces that stayed for somebody to look at, one folder for each run; `caches`: that of
+        what jobs cached. "": there is none."""
+        self._caches = caches
         self._kept = kept
         self._engine = engine
         self._vault = vault
@@ -280,13 +284,18 @@ class LocalApi:
         keep_days: float | None = None,
         keep_runs: int | None = None,
         max_bytes: int | None = None,
+        max_cache_bytes: int | None = None,
         dry: bool = False,
     ) -> dict[str, Any]:
         """See EngineApi.prune."""
-        from relevo.assembly.retention import Limits, prune
+        from relevo.assembly.retention import Limits, prune, prune_caches
 
-        limits = Limits.of(keep_days=keep_days, keep_runs=keep_runs, max_bytes=max_bytes)
-        return await prune(self._engine.parts, limits, dry=dry, remove_kept=self._remove_kept)
+        limits = Limits.of(
+            keep_days=keep_days, keep_runs=keep_runs, max_bytes=max_bytes, max_cache_bytes=max_cache_bytes
+        )
+        pruned = await prune(self._engine.parts, limits, dry=dry, remove_kept=self._remove_kept)
+        gone = await asyncio.to_thread(prune_caches, self._caches, limits, self._clock.wall_ms(), dry=dry)
+        return {**pruned, "caches": gone.entries, "cache_bytes": gone.size_bytes}
 
     async def _remove_kept(self, run: str) -> None:
         path = f"{self._kept}/{run}"

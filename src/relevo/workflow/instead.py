@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import Final
 
-_CACHES: Final = "leave it out: a self-hosted agent keeps its own package caches between runs"
 _PAGES: Final = (
     "publish the folder with a command of your host in a `run:` step, or keep it with actions/upload-artifact"
 )
@@ -21,7 +20,6 @@ def _installed(program: str, how: str) -> str:
 #: Action, or owner and repository of several, in lower case → hint.
 INSTEAD: Final[dict[str, str]] = {
     # --- set-up
-    "actions/cache": _CACHES,
     "actions/setup-node": _installed("node", "the archive of nodejs.org, or nvm install"),
     "actions/setup-go": _installed("go", "the archive of go.dev/dl"),
     "actions/setup-java": _installed("java", "the package of your distribution, or sdk install java"),
@@ -79,7 +77,7 @@ INSTEAD: Final[dict[str, str]] = {
     "actions/upload-pages-artifact": _PAGES,
     "actions/deploy-pages": _PAGES,
     # --- the rest
-    "actions/github-script": "write the script as a `run:` step; `gh api` asks GitHub, with GH_TOKEN as a secret",
+    "actions/github-script": "write the script as a `run:` step: `node` for what computes, `gh api` or curl for what asks GitHub",
     "dorny/paths-filter": _CHANGED,
     "tj-actions/changed-files": _CHANGED,
     "actions/labeler": "it works on GitHub's pull requests: leave it there",

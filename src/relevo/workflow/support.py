@@ -12,7 +12,15 @@ from relevo.workflow.names import is_local
 
 #: Actions that are built in, at any version.
 NATIVE_ACTIONS: Final = frozenset(
-    {"actions/checkout", "actions/upload-artifact", "actions/download-artifact", "actions/setup-python"}
+    {
+        "actions/cache",
+        "actions/cache/restore",
+        "actions/cache/save",
+        "actions/checkout",
+        "actions/download-artifact",
+        "actions/setup-python",
+        "actions/upload-artifact",
+    }
 )
 
 _JOB_KEYS: Final[dict[str, tuple[str, str]]] = {

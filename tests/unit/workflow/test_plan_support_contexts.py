@@ -77,7 +77,7 @@ jobs:
     concurrency: y
     environment: prod
     steps:
-      - uses: actions/cache@v4
+      - uses: actions/github-script@v7
       - uses: ./local
       - uses: docker://alpine
       - uses: some/thing@v1
