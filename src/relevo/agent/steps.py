@@ -23,6 +23,7 @@ from relevo.agent.deadline import Deadline
 from relevo.agent.masks import Masks
 from relevo.agent.prepared import Evaluated, PreparedStep
 from relevo.agent.reporter import Reporter
+from relevo.agent.room import once_there_is_room
 from relevo.agent.shells import Shell
 from relevo.agent.step_contexts import CANCELLED, FAILURE, SUCCESS, Contexts, StepContexts
 from relevo.agent.step_log import StepLog
@@ -139,7 +140,7 @@ class StepRunner:
             if deadline is not None:
                 deadline.cancel()
             turn.log.close()
-        self._take_in(turn, end)
+        await self._take_in(turn, end)
         if self.activity.interrupted:
             end.outcome = CANCELLED
             if self.timed_out:
@@ -156,7 +157,7 @@ class StepRunner:
             end = StepEnd(CANCELLED)
         finally:
             turn.log.close()
-        self._take_in(turn, end)
+        await self._take_in(turn, end)
         if self.activity.interrupted:
             end.outcome = CANCELLED
         return end
@@ -206,8 +207,7 @@ class StepRunner:
     async def _script(self, turn: Turn) -> StepEnd:
         worker, evaluated, log = self.worker, turn.evaluated, turn.log
         assert worker is not None
-        folders = turn.contexts.folders
-        cwd = folders.workspace
+        cwd = turn.contexts.folders.workspace
         if evaluated.working_directory:
             cwd = os.path.join(cwd, evaluated.working_directory)
         env = turn.contexts.environment(evaluated.env)
@@ -215,8 +215,7 @@ class StepRunner:
             if self._inline:
                 argv = [*shell.argv[:-1], evaluated.script]
             else:
-                name = f"{turn.step.file}{shell.extension}"
-                argv = shell.command(folders.make().write_script(name, shell.script(evaluated.script)))
+                argv = shell.command(await self._written(turn, shell))
             try:
                 exit = await self.activity.process(worker, Command(argv, env, cwd), log, log.scan)
             except FileNotFoundError:
@@ -228,8 +227,24 @@ class StepRunner:
             return _end_of(exit)
         return StepEnd(FAILURE, message=_no_shell(evaluated.shells))
 
+    async def _written(self, turn: Turn, shell: Shell) -> str:
+        """The path of a step's script."""
+        name, text = f"{turn.step.file}{shell.extension}", shell.script(turn.evaluated.script)
+
+        def write() -> str:
+            return turn.contexts.folders.make().write_script(name, text)
+
+        try:
+            return write()
+        except OSError as error:
+            return await self.activity.awaiting(once_there_is_room(self._loop, write, error))
+
     async def _action(self, turn: Turn) -> StepEnd:
-        turn.contexts.folders.make()
+        make = turn.contexts.folders.make
+        try:
+            make()
+        except OSError as error:
+            await self.activity.awaiting(once_there_is_room(self._loop, make, error))
         try:
             module = load(turn.step.spec.uses or "")
         except ActionFailed as error:
@@ -289,19 +304,31 @@ class StepRunner:
         turn.record.annotate("error", message)
         return StepEnd(FAILURE, message=self._masks.hide(message))
 
-    def _take_in(self, turn: Turn, end: StepEnd) -> None:
+    async def _take_in(self, turn: Turn, end: StepEnd) -> None:
         """Take in what the step said in its command files; one that cannot be read makes it fail."""
         record = turn.record
         if not self._inline:
             try:
-                for variable, data in turn.contexts.folders.make().command_files.collect().items():
+                for variable, data in (await self._collected(turn)).items():
                     self._take_in_file(variable, data.decode("utf-8", "replace"), turn, end)
             except CommandFileInvalid as error:
                 record.fail(str(error))
+            except Interrupted:
+                pass  # the job is being ended, and nobody is to wait for a disk that is full
         end.outputs = record.outputs
         if record.problem:
             end.outcome = FAILURE
             end.message = end.message or self._masks.hide(record.problem)
+
+    async def _collected(self, turn: Turn) -> dict[str, bytes]:
+        def collect() -> dict[str, bytes]:
+            return turn.contexts.folders.make().command_files.collect()
+
+        try:
+            return collect()
+        except OSError as error:
+            room = once_there_is_room(self._loop, collect, error)
+            return await self.activity.awaiting(room, even_interrupted=True)
 
     def _take_in_file(self, variable: str, text: str, turn: Turn, end: StepEnd) -> None:
         record = turn.record
