@@ -170,6 +170,8 @@ def test_actions_of_the_language_are_valid(value: Any) -> None:
 @settings(max_examples=80, deadline=None)
 @given(ACTION_FILES.flatmap(spoiled))
 def test_schema_and_checker_agree_on_spoiled_actions(value: Any) -> None:
+    # any value may stand under a key that is not known, but no expression in it: beyond a schema
+    assume("expressions (${{ }}) are not available here" not in problems(value, ACTION))
     wrong = [problem for problem in problems(value, ACTION) if not only_the_checker_says_so(problem)]
     assert ACTIONS.is_valid(value) == (not wrong), wrong or [
         error.message for error in ACTIONS.iter_errors(value)
