@@ -2,8 +2,8 @@
 of its own.
 
 expected.json: `exit`, `status`, `jobs` {id: {status, attempts?, outputs?}} (exactly these jobs); `log` {job: text, exact},
-`log_ends`, `log_hex`, `log_has` {job: [parts]}; `stderr` [parts]; `events` [parts of events that must be there]; `args` for the command line; `witness`: the
-steps get a file to write to in $WITNESS.
+`log_ends`, `log_hex`, `log_has` {job: [parts]}; `stderr` [parts]; `events` [parts of events that must be there]; `args` for the
+command line; `witness`: the steps get a file to write to in $WITNESS. Whatever lies beside workflow.yml is in the tree, too.
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ from typing import Final
 from msgspec import Struct
 
 from relevo.workflow.action_reader import find, read_action, refusal
+from relevo.workflow.calls import with_called
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
-from relevo.workflow.model import Action, Workflow
+from relevo.workflow.model import Action, StepSpec, Workflow
 from relevo.workflow.names import is_local
 from relevo.workflow.support import refused_action
 
@@ -25,15 +26,16 @@ _Use = tuple[str, "Workflow | Action", str]
 
 
 class LocalActions(Struct):
-    """What was found; each with its place in the action's own file."""
+    """What was found; remarks have their place in the action's own file."""
 
     wrong: list[Diagnostic] = []  #: no action at all
     refused: list[Diagnostic] = []  #: GitHub would run it
     warnings: list[Diagnostic] = []
+    steps: list[StepSpec] = []  #: of all of them
 
 
 def check_local_actions(workflow: Workflow, directory: str) -> LocalActions:
-    """Look at the local actions that a workflow's steps use, and at those that these use. Reads files of the working tree;
+    """Look at the local actions that the steps of a workflow use, and of those it calls, and at those that these use. Reads files of the working tree;
     never raises for what it finds there."""
     found = LocalActions()
     seen: set[str] = set()
@@ -51,16 +53,18 @@ def check_local_actions(workflow: Workflow, directory: str) -> LocalActions:
             found.wrong.extend(error.diagnostics)
         else:
             found.warnings.extend(action.warnings)
+            found.steps.extend(action.steps)
             found.refused.extend(_refused(action, uses))
             waiting.extend(_of_action(action))
     return found
 
 
 def _of_workflow(workflow: Workflow) -> Iterator[_Use]:
-    for job in workflow.jobs.values():
-        for index, step in enumerate(job.spec.steps):
-            if step.uses and is_local(step.uses):
-                yield step.uses, workflow, f"jobs.{job.id}.steps.{index}.uses"
+    for file, _ in with_called(workflow):
+        for job in file.jobs.values():
+            for index, step in enumerate(job.spec.steps):
+                if step.uses and is_local(step.uses):
+                    yield step.uses, file, f"jobs.{job.id}.steps.{index}.uses"
 
 
 def _of_action(action: Action) -> Iterator[_Use]:
