@@ -3,7 +3,8 @@ of its own.
 
 expected.json: `exit`, `status`, `jobs` {id: {status, attempts?, outputs?}} (exactly these jobs); `log` {job: text, exact},
 `log_ends`, `log_hex`, `log_has` {job: [parts]}; `stderr` [parts]; `events` [parts of events that must be there]; `args` for the
-command line; `witness`: the steps get a file to write to in $WITNESS. Whatever lies beside workflow.yml is in the tree, too.
+command line; `witness`: the steps get a file to write to in $WITNESS; `programs`: what the machine must have, else the scenario is
+skipped by their name. Whatever lies beside workflow.yml is in the tree, too.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ def relevo(*args: str, folder: Path, env: dict[str, str]) -> subprocess.Complete
 @pytest.mark.parametrize("scenario", sorted(path.name for path in FOLDER.iterdir()))
 def test_scenario(scenario: str, tmp_path: Path) -> None:
     expected = json.loads((FOLDER / scenario / "expected.json").read_text())
+    lacking = [name for name in expected.get("programs", []) if shutil.which(name) is None]
+    if lacking:
+        pytest.skip(f"not on PATH: {', '.join(lacking)}")
     folder = tmp_path / "tree"
     shutil.copytree(FOLDER / scenario, folder, ignore=shutil.ignore_patterns("expected.json"))
     env = {**os.environ, "RELEVO_HOME": str(tmp_path / "home"), "NO_COLOR": "1"}

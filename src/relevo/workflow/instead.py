@@ -20,9 +20,6 @@ def _installed(program: str, how: str) -> str:
 #: Action, or owner and repository of several, in lower case → hint.
 INSTEAD: Final[dict[str, str]] = {
     # --- set-up
-    "actions/setup-node": _installed("node", "the archive of nodejs.org, or nvm install"),
-    "actions/setup-go": _installed("go", "the archive of go.dev/dl"),
-    "actions/setup-java": _installed("java", "the package of your distribution, or sdk install java"),
     "actions/setup-dotnet": _installed("dotnet", "dotnet-install.sh"),
     "ruby/setup-ruby": _installed("ruby", "rbenv install; then bundle install"),
     "astral-sh/setup-uv": _installed("uv", "pip install uv"),

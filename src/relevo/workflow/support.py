@@ -21,6 +21,9 @@ NATIVE_ACTIONS: Final = frozenset(
         "actions/cache/save",
         "actions/checkout",
         "actions/download-artifact",
+        "actions/setup-go",
+        "actions/setup-java",
+        "actions/setup-node",
         "actions/setup-python",
         "actions/upload-artifact",
     }
