@@ -21,11 +21,11 @@ def display(function: F) -> F:
 
 
 def style(*, plain: bool, as_json: bool, quiet: bool) -> str:
-    """The one style that was asked for. Raises UsageError for several."""
+    """The one style that was asked for, "" for none. Raises UsageError for several."""
     asked = [name for name, on in (("plain", plain), ("json", as_json), ("quiet", quiet)) if on]
     if len(asked) > 1:
         raise click.UsageError(f"--{asked[0]} and --{asked[1]} exclude each other: give one of them")
-    return asked[0] if asked else "plain"
+    return asked[0] if asked else ""
 
 
 def pairs(option: str, given: Iterable[str]) -> dict[str, str]:
