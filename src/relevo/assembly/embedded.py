@@ -20,7 +20,7 @@ from relevo.assembly.home import AGENT, Home
 from relevo.assembly.local_api import LocalApi
 from relevo.assembly.secrets import Vault
 from relevo.assembly.tenure import Tenure
-from relevo.domain.errors import RelevoError, UserError
+from relevo.domain.errors import InfrastructureError, RelevoError, UserError
 from relevo.domain.ids import LEASE
 from relevo.leases.contract import Holder, Lease, LeaseHeld
 from relevo.runtime.clock import SystemClock
@@ -141,7 +141,10 @@ async def open_engine(
             made[0].taken_over.set()
 
     async def leave() -> None:
-        await leases.release(lease)
+        try:
+            await leases.release(lease)
+        except InfrastructureError:
+            pass  # no room for it: the next engine sees that its holder is dead
         threads.close()
         blobs.close()
 
@@ -149,7 +152,7 @@ async def open_engine(
         labels, float(os.cpu_count() or 1), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     )
     engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open, reach=within)
-    api = LocalApi(engine, vault, labels, f"{home.agent}/kept")
+    api = LocalApi(engine, vault, labels, f"{home.agent}/kept", home.caches)
     door = Door(home.socket, loop, engine.manager.accept, api)
     keeper = LocalAgentKeeper(_agent(home, slots, provider, window), loop, lambda: _connected(engine))
     embedded = Embedded(home, engine, api, door, keeper, leave)

@@ -112,6 +112,8 @@ class LiveView:
                 self._above.append(self._palette("warning", told))
             case "warning":
                 self._above.append(self._palette("warning", f"warning: {one_line(event['message'])}"))
+            case _ if event.get("job") in progress.calls:
+                pass  # the jobs in it tell
             case "job.running":
                 state.begin(event["job"])
             case "annotation" if event["job"] in state.running:

@@ -200,6 +200,15 @@ async def test_a_crowd_tells_its_failures_and_follows_no_log(shown: Shown) -> No
     assert len(lines) < FAILURES + 10
 
 
+async def test_a_job_that_calls_a_workflow_is_told_by_the_jobs_in_it(shown: Shown) -> None:
+    call = event("job.calling", job="ci", inner=["ci / build"])
+    shown.take(job_added("ci"), call, job_added("ci / build"), running("ci / build"))
+    assert (await shown.drawn())[0] == "● ci / build  1s"
+    shown.take(job_finished("ci / build", at=2_000), job_finished("ci", at=2_000))
+    lines = await shown.drawn()
+    assert lines == ["✓ ci / build  2.0s", "1 of 1 done  "]
+
+
 async def test_a_job_that_is_tried_again_starts_anew(shown: Shown) -> None:
     shown.take(*one_job()[:7], event("job.retrying", job="build", attempt=1, message="the agent went away"))
     shown.take(running("build", 1_500, attempt=2))
