@@ -206,7 +206,7 @@ async def test_a_job_that_calls_a_workflow_is_told_by_the_jobs_in_it(shown: Show
     assert (await shown.drawn())[0] == "● ci / build  1s"
     shown.take(job_finished("ci / build", at=2_000), job_finished("ci", at=2_000))
     lines = await shown.drawn()
-    assert lines == ["✓ ci / build  2.0s", "1 of 1 done  "]
+    assert lines == ["✓ ci / build  2.0s", "1 of 1 done"]
 
 
 async def test_a_job_that_is_tried_again_starts_anew(shown: Shown) -> None:
