@@ -48,7 +48,9 @@ async def _play(view: LiveView | None, seconds: float, *, logs: bool) -> float:
     """CPU seconds of playing for so long."""
     progress = Progress("r1")
     first = [_event("run.accepted", workflow="CI", title="CI", trigger="push")]
-    first += [_event("job.added", job=f"job {number}", name="", needs=[]) for number in range(1 if logs else JOBS)]
+    first += [
+        _event("job.added", job=f"job {number}", name="", needs=[]) for number in range(1 if logs else JOBS)
+    ]
     events = crowd()
     if logs:
         first += [next(events), next(events)]
@@ -87,7 +89,7 @@ async def _with_view(seconds: float, *, logs: bool) -> float:
     termios.tcsetwinsize(follower, (50, 160))
     reader = threading.Thread(target=_drain, args=(leader,))
     reader.start()
-    with open(follower, "w") as stream:
+    with os.fdopen(follower, "w") as stream:
         output = Output(stream)
         view = LiveView(output, Palette(True), lambda: (160, 50))
         taken = await _play(view, seconds, logs=logs)
@@ -107,7 +109,14 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
         bare = asyncio.run(_play(None, seconds, logs=logs))
         share = max(0.0, ours - bare) / seconds * 100
         figures.append(
-            {"name": name, "value": share, "unit": "% of a core", "baseline": None, "ratio": None, "goal": "≤ 5 %"}
+            {
+                "name": name,
+                "value": share,
+                "unit": "% of a core",
+                "baseline": None,
+                "ratio": None,
+                "goal": "≤ 5 %",
+            }
         )
     return figures
 

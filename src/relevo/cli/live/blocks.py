@@ -31,7 +31,10 @@ def job_ended(
             lines.append(palette("dim", f"    and {more}: {program} show {progress.run}"))
     if job.broken and progress.jobs_ended < len(progress.jobs):
         if known is not None:
-            lines += [palette("dim", f"    │ {line}") for line in known.log.lines(TAIL, annotations=not known.annotations)]
+            lines += [
+                palette("dim", f"    │ {line}")
+                for line in known.log.lines(TAIL, annotations=not known.annotations)
+            ]
         if job.attempts:
             lines.append(palette("dim", f"    {program} logs {progress.run} {quote(job.name)}"))
     return lines
