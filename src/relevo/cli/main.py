@@ -23,6 +23,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "metrics": "Print what the living engine counts.",
     },
     "Before running": {
+        "init": "Write a first workflow, from what the repository holds.",
         "check": "Check workflow files without running them.",
         "plan": "Show which jobs a workflow has, and in which order they run.",
         "schema": "Print the JSON Schema of workflow files, for editors.",
