@@ -163,11 +163,11 @@ class Agent:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.session.close()  # first: an engine that leaves too need not wait for the rest
         try:
             await self._close_provider()
         finally:
             self.spool.close()
-            await self.session.close()
             self.done.set()
 
     async def _close_provider(self) -> None:
