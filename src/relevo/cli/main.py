@@ -63,8 +63,14 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
+    import os
+
     from relevo.cli.group import group
 
+    if "_RELEVO_COMPLETE" in os.environ:
+        from relevo.cli.shells import register
+
+        register()
     code = group().main(prog_name="relevo", standalone_mode=False)
     return code if isinstance(code, int) else 0
 

@@ -12,6 +12,17 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def offered(what: str) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
+    """For `shell_complete=`: what a shell offers behind Tab, of those that completing.py knows."""
+
+    def complete(context: click.Context, _: click.Parameter, typed: str) -> list[Any]:
+        from relevo.cli.completing import offers
+
+        return offers(what, context, typed)
+
+    return complete
+
+
 def display(function: F) -> F:
     """--plain, --json, --quiet: how a run is shown."""
     quiet = click.option("--quiet", "-q", is_flag=True, help="Only what fails, and the result.")
