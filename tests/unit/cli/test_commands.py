@@ -321,7 +321,7 @@ def test_check_for_programs(shell: Shell) -> None:
     assert (told["path"], told["good"], told["runnable"]) == ("bad.yml", False, False)
     assert told["problems"][0]["line"] in (1, 2)
     (shell.project / "good.yml").write_text(
-        "on: push\njobs:\n  a: {runs-on: linux, steps: [{uses: actions/setup-node@v4}]}\n"
+        "on: push\njobs:\n  a: {runs-on: linux, steps: [{uses: docker/build-push-action@v6}]}\n"
     )
     code, out, _ = shell("succeeds", "check", "--json", "good.yml")
     told = json.loads(out)
