@@ -36,6 +36,7 @@ def command(workflows: tuple[str, ...], as_json: bool) -> int:
     from relevo.cli.workflows import candidates, find, root
     from relevo.workflow.calls import local_files
     from relevo.workflow.diagnostics import WorkflowInvalid
+    from relevo.workflow.local_actions import check_local_actions
     from relevo.workflow.reader import read
     from relevo.workflow.support import unsupported
 
@@ -46,6 +47,9 @@ def command(workflows: tuple[str, ...], as_json: bool) -> int:
         found = find(name, directory)
         try:
             workflow = read(found.text, found.path, local_files(found.directory))
+            local = check_local_actions(workflow, found.directory)
+            if local.wrong:
+                raise WorkflowInvalid(local.wrong)
         except WorkflowInvalid as error:
             bad += 1
             if as_json:
@@ -53,12 +57,13 @@ def command(workflows: tuple[str, ...], as_json: bool) -> int:
             else:
                 click.echo(error, err=True)
             continue
-        limits = unsupported(workflow)
-        refused = any(one.severity == "error" for one in limits)
+        cannot = [*unsupported(workflow), *local.refused]
+        told_all = (*workflow.warnings, *cannot, *local.warnings)
+        refused = any(one.severity == "error" for one in cannot)
         if as_json:
-            _print_json(found.path, (*workflow.warnings, *limits), good=True, runnable=not refused)
+            _print_json(found.path, told_all, good=True, runnable=not refused)
             continue
-        warnings = WorkflowInvalid(replace(one, severity="warning") for one in (*workflow.warnings, *limits))
+        warnings = WorkflowInvalid(replace(one, severity="warning") for one in told_all)
         if warnings.diagnostics:
             click.echo(warnings, err=True)
         told = f", with {counted(len(warnings.diagnostics), 'warning')}" if warnings.diagnostics else ""
