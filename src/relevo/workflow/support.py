@@ -19,15 +19,15 @@ NATIVE_ACTIONS: Final = frozenset(
         "actions/cache/save",
         "actions/checkout",
         "actions/download-artifact",
+        "actions/setup-go",
+        "actions/setup-java",
+        "actions/setup-node",
         "actions/setup-python",
         "actions/upload-artifact",
     }
 )
 
 _INSTEAD: Final = {
-    "actions/setup-node": "use the node that is installed on the agent, or install one in a `run:` step",
-    "actions/setup-go": "use the go that is installed on the agent, or install one in a `run:` step",
-    "actions/setup-java": "use the java that is installed on the agent, or install one in a `run:` step",
     "actions/github-script": "write the script as a `run:` step: `node` for what computes, `gh api` or curl for what asks GitHub",
     "docker/build-push-action": "call `docker build` and `docker push` in a `run:` step",
     "docker/login-action": "call `docker login` in a `run:` step",
