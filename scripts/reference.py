@@ -72,8 +72,8 @@ _CONTEXT_DIFFERENCES: Final = {
 }
 _STARTED: Final = "started by `relevo run --event {}` only; nothing listens for it"
 _EVENT_DIFFERENCES: Final = {
-    "push": "`relevo run --event push`; filters are decided from git",
-    "pull_request": "`relevo run --event pull_request`; filters are decided from git",
+    "push": "`relevo run --event push`; filters are decided from git, without GitHub's limit of 300 files",
+    "pull_request": "`relevo run --event pull_request[:TYPE]`; filters are decided from git, without GitHub's limit of 300 files",
     "workflow_dispatch": "`relevo run --event workflow_dispatch --input NAME=VALUE`",
 }
 _SPELLING: Final = {
