@@ -34,8 +34,9 @@ class TempFolder:
     def write_event(self, event: bytes) -> None:
         """Write GITHUB_EVENT_PATH."""
         if event != self._event:
-            self._event = event
+            self._event = b""  # it is there, and what it holds is not known, until all of it was written
             self._event_changed_ns = _write(self.event_path, event, 0o644)
+            self._event = event
 
     def write_script(self, name: str, text: str) -> str:
         """Write the script of a step; returns its path. Raises ValueError for a text that is no text."""

@@ -20,7 +20,7 @@ from relevo.assembly.home import AGENT, Home
 from relevo.assembly.local_api import LocalApi
 from relevo.assembly.secrets import Vault
 from relevo.assembly.tenure import Tenure
-from relevo.domain.errors import RelevoError, UserError
+from relevo.domain.errors import InfrastructureError, RelevoError, UserError
 from relevo.domain.ids import LEASE
 from relevo.leases.contract import Holder, Lease, LeaseHeld
 from relevo.runtime.clock import SystemClock
@@ -141,7 +141,10 @@ async def open_engine(
             made[0].taken_over.set()
 
     async def leave() -> None:
-        await leases.release(lease)
+        try:
+            await leases.release(lease)
+        except InfrastructureError:
+            pass  # no room for it: the next engine sees that its holder is dead
         threads.close()
         blobs.close()
 

@@ -56,9 +56,16 @@ class LocalLeases:
         await asyncio.to_thread(self._with, release)
 
     def _with(self, function: Callable[[apsw.Connection], T]) -> T:
+        """Raises InfrastructureError for what the disk cannot do."""
         connection = self._connect()
         try:
             return function(connection)
+        except apsw.FullError as error:
+            raise InfrastructureError(
+                f"no room for {connection.db_filename('main')}: make some, and try again"
+            ) from error
+        except apsw.Error as error:
+            raise InfrastructureError(f"{connection.db_filename('main')}: {error}") from error
         finally:
             connection.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
@@ -58,6 +59,7 @@ NOTHING: Final = c.QueueJob(-1)
 #: What reading a run raises when its history is no history.
 UNREADABLE: Final = (RelevoError, msgspec.MsgspecError, LookupError)
 
+_log = logging.getLogger(__name__)
 _shared_decoder = msgspec.msgpack.Decoder(SharedContexts)
 _carried_decoder = msgspec.msgpack.Decoder(dict[str, Carried])
 _encoder = msgspec.msgpack.Encoder()
@@ -107,6 +109,7 @@ class Orchestrator:
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
         self.scheduler_actor = Scheduler(self._assign)
         self.scheduler = system.spawn(self.scheduler_actor, "scheduler", mailbox=SCHEDULER_MAILBOX)
+        self.refusing = False  #: the store refused the last append of a run
         self.idle = asyncio.Event()  #: set while no run is live
         self.idle.set()
 
@@ -296,6 +299,12 @@ class Orchestrator:
         """Keep what nobody says again for the run as it will be read."""
         if run in self._reloading:
             self._reloading[run].append(envelope)
+
+    def refused(self, error: RelevoError) -> None:
+        """An append was: say why nothing goes on, once while it lasts."""
+        if not self.refusing:
+            self.refusing = True
+            _log.warning("nothing is stored just now, and runs wait: %s", error)
 
     def discard(self, actor: RunActor) -> None:
         """Its append was refused: what it holds is void. It is read again in a while."""

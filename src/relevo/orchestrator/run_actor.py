@@ -137,6 +137,7 @@ class RunActor(Actor[Envelope]):
             self._refused(outcome, messages)
             return
         self.run.version = outcome.version
+        self._home.refusing = False
         for event in events:
             effect = _EFFECTS.get(type(event))
             if effect is not None:
@@ -159,6 +160,7 @@ class RunActor(Actor[Envelope]):
         if isinstance(error, Fenced):
             self._home.fenced(error)
         else:
+            self._home.refused(error)
             self._home.discard(self)
         self._turn_away(messages, error)
         self.context.resume()

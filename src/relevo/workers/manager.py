@@ -10,11 +10,12 @@ What is recorded (`Placed`) is rebuilt from the runs when an engine starts; an a
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from relevo.actors import Actor, ActorRef, Group
-from relevo.core.measured import SPOOL_BYTES
+from relevo.core.measured import AGENT_HELD, SPOOL_BYTES
 from relevo.domain import commands as c
 from relevo.domain.ids import AttemptKey
 from relevo.logs.contract import LogStore
@@ -31,6 +32,8 @@ BACKSTOP_S: Final = 360.0
 FENCE_MARGIN_S: Final = 30.0
 #: Attempts that may wait to be sent to one agent: more than it ever takes.
 OUTBOX: Final = 1_000_000
+
+_log = logging.getLogger(__name__)
 
 
 class Placed:
@@ -50,6 +53,7 @@ class AgentState:
     __slots__ = (
         "fence_after_s",
         "gone_since",
+        "held",
         "hello",
         "id",
         "link",
@@ -70,6 +74,7 @@ class AgentState:
         self.placed: dict[AttemptKey, Placed] = {}
         self.gone_since: float | None = gone_since
         self.fence_after_s: float | None = None
+        self.held = False  #: its steps are, by back-pressure
         self.turn = 0  #: of the Hello that it was taken by
         self.told: set[AttemptKey] = set()  #: what it said at its Hello that it runs
 
@@ -312,6 +317,15 @@ class WorkerManager:
 
     def beat(self, link: Link, message: m.Beat) -> None:
         SPOOL_BYTES.labels(link.agent).set(message.spool_bytes)
+        AGENT_HELD.labels(link.agent).set(int(message.paused))
+        state = self.agents.get(link.agent)
+        if state is not None and state.held != message.paused:
+            state.held = message.paused
+            if message.paused:
+                _log.warning(
+                    "attempts of agent %s wait: its disk is full, or its spool; they go on when there is room",
+                    state.id,
+                )
         link.beat()
 
     def put_blob(self, link: Link, message: m.PutBlob) -> None:
