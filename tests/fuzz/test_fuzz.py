@@ -184,8 +184,19 @@ HEAD = "on: push\njobs: {a: {runs-on: x, strategy: {matrix: "
         b"on: push\njobs: {"
         + b", ".join(b"j%d: {runs-on: x, needs: j%d}" % (at, at + 1) for at in range(5000))
         + b"}",
+        b"on: push\njobs: {"
+        + b", ".join(b'j%d: {needs: x%d, runs-on: "${{ no.no }}"}' % (at, at) for at in range(12_000))
+        + b"}",
+        b"on: push\njobs: {a: {runs-on: x, steps: ["
+        + b", ".join(b'{id: s%d, run: "${{ steps.t%d.outputs }}"}' % (at, at) for at in range(12_000))
+        + b"]}}",
+        HEAD.encode() + b'{a: ["' + b"${{ no.no }}" * 60_000 + b'"]}}}}',
+        HEAD.encode() + b'{a: ["' + b"${{ " * 50_000 + b'"]}}}}',
     ],
-    ids=["aliases", "lists", "mappings", "dashes", "keys", "matrix", "json", "calls", "circle", "needs"],
+    ids=[
+        *("aliases", "lists", "mappings", "dashes", "keys", "matrix", "json", "calls", "circle", "needs"),
+        *("mistakes", "references", "expressions", "openings"),
+    ],
 )
 def test_bombs_of_files(data: bytes) -> None:
     file(data)
@@ -206,6 +217,7 @@ def test_bombs_of_files(data: bytes) -> None:
         b"fromJSON('" + b"[" * 15_000 + b"')",
         b"fromJSON(toJSON(" * 40 + b"inputs" + b"))" * 40,
         b"'" + b"''" * 10_000,
+        b"fromJSON('" + b"9" * 20_000 + b"')",
     ],
     ids=[
         "parens",
@@ -219,6 +231,7 @@ def test_bombs_of_files(data: bytes) -> None:
         "json",
         "there-and-back",
         "quotes",
+        "digits",
     ],
 )
 def test_bombs_of_expressions(data: bytes) -> None:
