@@ -23,7 +23,7 @@ from relevo.agent.spool import Spool
 from relevo.domain.errors import InfrastructureError, RelevoError
 from relevo.domain.ids import AttemptKey
 from relevo.protocol import messages as m
-from relevo.workflow.contexts import JobContexts
+from relevo.workflow.contexts import JobContexts, strategy_context
 from relevo.workflow.model import JobSpec
 
 if TYPE_CHECKING:
@@ -163,11 +163,11 @@ class Agent:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.session.close()  # first: an engine that leaves too need not wait for the rest
         try:
             await self._close_provider()
         finally:
             self.spool.close()
-            await self.session.close()
             self.done.set()
 
     async def _close_provider(self) -> None:
@@ -416,14 +416,9 @@ def contexts_of(assignment: m.Assignment, shared: Shared) -> JobContexts:
     return JobContexts(
         github=github,
         vars=shared.vars,
-        inputs=shared.inputs,
+        inputs=shared.inputs if own.inputs is None else own.inputs,
         needs=own.needs,
-        strategy={
-            "fail-fast": own.fail_fast,
-            "job-index": own.leg,
-            "job-total": own.legs,
-            "max-parallel": own.max_parallel or own.legs,
-        },
+        strategy=strategy_context(own.fail_fast, own.leg, own.legs, own.max_parallel),
         matrix=own.matrix or None,
         job_name=own.name,
         env=shared.env,

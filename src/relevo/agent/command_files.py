@@ -139,13 +139,13 @@ class CommandFiles:
 
     def _renew(self, path: str) -> None:
         # a new file rather than a cut one: what an earlier step left running does not write into a later step's
-        import shutil
-
         try:
             os.unlink(path)
         except FileNotFoundError:
             os.makedirs(self._folder, exist_ok=True)
         except OSError:
+            import shutil
+
             shutil.rmtree(path, ignore_errors=True)
         _make(path)
 

@@ -72,6 +72,18 @@ class TempFolder:
             return False
         return True
 
+    def remove(self) -> None:
+        """Remove it as far as it holds what the agent put there: quickly, for somebody waits for an agent that leaves."""
+        names = [*map(os.path.basename, self.command_files.variables.values()), *self._scripts]
+        if self._event is not None:
+            names.append(os.path.basename(self.event_path))
+        try:
+            for name in names:
+                os.unlink(f"{self.path}/{name}")
+            os.rmdir(self.path)
+        except OSError:
+            pass  # somebody has changed it: it is set aside and removed like all else
+
     def _is_ours(self) -> bool:
         folder = os.lstat(self.path)
         if not stat.S_ISDIR(folder.st_mode) or stat.S_IMODE(folder.st_mode) != 0o700:

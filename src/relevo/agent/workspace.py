@@ -69,6 +69,10 @@ class Places:
 
     def clear(self) -> None:
         """Remove all but kept workspaces, once the agent has ended its attempts. Blocking. Raises OSError."""
+        for spare in self._spares:
+            spare.remove()
+        for path in (self.work, self.temp):
+            _remove_empty(path)
         self.set_aside()
         self.remove_set_aside()
 

@@ -19,7 +19,8 @@ from relevo.store.contract import RunRow
 #:   run.accepted   workflow, title, trigger
 #:   run.started | run.cancelling {reason} | run.held
 #:   run.finished   status (succeeded, failed, cancelled), message
-#:   job.added      job, name, needs [job ids as in the file], labels
+#:   job.added      job, name, node and needs (ids as in the file, `build / test` in a call), labels; calls (the file), if it does
+#:   job.calling    job: from now on the jobs that it calls stand for it; it ends after them, with the call's outputs
 #:   job.queued     job
 #:   job.assigned   job, attempt, agent
 #:   job.running    job, attempt

@@ -130,6 +130,7 @@ class WorkerManager:
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._farewell: asyncio.Future[None] | None = None
         self._hellos = 0
         self.agents: dict[str, AgentState] = {}
         self.some_agent_ready = asyncio.Event()  #: set when the first agent has passed the start barrier
@@ -139,11 +140,19 @@ class WorkerManager:
         """Begin to watch over agents."""
         self._timer = self._loop.call_later(BEAT_S, self._tick)
 
-    def stop_agents(self) -> None:
-        """Have agents leave as soon as they have nothing to do any more."""
+    def stop_agents(self) -> asyncio.Future[None]:
+        """Have agents leave as soon as they have nothing to do any more; done when all have hung up."""
+        self._farewell = self._loop.create_future()
         for agent in self.agents.values():
             if agent.link is not None:
                 agent.link.send(m.Drain(stop=True))
+        self._note_farewell()
+        return self._farewell
+
+    def _note_farewell(self) -> None:
+        farewell = self._farewell
+        if farewell is not None and not farewell.done() and all(a.link is None for a in self.agents.values()):
+            farewell.set_result(None)
 
     def close(self) -> None:
         """Leave the agents to whoever comes next."""
@@ -298,6 +307,7 @@ class WorkerManager:
         if state is None or state.link is not link:
             return
         state.link = None
+        self._note_farewell()
         state.gone_since = self._loop.time()
         if state.ready and not self._closed:
             state.ready = False

@@ -120,7 +120,7 @@ class _Composer:
         return WorkflowInvalid([Diagnostic(self._path, line, column, message, hint, "error", excerpt)])
 
     def compose(self, source: str) -> Node:
-        import yaml
+        from relevo.workflow.patient_yaml import yaml
 
         try:
             return self._compose(yaml.CSafeLoader(source))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
+
+from msgspec.structs import replace
 
 from relevo.domain.errors import UserError
 from relevo.workflow.diagnostics import did_you_mean
@@ -50,6 +53,36 @@ def closure(workflow: Workflow, selected: Iterable[str]) -> tuple[str, ...]:
                 found.add(need)
                 wanted.append(need)
     return tuple(name for name in workflow.jobs if name in found)
+
+
+#: Between the ids of a call and of a job in what it calls.
+INSIDE: Final = " / "
+
+
+def select(workflow: Workflow, selected: Iterable[str]) -> Workflow:
+    """The workflow with only the selected jobs and everything they need; all of it when none is selected.
+
+    `call / job` selects a job of the workflow that a job calls. Raises UserError for a job that is not there.
+    """
+    inner: dict[str, list[str]] = {}
+    whole: set[str] = set()
+    for name in selected:
+        id, _, rest = name.partition(INSIDE)
+        if rest:
+            inner.setdefault(id, []).append(rest)
+        else:
+            whole.add(id)
+    if not inner and not whole:
+        return workflow
+    jobs = {name: workflow.jobs[name] for name in closure(workflow, [*whole, *inner])}
+    for name in jobs:
+        whole.update(jobs[name].needs)
+    for name in inner.keys() - whole:
+        called = jobs[name].called
+        if called is None:
+            raise UserError(f"{workflow.path}: job '{name}' calls no workflow that is at hand")
+        jobs[name] = replace(jobs[name], called=select(called, inner[name]))
+    return replace(workflow, jobs=jobs)
 
 
 def ancestors(workflow: Workflow, job: str) -> frozenset[str]:

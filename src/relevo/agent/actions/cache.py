@@ -20,7 +20,6 @@ _KNOWN: Final = frozenset(
         "save-always",
     }
 )
-_MATCHED: Final = "CACHE_RESULT"
 
 
 async def main(ctx: ActionContext) -> None:
@@ -31,24 +30,15 @@ async def main(ctx: ActionContext) -> None:
             "save-always does not work as intended, on GitHub neither: the cache is saved only if the job succeeds."
             " Use actions/cache/restore, and actions/cache/save with `if: always()`"
         )
-    matched = await restore(ctx)
-    ctx.save_state(_MATCHED, matched or "")
-    ctx.register_post()
+    want, matched = await restore(ctx)
+    caching.save_later(ctx, want, matched)
 
 
-async def post(ctx: ActionContext) -> None:
-    """Save."""
-    key = ctx.input("key")
-    if ctx.job_status != "success":
-        ctx.log("The job did not succeed: no cache is saved")
-    elif ctx.state.get(_MATCHED) == key:
-        ctx.log(f"Cache hit occurred on the primary key {key}, not saving cache.")
-    else:
-        await caching.save(ctx, caching.wanted(ctx, ctx.input("path"), key))
+post: Final = caching.save_at_end
 
 
-async def restore(ctx: ActionContext) -> str | None:
-    """Restore as the inputs say; returns the key of what was found.
+async def restore(ctx: ActionContext) -> tuple[caching.Wanted, str | None]:
+    """Restore as the inputs say; returns what was wanted, and the key of what was found.
 
     Outputs: `cache-primary-key`; if a cache was found, `cache-hit` (whether by the very key) and `cache-matched-key`.
     Raises ActionFailed for a miss with `fail-on-cache-miss`.
@@ -69,4 +59,4 @@ async def restore(ctx: ActionContext) -> str | None:
         )
     else:
         ctx.log(f"Cache not found for input keys: {', '.join((want.key, *restore_keys))}")
-    return matched
+    return want, matched

@@ -22,6 +22,7 @@ _KEY_LIMIT: Final = 512
 _KEYS_LIMIT: Final = 10
 #: An answer is a line; more than this means that something else was said.
 _ANSWER_LIMIT_BYTES: Final = 1 << 16
+_STATE: Final = "cache"
 
 
 class Wanted(Struct, frozen=True):
@@ -29,15 +30,15 @@ class Wanted(Struct, frozen=True):
 
     paths: str
     key: str
+    version: str  #: what tells caches of other paths apart
     restore_keys: tuple[str, ...] = ()
 
-    @property
-    def version(self) -> str:
-        """What tells caches of other paths apart."""
-        import hashlib
 
-        lines = [line.strip() for line in self.paths.splitlines() if line.strip()]
-        return hashlib.sha256("|".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+class _Later(Struct, frozen=True):
+    """What main leaves for the job's end."""
+
+    want: Wanted
+    matched: str | None
 
 
 def wanted(ctx: ActionContext, paths: str, key: str, restore_keys: Sequence[str] = ()) -> Wanted:
@@ -60,7 +61,27 @@ def wanted(ctx: ActionContext, paths: str, key: str, restore_keys: Sequence[str]
             raise ActionFailed(f"Key Validation Error: {one} cannot be larger than {_KEY_LIMIT} characters.")
         if "," in one:
             raise ActionFailed(f"Key Validation Error: {one} cannot contain commas.")
-    return Wanted(paths, key, tuple(restore_keys))
+    return Wanted(paths, key, _version(ctx, paths), tuple(restore_keys))
+
+
+def _version(ctx: ActionContext, paths: str) -> str:
+    """A hash of the paths, the same for each attempt: its own folders have other names the next time."""
+    import hashlib
+
+    own = sorted(
+        ((ctx.workspace, "{workspace}"), (ctx.temp, "{temp}"), (_home(ctx), "~")),
+        key=lambda place: -len(place[0]),
+    )
+    lines = []
+    for line in filter(None, map(str.strip, paths.splitlines())):
+        bare = line.lstrip("! ")
+        before = line[: len(line) - len(bare)]
+        for folder, name in own:
+            if bare == folder or bare.startswith(f"{folder}/"):
+                bare = name + bare[len(folder) :]
+                break
+        lines.append(before + bare.removeprefix("{workspace}/"))
+    return hashlib.sha256("|".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 async def restore(ctx: ActionContext, want: Wanted, *, lookup_only: bool = False) -> str | None:
@@ -86,6 +107,23 @@ async def restore(ctx: ActionContext, want: Wanted, *, lookup_only: bool = False
     await ctx.blocking(kept.used, entry)
     ctx.log(f"Cache restored from key: {entry.key} ({answer.members:,} files, {_size(entry.size_bytes)})")
     return entry.key
+
+
+def save_later(ctx: ActionContext, want: Wanted, matched: str | None) -> None:
+    """Have `save_at_end` save it; `matched`: the key of what was restored."""
+    ctx.save_state(_STATE, msgspec.json.encode(_Later(want, matched)).decode())
+    ctx.register_post()
+
+
+async def save_at_end(ctx: ActionContext) -> None:
+    """The `post` of actions that cache: save if the job succeeded and the very key was not found."""
+    later = msgspec.json.decode(ctx.state[_STATE], type=_Later)
+    if ctx.job_status != "success":
+        ctx.log("The job did not succeed: no cache is saved")
+    elif later.matched == later.want.key:
+        ctx.log(f"Cache hit occurred on the primary key {later.matched}, not saving cache.")
+    else:
+        await save(ctx, later.want)
 
 
 async def save(ctx: ActionContext, want: Wanted) -> None:

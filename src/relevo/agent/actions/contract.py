@@ -23,6 +23,9 @@ NATIVE_ACTIONS: Final[dict[str, str]] = {
     "actions/cache": "relevo.agent.actions.cache",
     "actions/cache/restore": "relevo.agent.actions.cache_restore",
     "actions/cache/save": "relevo.agent.actions.cache_save",
+    "actions/setup-go": "relevo.agent.actions.setup_go",
+    "actions/setup-java": "relevo.agent.actions.setup_java",
+    "actions/setup-node": "relevo.agent.actions.setup_node",
     "actions/setup-python": "relevo.agent.actions.setup_python",
 }
 

@@ -1,8 +1,8 @@
 """The launcher: a tiny process that starts the steps of one slot, so that they are born where they belong.
 
-Run as `python -I -S launcher.py MODE [GROUP …]` with a SOCK_SEQPACKET socket as descriptor 3. It imports nothing of relevo
-and little else: it must start in milliseconds and fork cheaply. One thread, one step at a time. GROUP: the slot's folder in
-each hierarchy of control groups, made or not. MODE is what holds the tree:
+Run as `python -I -S -c …` (launching.py) with arguments `MODE [GROUP …]` and a SOCK_SEQPACKET socket as descriptor 3. It imports
+nothing of relevo and little else: it must start in milliseconds and fork cheaply. One thread, one step at a time. GROUP: the
+slot's folder in each hierarchy of control groups, made or not. MODE is what holds the tree:
 
     held        a control group that the agent puts this process into
     namespace   a PID namespace; this process goes on as its process 1, and leaves a parent outside
@@ -24,6 +24,7 @@ engine are both gone, nobody else would.
 from __future__ import annotations
 
 # The C modules behind `signal` and `socket`: those import enum and selectors, half of the start-up time.
+import _ctypes  # the same for `ctypes`
 import _signal  # type: ignore[import-not-found]
 import _socket
 import marshal
@@ -34,7 +35,6 @@ import time
 
 TYPE_CHECKING = False  # `typing` would cost more than all else here
 if TYPE_CHECKING:
-    import ctypes
     from collections.abc import Callable
 
 SOCKET = 3
@@ -250,9 +250,8 @@ def enter_namespace(sock: _socket.socket, groups: list[str]) -> None:
     This process stays outside as its parent, ends with it, and takes it along when killed.
     """
     uid, gid = os.geteuid(), os.getegid()
-    libc = c_library()
-    if libc.unshare(CLONE_NEWPID | CLONE_NEWNS) != 0:
-        if libc.unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS) != 0:
+    if c_call("unshare", CLONE_NEWPID | CLONE_NEWNS) != 0:
+        if c_call("unshare", CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS) != 0:
             sock.send(b"F1 own PID namespace: not permitted", _socket.MSG_NOSIGNAL)
             os._exit(1)
         for name, text in (
@@ -266,8 +265,8 @@ def enter_namespace(sock: _socket.socket, groups: list[str]) -> None:
         os.waitpid(inner, 0)
         leave(groups)
         os._exit(0)
-    libc.mount(b"none", b"/", None, MS_REC | MS_SLAVE, None)
-    libc.mount(b"proc", b"/proc", b"proc", 0, None)
+    c_call("mount", b"none", b"/", None, MS_REC | MS_SLAVE, None)
+    c_call("mount", b"proc", b"/proc", b"proc", 0, None)
 
 
 def be_guarded(sock: _socket.socket, groups: list[str]) -> None:
@@ -308,16 +307,12 @@ def fork_self(sock: _socket.socket, signal: int, handler: Callable[[int, object]
 
 def prctl(option: int, value: int) -> None:
     """Set an attribute of this process."""
-    if c_library().prctl(option, value, 0, 0, 0) != 0:
+    if c_call("prctl", option, value, 0, 0, 0) != 0:
         raise OSError(f"prctl {option} was refused")
 
 
-def c_library() -> ctypes.CDLL:
-    """The C library, for what `os` lacks."""
-    import ctypes
-
-    return ctypes.CDLL(None, use_errno=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def c_call(name: str, *arguments: int | bytes | None) -> int:
+    """Call a function of the C library, for what `os` lacks."""
+    address = _ctypes.dlsym(_ctypes.dlopen(None, 0), name)  # type: ignore[arg-type]  # None: this program
+    result: int = _ctypes.call_function(address, arguments)
+    return result

@@ -15,7 +15,8 @@ from relevo.providers.process.launcher import HELD, LARGEST, NAMESPACE, SOCKET
 from relevo.runtime import processes
 from relevo.runtime.processes import ProcessIdentity
 
-_SCRIPT: Final = os.path.join(os.path.dirname(__file__), "launcher.py")
+#: the launcher as a module: Python keeps those compiled, scripts not
+_PROGRAM: Final = f"import sys; sys.path.append({os.path.dirname(__file__)!r}); import launcher; launcher.main(sys.argv[1:])"
 #: a launcher answers in a millisecond; one that was stopped is woken before this
 ANSWER_S: Final = 30.0
 _RIGHTS: Final = (socket.SOL_SOCKET, socket.SCM_RIGHTS)
@@ -161,7 +162,7 @@ def spawn(mode: str = HELD, groups: Sequence[str] = ()) -> tuple[int, socket.soc
         ours.setblocking(False)
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", _SCRIPT, mode, *groups],
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, mode, *groups],
             {"LC_ALL": "C.UTF-8"},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, theirs.fileno(), SOCKET),

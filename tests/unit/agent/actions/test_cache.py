@@ -233,3 +233,31 @@ async def test_home_is_the_jobs(working: Any) -> None:
     again = working("two", path="~/.tool", key="k")
     await cache_restore.main(again)
     assert (Path(again.env["HOME"]) / ".tool/a").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    "path", ["{workspace}/out", "{temp}/out", "{home}/out", "!{workspace}/x\n{temp}/out"]
+)
+async def test_paths_of_an_attempt_are_the_same_in_the_next(working: Any, path: str) -> None:
+    def prepared(place: str) -> tuple[Any, Path]:
+        ctx = working(place, key="k")
+        folders = {"workspace": ctx.workspace, "temp": ctx.temp, "home": ctx.env["HOME"]}
+        ctx.inputs["path"] = path.format(**folders)
+        return ctx, Path(ctx.inputs["path"].splitlines()[-1])
+
+    first, out = prepared("one")
+    out.mkdir()
+    (out / "a").write_text("x")
+    await cache_save.main(first)
+    second, out = prepared("two")
+    await cache_restore.main(second)
+    assert second.outputs["cache-hit"] == "true"
+    assert (out / "a").read_text() == "x"
+
+
+def test_other_paths_are_other_versions(working: Any) -> None:
+    ctx = working()
+    texts = ["a", "b", "a\nb", "!a\nb", "~/a", f"{ctx.temp}/a"]
+    assert len({caching.wanted(ctx, text, "k").version for text in texts}) == len(texts)
+    same = caching.wanted(ctx, "a", "k").version
+    assert caching.wanted(ctx, f"{ctx.workspace}/a\n", "other").version == same
