@@ -74,6 +74,32 @@ RUN = [
         ("build-darwin-arm64", "build-linux-amd64", "build-linux-arm64", "notes", "release"),
         ("--input", "version=2.1.0"),
     ),
+    Project(
+        "js-library",
+        "node.js.yml",
+        ("node", "npm's registry", "Node 20"),
+        succeeded("test (ubuntu-latest, 20.x, false)"),
+    ),
+    Project(
+        "typescript-app", "build.yml", ("node", "npm's registry"), succeeded("build", "smoke"), ("app",)
+    ),
+    Project(
+        "go-module",
+        "go.yml",
+        ("go", "a C compiler"),
+        succeeded(
+            *("Lint", "Test (plain)", "Test (-race)", "Release (dry run)"),
+            *(f"Build {target}" for target in ("linux/amd64", "windows/amd64")),
+        ),
+        ("wordcount-linux-amd64", "wordcount-windows-amd64"),
+    ),
+    Project(
+        "monorepo",
+        "ci.yml",
+        ("jq", "make"),
+        succeeded("changes", "package (api) / test", "package (web) / test", "done"),
+    ),
+    Project("composite-action", "ci.yml", (), succeeded("greet (Ada)", "greet (Grace)")),
 ]
 #: Files with actions that are not built in, and those actions.
 REFUSED = {
@@ -112,8 +138,13 @@ THERE: dict[str, Callable[[Path], bool]] = {
         "npm", "view", "undici-types", "version", "--fetch-timeout=5000", "--fetch-retries=0"
     ),
     "node": on_path("node"),
+    "Node 20": lambda folder: reached(
+        "node", "-e", "process.exit(process.version.startsWith('v20.') ? 0 : 1)"
+    ),
     "go": on_path("go"),
     "a C compiler": on_path("cc"),
+    "jq": on_path("jq"),
+    "make": on_path("make"),
     "Python 3.11": python("3.11"),
     "Python 3.13": python("3.13"),
 }
@@ -170,4 +201,5 @@ def test_it_is_read_without_a_warning_and_told_of(path: Path) -> None:
 
 def test_each_file_is_run_or_refused() -> None:
     files = {(path.parts[-4], path.name) for path in PROJECTS.glob("*/.github/workflows/*.yml")}
-    assert files == {(one.name, one.file) for one in RUN} | set(REFUSED)
+    called = {("monorepo", "package.yml")}
+    assert files == {(one.name, one.file) for one in RUN} | set(REFUSED) | called

@@ -13,7 +13,7 @@ from relevo.domain.errors import UserError
 Severity = Literal["error", "warning"]
 _WIDEST_EXCERPT: Final = 160
 _MOST_TOLD: Final = 25
-_MOST_COMPARED: Final = 200
+_MOST_COMPARED: Final = 100
 _LONGEST_COMPARED: Final = 100
 
 
