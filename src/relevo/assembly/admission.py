@@ -19,6 +19,7 @@ from relevo.scheduler.labels import canonical
 from relevo.workflow.calls import called_by, with_called
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
 from relevo.workflow.events import DISPATCH, GitFacts, decide_event, usual_event
+from relevo.workflow.local_actions import LocalActions, check_local_actions
 from relevo.workflow.model import JobNode, Workflow
 from relevo.workflow.plan import select
 from relevo.workflow.reader import read
@@ -57,7 +58,9 @@ async def admit(
     facts = git_facts.read(directory)
     submission, load = files_of(submission, directory, facts)
     workflow = select(read(submission.workflow_text, submission.workflow_path, load), submission.jobs)
-    warnings = _check(workflow)
+    # a commit may hold other actions than the working tree: then their steps tell
+    local = LocalActions() if submission.committed else check_local_actions(workflow, directory)
+    warnings = _check(workflow, local)
     workflow = _matched(workflow, labels, submission.skip_unmatched)
     event = submission.event or usual_event(workflow, submission.inputs)
     inputs: dict[str, Any] = {}
@@ -66,11 +69,11 @@ async def admit(
     # Else somebody starts it by hand: filters by branch or path say when it starts by itself, and that is not asked.
     submission = msgspec.structs.replace(submission, event=event)
     taken = None
-    if any(node.spec.checks_out for file, _ in with_called(workflow) for node in file.jobs.values()):
+    if checkouts := snapshot.checkouts(workflow, local.steps):
         taken = await snapshot.take(
             directory,
             committed=submission.committed,
-            history=snapshot.wants_history(workflow),
+            history=snapshot.wants_history(checkouts),
             blobs=blobs,
             facts=facts,
         )
@@ -107,13 +110,13 @@ def _filter_facts(facts: git_facts.GitFacts, workflow: Workflow, event: str) -> 
     return GitFacts(facts.ref if facts.ref != "HEAD" else "", facts.default_branch, changed)
 
 
-def _check(workflow: Workflow) -> tuple[Diagnostic, ...]:
+def _check(workflow: Workflow, local: LocalActions) -> tuple[Diagnostic, ...]:
     found = unsupported(workflow)
-    wrong = tuple(one for one in found if one.severity == "error")
+    wrong = (*(one for one in found if one.severity == "error"), *local.wrong, *local.refused)
     if wrong:
         raise WorkflowInvalid(wrong)
     warnings = [one for file, _ in with_called(workflow) for one in file.warnings]
-    return (*warnings, *(one for one in found if one.severity != "error"))
+    return (*warnings, *found, *local.warnings)
 
 
 def _matched(workflow: Workflow, labels: frozenset[str], skip: bool) -> Workflow:

@@ -23,14 +23,16 @@ from relevo.assembly import borrowed_git, git_facts
 from relevo.domain.errors import InfrastructureError, UserError
 from relevo.protocol.snapshot import SnapshotHeader, encode_header
 from relevo.runtime import git
+from relevo.workflow.build import CHECKOUT, action_name
 from relevo.workflow.calls import with_called
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Iterable
 
     from relevo.assembly.git_facts import GitFacts
     from relevo.blobs.contract import BlobStore, BlobWriter
-    from relevo.workflow.model import Workflow
+    from relevo.workflow.model import StepSpec, Workflow
 
 _CHUNK_BYTES: Final = 1 << 20
 #: Commits need a time. Without any commit to take it from: one that zip files (no year before 1980) can hold.
@@ -100,15 +102,19 @@ async def take(
     return Snapshot(digest, taken.header.commit, taken.dirty, taken.facts)
 
 
-def wants_history(workflow: Workflow) -> bool:
+def checkouts(workflow: Workflow, inner: Iterable[StepSpec] = ()) -> list[StepSpec]:
+    """The steps that check out, those of called workflows included. `inner`: steps of actions that it uses."""
+    jobs = (job for file, _ in with_called(workflow) for job in file.jobs.values())
+    steps = (*(step for job in jobs for step in job.spec.steps), *inner)
+    return [step for step in steps if action_name(step.uses) == CHECKOUT]
+
+
+def wants_history(checkouts: Iterable[StepSpec]) -> bool:
     """Whether any checkout may need more than one commit: `fetch-depth` other than 1, or a `ref`."""
-    for job in (job for file, _ in with_called(workflow) for job in file.jobs.values()):
-        for step in job.spec.steps:
-            if step.uses is None or step.uses.partition("@")[0].lower() != "actions/checkout":
-                continue
-            given = {str(key).lower(): value for key, value in step.with_.items()}
-            if str(given.get("fetch-depth", 1)).strip() != "1" or given.get("ref"):
-                return True
+    for step in checkouts:
+        given = {str(key).lower(): value for key, value in step.with_.items()}
+        if str(given.get("fetch-depth", 1)).strip() != "1" or given.get("ref"):
+            return True
     return False
 
 

@@ -8,7 +8,17 @@ from relevo.workflow import quantities, templates
 from relevo.workflow.diagnostics import Diagnostic
 from relevo.workflow.expressions import to_text
 from relevo.workflow.measure import size_bytes
-from relevo.workflow.model import JobNode, JobSpec, Position, RetrySpec, StepSpec, Value, Workflow
+from relevo.workflow.model import (
+    Action,
+    ActionInput,
+    JobNode,
+    JobSpec,
+    Position,
+    RetrySpec,
+    StepSpec,
+    Value,
+    Workflow,
+)
 from relevo.workflow.nodes import Mapping, Node, Scalar, Sequence, plain
 
 #: Minutes that a job may take unless it says otherwise.
@@ -39,6 +49,46 @@ def build(root: Mapping, path: str, lines: list[str], warnings: tuple[Diagnostic
         marked_lines={position.line: lines[position.line - 1] for position in marks.values()},
         warnings=warnings,
         size_bytes=size_bytes(root),
+    )
+
+
+def build_action(root: Mapping, path: str, lines: list[str], warnings: tuple[Diagnostic, ...]) -> Action:
+    """The model of an action's file without errors."""
+    marks: dict[str, Position] = {}
+    runs = root.get("runs")
+    assert isinstance(runs, Mapping)
+    using = runs.get("using")
+    if using is not None:
+        marks["runs.using"] = Position(using.line, using.column)
+    steps_node = runs.get("steps")
+    items = steps_node.items if isinstance(steps_node, Sequence) else []
+    return Action(
+        path=path,
+        using=_text(using).lower(),
+        inputs=tuple(_input(key.text, node) for key, node in _entries(root.get("inputs"))),
+        outputs={
+            key.text: _value(node, "value")
+            for key, node in _entries(root.get("outputs"))
+            if node.key("value")
+        },
+        steps=tuple(_step(item, f"steps.{index}", marks) for index, item in enumerate(items)),
+        marks=marks,
+        marked_lines={position.line: lines[position.line - 1] for position in marks.values()},
+        warnings=warnings,
+    )
+
+
+def _entries(node: Node | None) -> list[tuple[Scalar, Mapping]]:
+    entries = node.entries if isinstance(node, Mapping) else []
+    return [(key, value) for key, value in entries if isinstance(value, Mapping)]
+
+
+def _input(name: str, node: Mapping) -> ActionInput:
+    return ActionInput(
+        name,
+        default=_value(node, "default"),
+        required=_value(node, "required") is True,
+        deprecation=_text(node.get("deprecationMessage")),
     )
 
 

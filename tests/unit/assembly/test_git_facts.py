@@ -7,7 +7,7 @@ import pytest
 
 from relevo.assembly import git_facts, github_context
 from relevo.assembly.api import Submission
-from relevo.assembly.snapshot import Snapshot, changed_paths, comparison_base, wants_history
+from relevo.assembly.snapshot import Snapshot, changed_paths, checkouts, comparison_base, wants_history
 from relevo.domain.errors import UserError
 from relevo.workflow.model import JobNode, JobSpec, Position, StepSpec, Workflow
 
@@ -144,7 +144,9 @@ def _workflow(**with_: Any) -> Workflow:
     ],
 )
 def test_when_history_is_needed(given: dict[str, Any], expected: bool) -> None:
-    assert wants_history(_workflow(**given)) is expected
+    assert wants_history(checkouts(_workflow(**given))) is expected
+    inner = StepSpec(Position(1, 1), uses="actions/checkout@v4", with_=given)
+    assert wants_history(checkouts(_workflow(), [inner])) is expected
 
 
 def _context(folder: Path, event: str = "push", snapshot: bool = True, **given: Any) -> dict[str, Any]:
