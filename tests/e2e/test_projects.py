@@ -80,9 +80,7 @@ RUN = [
         ("node", "npm's registry", "Node 20"),
         succeeded("test (ubuntu-latest, 20.x, false)"),
     ),
-    Project(
-        "typescript-app", "build.yml", ("node", "npm's registry"), succeeded("build", "smoke"), ("app",)
-    ),
+    Project("typescript-app", "build.yml", ("node", "npm's registry"), succeeded("build", "smoke"), ("app",)),
     Project(
         "go-module",
         "go.yml",

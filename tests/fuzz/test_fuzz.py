@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.targets import TARGETS, expression, file
+from tests.fuzz.targets import TARGETS, action, expression, file
 
 ROOT = Path(__file__).parents[2]
 SECONDS = int(os.environ.get("RELEVO_FUZZ_SECONDS", "120"))  #: of each target in a soak
@@ -78,6 +78,10 @@ FRAGMENTS = st.sampled_from(
             "always()",
             "github.event.commits.*.message",
             "hashFiles('**')",
+            "runs:\n  using: composite\n  steps:\n",
+            "inputs:\n",
+            "  x: {default: 1}\n",
+            "outputs: {y: {value: ",
             "format('{0}{0}', inputs.text)",
         ),
     ]
@@ -145,6 +149,16 @@ PIECES = st.sampled_from(
 )
 def test_files(data: bytes) -> None:
     file(data)
+
+
+@settings(deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=300), st.lists(FRAGMENTS, max_size=30).map(lambda found: "".join(found).encode())
+    )
+)
+def test_actions(data: bytes) -> None:
+    action(data)
 
 
 @settings(deadline=None)
@@ -245,7 +259,8 @@ def test_guided_by_coverage(target: str, tmp_path: Path) -> None:
         pytest.skip("atheris is not installed; there is no wheel for this Python or machine")
     seeds = tmp_path / "seeds"
     seeds.mkdir()
-    examples = sorted(ROOT.glob("examples/**/*.yml")) if target == "file" else []
+    patterns = {"file": "examples/**/*.yml", "action": "examples/**/action.yml"}
+    examples = sorted(ROOT.glob(patterns[target])) if target in patterns else []
     texts = [path.read_bytes() for path in examples] or [
         b"format('{0}', github.event.commits.*.message[0]) == inputs.text"
     ]
