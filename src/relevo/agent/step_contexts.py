@@ -126,7 +126,8 @@ class StepContexts:
         if self._fixed is None:
             self._fixed = self._fixed_contexts()
         status = self.status if status is None else status
-        contexts = {**self._fixed, "job": {"status": status}, "steps": self.steps}
+        contexts = {**self._fixed, "steps": self.steps}
+        contexts["job"] = {**self._fixed["job"], "status": status}
         contexts["github"] = {**self._github, "action": self._action_id, "action_status": status}
         contexts["env"] = ExactDict({**self.env, **step_env})
         return Scope(
@@ -184,6 +185,7 @@ class StepContexts:
             "needs": contexts.needs,
             "strategy": contexts.strategy,
             "matrix": contexts.matrix,
+            "job": self._file(),
             "secrets": self._secrets,
             "runner": {
                 **runner_context(
@@ -191,6 +193,17 @@ class StepContexts:
                 ),
                 "workspace": folders.of_run,
             },
+        }
+
+    def _file(self) -> dict[str, Value]:
+        """What `job` tells of the file that the job stands in; `github` tells of the one that calls it."""
+        github, file = self._contexts.github, self._job.spec.file
+        repository = github.get("repository", "")
+        return {
+            "workflow_ref": f"{repository}/{file}@{github.get('ref', '')}",
+            "workflow_sha": github.get("workflow_sha", ""),
+            "workflow_repository": repository,
+            "workflow_file_path": file,
         }
 
     def _fixed_variables(self) -> dict[str, str]:

@@ -18,7 +18,14 @@ from relevo.orchestrator.plans import JOB_LIMIT, Plan, PlanCache, SharedContexts
 from relevo.scheduler.labels import canonical
 from relevo.workflow.calls import called_by, with_called
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
-from relevo.workflow.events import DISPATCH, GitFacts, decide_event, usual_event
+from relevo.workflow.events import (
+    DISPATCH,
+    GitFacts,
+    decide_event,
+    split_event,
+    usual_activity,
+    usual_event,
+)
 from relevo.workflow.local_actions import LocalActions, check_local_actions
 from relevo.workflow.model import JobNode, Workflow
 from relevo.workflow.plan import select
@@ -62,10 +69,12 @@ async def admit(
     local = LocalActions() if submission.committed else check_local_actions(workflow, directory)
     warnings = _check(workflow, local)
     workflow = _matched(workflow, labels, submission.skip_unmatched)
-    event = submission.event or usual_event(workflow, submission.inputs)
+    event, activity = split_event(submission.event or usual_event(workflow, submission.inputs))
+    activity = activity or usual_activity(workflow, event)
     inputs: dict[str, Any] = {}
     if submission.event or event == DISPATCH:
-        inputs = decide_event(workflow, event, submission.inputs, _filter_facts(facts, workflow, event))
+        asked = _filter_facts(facts, workflow, event, activity, committed=submission.committed)
+        inputs = decide_event(workflow, event, submission.inputs, asked)
     # Else somebody starts it by hand: filters by branch or path say when it starts by itself, and that is not asked.
     submission = msgspec.structs.replace(submission, event=event)
     taken = None
@@ -85,6 +94,7 @@ async def admit(
         workflow_name=workflow.name or workflow.path,
         run_number=number,
         inputs=inputs,
+        activity=activity,
     )
     shared = SharedContexts(
         github=github,
@@ -98,16 +108,16 @@ async def admit(
     return Admitted(workflow, shared, _title(workflow, github, inputs), warnings)
 
 
-def _filter_facts(facts: git_facts.GitFacts, workflow: Workflow, event: str) -> GitFacts:
-    """What the filters of `on:` look at. Changed paths cost two git processes: only when a filter asks for them."""
+def _filter_facts(
+    facts: git_facts.GitFacts, workflow: Workflow, event: str, activity: str, *, committed: bool
+) -> GitFacts:
+    """What the filters of `on:` look at. Changed paths cost a few git processes: only when a filter asks for them."""
     configuration = workflow.on.get(event)
     asks = isinstance(configuration, dict) and bool({"paths", "paths-ignore"} & set(configuration))
-    changed = None
-    if asks:
-        base = snapshot.comparison_base(facts, event)
-        if base is not None:
-            changed = tuple(snapshot.changed_paths(facts, base))
-    return GitFacts(facts.ref if facts.ref != "HEAD" else "", facts.default_branch, changed)
+    changed = snapshot.changed_by(facts, event, committed=committed) if asks else None
+    ref = facts.ref if facts.ref != "HEAD" else ""
+    message = facts.head.message if facts.head is not None else ""
+    return GitFacts(ref, facts.default_branch, changed, activity, message)
 
 
 def _check(workflow: Workflow, local: LocalActions) -> tuple[Diagnostic, ...]:

@@ -148,20 +148,54 @@ def changed_paths(facts: GitFacts, base: str, *, committed: bool = False) -> lis
     return [os.fsdecode(path) for path in printed.split(b"\0") if path]
 
 
+def changed_by(facts: GitFacts, event: str, *, committed: bool = False) -> tuple[str, ...] | None:
+    """The paths that an event changes, for its filters; None when that cannot be told. Blocking. Raises UserError."""
+    base = comparison_base(facts, event)
+    if base is None:
+        return None
+    changed = changed_paths(facts, base, committed=committed)
+    assert facts.head is not None
+    if not changed and base == facts.head.sha and facts.head.parents:
+        # All of it was pushed before: that push is meant.
+        changed = changed_paths(facts, facts.head.parents[0], committed=committed)
+    return tuple(changed)
+
+
 def comparison_base(facts: GitFacts, event: str) -> str | None:
-    """What the paths of an event are compared with: the commit before for `push`, where the branch left the default branch
-    for `pull_request`; None when there is nothing to compare with. Blocking.
+    """What the paths of an event are compared with; None when there is nothing to compare with. Blocking.
+
+    For `pull_request` where the branch left the default branch. For `push` where the branch is on origin; of a branch that is not
+    there yet, where it left the default branch; the commit before where all is known to be older.
     """
     if facts.repository is None or facts.head is None:
         return None
-    if not event.startswith("pull_request"):
-        return next(iter(facts.head.parents), None)
-    env = git_facts.environment(facts.repository)
+    if event.startswith("pull_request"):
+        return _fork_point(facts)
+    if facts.branch:
+        pushed = _commit_of(facts, f"refs/remotes/origin/{facts.branch}")
+        if pushed is None and facts.branch != facts.default_branch:
+            pushed = _fork_point(facts)
+        if pushed is not None:
+            return pushed
+    return next(iter(facts.head.parents), None)
+
+
+def _fork_point(facts: GitFacts) -> str | None:
     for name in (f"refs/remotes/origin/{facts.default_branch}", f"refs/heads/{facts.default_branch}"):
-        found = git.run(["merge-base", name, "HEAD"], env=env, cwd=facts.root, accepted=(0, 1, 128))
-        if found:
-            return found.decode().strip()
+        if found := _asked(facts, "merge-base", name, "HEAD"):
+            return found
     return None
+
+
+def _commit_of(facts: GitFacts, name: str) -> str | None:
+    return _asked(facts, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
+
+
+def _asked(facts: GitFacts, *arguments: str) -> str | None:
+    assert facts.repository is not None
+    env = git_facts.environment(facts.repository)
+    found = git.run(arguments, env=env, cwd=facts.root, accepted=(0, 1, 128)).decode().strip()
+    return found or None
 
 
 class _Taken(Struct):

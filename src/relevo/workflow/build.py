@@ -33,7 +33,7 @@ def build(root: Mapping, path: str, lines: list[str], warnings: tuple[Diagnostic
     marks = {key.text: Position(key.line, key.column) for key, _ in root.entries}
     jobs_node = root.get("jobs")
     assert isinstance(jobs_node, Mapping)
-    shared = _Shared(root)
+    shared = _Shared(root, path)
     ids = {key.text.lower(): key.text for key, _ in jobs_node.entries}
     jobs = {key.text: _job(key, node, shared, ids, marks) for key, node in jobs_node.entries}
     return Workflow(
@@ -95,7 +95,8 @@ def _input(name: str, node: Mapping) -> ActionInput:
 class _Shared:
     """What all jobs take from the workflow."""
 
-    def __init__(self, root: Mapping) -> None:
+    def __init__(self, root: Mapping, path: str) -> None:
+        self.path = path
         self.env = _env(root)
         self.shell, self.working_directory = _defaults(root)
         self.own = _value(root, "relevo") or {}
@@ -174,6 +175,7 @@ def _spec(
         defaults_working_directory=working_directory or shared.working_directory,
         outputs=_value(node, "outputs") or {},
         checks_out=any(action_name(step.uses) == CHECKOUT for step in steps),
+        file=shared.path,
     )
 
 

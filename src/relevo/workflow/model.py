@@ -67,6 +67,7 @@ class JobSpec(Struct, frozen=True):
     outputs: dict[str, Value] = {}
     #: whether a step uses actions/checkout, so that the run needs a snapshot of the working tree
     checks_out: bool = False
+    file: str = ""  #: the workflow file that it stands in
 
 
 class JobNode(Struct, frozen=True):

@@ -34,8 +34,8 @@ def _names(texts: Iterable[str]) -> Names:
     return {text.lower(): text for text in texts}
 
 
-#: Source: GitHub, Contexts reference.
-_FIELDS: Final = {
+#: Fields of contexts that have fixed ones. Source: GitHub, Contexts reference.
+FIELDS: Final = {
     context: _names(fields.split())
     for context, fields in {
         "github": _GITHUB,
@@ -165,8 +165,8 @@ def _problem(path: tuple[str, ...], known: Known) -> tuple[str, Hint] | None:
 
 
 def _problem_of_first(context: str, name: str, known: Known) -> tuple[str, Hint] | None:
-    if context in _FIELDS:
-        return _unless(name, _FIELDS[context], f"there is no {context}.{name}")
+    if context in FIELDS:
+        return _unless(name, FIELDS[context], f"there is no {context}.{name}")
     if context == "inputs":
         return _unless(name, known.inputs, f"no event of this workflow has an input '{name}'")
     if context == "matrix" and known.matrix is not None:

@@ -67,11 +67,26 @@ def _check_events(events: Mapping, findings: Findings) -> None:
                     f"use `{kind}` alone, with patterns that begin with ! for what to leave out",
                     severity="warning",
                 )
+            _check_patterns(name.text, kind, event, findings)
         inputs = event.get("inputs")
         if isinstance(inputs, Mapping):
             for key, definition in inputs.entries:
                 if isinstance(definition, Mapping):
                     _check_input(key, definition, findings)
+
+
+def _check_patterns(event: str, kind: str, configuration: Mapping, findings: Findings) -> None:
+    patterns = configuration.get(kind)
+    items = patterns.items if isinstance(patterns, Sequence) else [patterns]
+    texts = [item.text for item in items if isinstance(item, Scalar) and item.text]
+    key = configuration.key(kind)
+    if texts and key is not None and all(text.startswith("!") for text in texts):
+        findings.add(
+            key,
+            f"all `{kind}` of {event} begin with !: nothing is taken that they could leave out, and it never starts",
+            f"use `{kind}-ignore`, without !",
+            severity="warning",
+        )
 
 
 def _check_input(key: Scalar, definition: Mapping, findings: Findings) -> None:
