@@ -1,6 +1,6 @@
 """What attempts produced, on disk until the engine has it durably.
 
-    record ─► pending ─(end of the loop's turn)─► one frame: write ─► listener (sends the very same bytes)
+    record ─► pending ─(end of the loop's turn, or a moment later)─► one frame: write ─► listener (sends the very same bytes)
                                                      └─► acknowledged: whole segments are removed
 
 Segment `<first number>.spool` holds frames: length and CRC-32 of the payload (four bytes each, big-endian), then the
@@ -29,6 +29,10 @@ from relevo.runtime.failpoints import reach
 SEGMENT_BYTES: Final = 16 << 20
 #: A batch is cut here, so that a frame stays far below the protocol's limit.
 BATCH_BYTES: Final = 1 << 20
+#: So long a record that can wait does: short steps are told of from begin to end in one frame, and stored in one append.
+LINGER_S: Final = 0.002
+#: So often it waits once more because the loop is behind: then what ends the step is likely to be under way.
+LINGER_AGAIN: Final = 4
 RETRY_S: Final = 0.5
 #: So far above the spool is the home: HOME/agents/local/spool.
 HOME_DEPTH: Final = 4
@@ -92,7 +96,8 @@ class Spool:
         self._by_first: dict[int, Frame] = {}
         self._pending: list[AnyRecord] = []
         self._pending_bytes = 0
-        self._scheduled = False
+        self._scheduled = False  # for the end of this turn
+        self._lingering: asyncio.TimerHandle | None = None
         self._named = False  # the spool's folder and its parent survive the loss of power
         self._retry: asyncio.TimerHandle | None = None
         self._bytes = 0  # of frames not acknowledged
@@ -181,6 +186,11 @@ class Spool:
         return self._frames[0].first if self._frames else self.next
 
     @property
+    def empty(self) -> bool:
+        """Whether all that was taken is acknowledged."""
+        return not self._frames and not self._pending
+
+    @property
     def size_bytes(self) -> int:
         """Bytes waiting for acknowledgement or for the disk."""
         return self._bytes + self._pending_bytes
@@ -198,6 +208,23 @@ class Spool:
             if isinstance(record, AttemptFinished)
         ]
 
+    def add_lazily(self, record: AnyRecord) -> None:
+        """Take a record that nobody waits for: it is written with the next one that is not, or after LINGER_S."""
+        self._pending.append(record)
+        self._pending_bytes += 100
+        if not self._scheduled and self._lingering is None:
+            self._linger(LINGER_AGAIN)
+
+    def _linger(self, again: int) -> None:
+        due = self._loop.time() + LINGER_S
+        self._lingering = self._loop.call_at(due, self._lingered, due, again)
+
+    def _lingered(self, due: float, again: int) -> None:
+        if again and self._loop.time() - due > LINGER_S:
+            self._linger(again - 1)
+        else:
+            self.flush()
+
     def add(self, record: AnyRecord, size: int = 100) -> None:
         """Take a record; it is written at the end of the loop's turn. `size`: about how long it is."""
         self._pending.append(record)
@@ -213,6 +240,9 @@ class Spool:
     def flush(self) -> None:
         """Write what is pending as one frame and hand it to the listener."""
         self._scheduled = False
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
         records = self._pending
         if not records or self._retry is not None:
             return

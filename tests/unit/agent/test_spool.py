@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relevo.agent.spool import Intent, Spool
+from relevo.agent.spool import LINGER_S, Intent, Spool
 from relevo.domain.ids import AttemptKey
 from relevo.protocol import messages as m
 from relevo.runtime.disk import OsDisk
 from relevo.runtime.entropy import SeededEntropy
 from relevo.testing.sim_disk import SimDisk
+from relevo.testing.virtual_loop import run_virtual
 
 records = m.decoder(m.Records)
 
@@ -53,6 +54,35 @@ async def test_records_of_one_turn_are_one_frame_and_reach_the_listener_as_they_
     await asyncio.sleep(0)
     assert [(first, count) for first, count, _ in heard] == [(1, 3)]
     assert spool.at(1) == heard[0]
+
+
+async def test_a_record_that_can_wait_goes_with_the_next_that_cannot():
+    spool = spool_on(SimDisk())
+    spool.open()
+    spool.add_lazily(record(1))
+    await asyncio.sleep(0)
+    assert not numbers(spool)
+    assert not spool.empty
+    spool.add(record(2))
+    await asyncio.sleep(0)
+    assert spool.at(1)[:2] == (1, 2)
+
+
+def test_a_record_that_can_wait_goes_by_itself_after_a_moment():
+    async def main():
+        loop = asyncio.get_running_loop()
+        spool = spool_on(SimDisk())
+        spool.open()
+        heard = []
+        spool.flushed = lambda first, count, payload: heard.append(loop.time() - begun)
+        begun = loop.time()
+        spool.add_lazily(record(1))
+        await asyncio.sleep(LINGER_S)
+        spool.add_lazily(record(2))
+        await asyncio.sleep(1)
+        assert heard == [pytest.approx(LINGER_S), pytest.approx(2 * LINGER_S)]
+
+    run_virtual(main())
 
 
 async def test_what_was_written_survives_the_agent():
