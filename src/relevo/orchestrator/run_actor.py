@@ -111,6 +111,8 @@ class RunActor(Actor[Envelope]):
             for node in list(run.ready):
                 command = expand(run, self.plan, self.shared, node, self.carried, at_ms, home.reach)
                 events += handle(run, command)
+        if events:
+            events += self._placed_at_once(events)
         if not events:
             for envelope in messages:
                 if envelope.batch is not None:
@@ -131,6 +133,22 @@ class RunActor(Actor[Envelope]):
         )
         self.context.pause()
         home.store.append(append, partial(self._stored, messages, events))
+
+    def _placed_at_once(self, events: list[e.Event]) -> list[e.Event]:
+        """Jobs that `events` queue and that need not wait for a place are assigned in the same append."""
+        run = self.run
+        made: list[e.Event] = []
+        for event in events:
+            if type(event) is not e.JobsQueued:
+                continue
+            for index in event.jobs:
+                if run.jobs[index].status is not JobStatus.QUEUED:
+                    continue
+                agent = self._home.place_at_once(self, index)
+                if agent is None:
+                    return made
+                made += handle(run, c.AssignJob(index, agent, self._home.clock.wall_ms()))
+        return made
 
     def _stored(self, messages: list[Envelope], events: list[e.Event], outcome: Stored | RelevoError) -> None:
         if isinstance(outcome, RelevoError):

@@ -36,10 +36,11 @@ OUTBOX: Final = 1_000_000
 class Placed:
     """An attempt that an agent has, or is about to get."""
 
-    __slots__ = ("cancel", "deadline", "started")
+    __slots__ = ("cancel", "deadline", "sent", "started")
 
     def __init__(self, deadline: float) -> None:
         self.started = False
+        self.sent = False  #: to the agent as it is now: sent twice, it could run twice
         self.cancel: m.Cancel | None = None
         self.deadline = deadline  #: of the loop's time; the engine's back-stop
 
@@ -165,14 +166,12 @@ class WorkerManager:
     def place(self, key: AttemptKey, agent: str, timeout_s: float, *, started: bool = False) -> None:
         """An attempt is stored as assigned to an agent. It is sent as soon as the agent is ready."""
         state = self._agent(agent)
-        known = state.placed.get(key)
-        if known is not None:
-            # Its run was read again. The agent got it then: sent twice, it could run twice.
-            known.started = known.started or started
-            return
-        placed = state.placed[key] = Placed(self._loop.time() + timeout_s + BACKSTOP_S)
-        placed.started = started
-        if state.ready:
+        placed = state.placed.get(key)
+        if placed is None:
+            placed = state.placed[key] = Placed(self._loop.time() + timeout_s + BACKSTOP_S)
+        placed.started = placed.started or started
+        # One that is known: its run was read again, and could not say meanwhile what was to be sent.
+        if state.ready and not placed.sent and not placed.started:
             state.outbox.tell(key)
 
     def started(self, key: AttemptKey, agent: str) -> None:
@@ -208,9 +207,13 @@ class WorkerManager:
         assignments = []
         blobs: dict[str, bytes] = {}
         for key in keys:
+            placed = state.placed.get(key)
+            if placed is None or placed.sent:
+                continue
             found = self._orders.assignment(key)
             if found is None:
                 continue
+            placed.sent = True
             assignment, named = found
             blobs |= {digest: blob for digest, blob in named.items() if not link.knows(digest)}
             assignments.append(assignment)
@@ -273,7 +276,8 @@ class WorkerManager:
         self.some_agent_ready.set()
         again = []
         for key, placed in list(state.placed.items()):
-            if key in state.told:
+            placed.sent = key in state.told
+            if placed.sent:
                 if placed.cancel is not None:
                     link.send(placed.cancel)
             elif placed.started or self._logs.size(key):
