@@ -65,8 +65,6 @@ def _still(run: Run, event: e.Event) -> bool:
         return not run.ended
     if isinstance(event, e.JobEnded):
         return run.jobs[event.job].status not in JOB_ENDS
-    if isinstance(event, e.JobCancelling):
-        return run.jobs[event.job].status in ACTIVE - {JobStatus.CANCELLING}
     if isinstance(event, e.RunHeld):
         return _stuck(run)
     return True

@@ -257,18 +257,23 @@ class Orchestrator:
             raise NoSuchRun(f"run {run} is not live")
         return await reply
 
-    def command(self, run: str, command: c.Command, batch: Batch | None) -> None:
-        """From the worker manager. A run that is not live has ended: it needs to know nothing more."""
+    def command(self, run: str, command: c.Command) -> None:
+        """Hand a command to a run. One that is not live has ended: it needs to know nothing more."""
         ref = self._refs.get(run)
         if ref is not None:
-            ref.tell(Envelope(command, batch))
+            ref.tell(Envelope(command))
         elif run in self._reloading:
-            if batch is not None:
-                batch.fail()
-            else:
-                self._reloading[run].append(Envelope(command))  # nobody says it again
-        elif batch is not None:
-            batch.settle()
+            self._reloading[run].append(Envelope(command))  # nobody says it again
+
+    def told(self, run: str, commands: list[c.Command], batch: Batch) -> None:
+        """From the worker manager: what an agent told of a run, in order."""
+        ref = self._refs.get(run)
+        if ref is not None:
+            ref.tell_many([Envelope(command, batch) for command in commands])
+        elif run in self._reloading:
+            batch.fail()
+        else:
+            batch.settle(len(commands))
 
     def run_ended(self, actor: RunActor) -> None:
         """Its end is stored and told: it needs no memory any more."""
@@ -384,7 +389,7 @@ class Orchestrator:
 
     def later(self, delay_s: float, run: str, command: c.Command) -> None:
         """Hand a command to a run after a delay."""
-        self._call_later(delay_s, lambda: self.command(run, command, None))
+        self._call_later(delay_s, lambda: self.command(run, command))
 
     def _call_later(self, delay_s: float, call: Callable[[], Any]) -> None:
         def fire() -> None:

@@ -19,7 +19,7 @@ from relevo.domain.states import JobStatus
 from relevo.scheduler.capacity import Reach
 from relevo.scheduler.labels import canonical
 from relevo.scheduler.queue import Demand
-from relevo.workflow.evaluate import evaluate_job
+from relevo.workflow.evaluate import evaluate_job, is_constant
 from relevo.workflow.model import JobNode, Verdict, Workflow
 
 #: Jobs of one run at most, all matrices together.
@@ -65,13 +65,15 @@ class Carried(Struct, frozen=True):
 class Plan:
     """A workflow with everything that is derived from it once."""
 
-    __slots__ = ("__weakref__", "blob", "digest", "nodes", "specs", "workflow")
+    __slots__ = ("__weakref__", "blob", "constant", "digest", "nodes", "specs", "workflow")
 
     def __init__(self, digest: str, blob: bytes) -> None:
         self.digest = digest
         self.blob = blob
         self.workflow = _workflow_decoder.decode(blob)
         self.nodes: list[JobNode] = list(self.workflow.jobs.values())
+        #: of nodes without expressions: the verdict, and the legs that it comes to wherever nothing else has a say
+        self.constant: dict[int, tuple[Verdict, list[e.JobDecl]]] = {}
         #: job spec of each node as agents get it: (digest, bytes)
         self.specs: list[tuple[str, bytes]] = []
         for node in self.nodes:
@@ -170,9 +172,16 @@ def expand(
         # Were it raised, the run would be read again and come to the same: nothing of it would ever end.
         _tell_defect(run.id)
         verdict = Verdict(False, error=f"a defect of relevo: {error!r}")
-    return _command(
-        run, plan.nodes[index], index, verdict, shared, carried.get(plan.nodes[index].id), at_ms, reach
-    )
+    known = plan.constant.get(index)
+    if known is not None and known[0] is verdict and not carried:
+        return c.ExpandNode(
+            index, known[1], verdict.legs[0].fail_fast, verdict.legs[0].max_parallel, at_ms=at_ms
+        )
+    node = plan.nodes[index]
+    command = _command(run, node, index, verdict, shared, carried.get(node.id), at_ms, reach)
+    if verdict.run and is_constant(node, verdict) and not (command.ends or carried):
+        plan.constant[index] = (verdict, command.jobs)
+    return command
 
 
 def _command(

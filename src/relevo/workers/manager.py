@@ -91,8 +91,12 @@ class Outbox(Actor[AttemptKey]):
 class Orders(Protocol):
     """What the manager asks of the orchestrator."""
 
-    def command(self, run: str, command: c.Command, batch: Batch | None) -> None:
-        """Hand a command to a run. `batch` is settled or failed when it is known what became of it."""
+    def command(self, run: str, command: c.Command) -> None:
+        """Hand a command to a run."""
+
+    def told(self, run: str, commands: list[c.Command], batch: Batch) -> None:
+        """An agent told this of a run, in order. `batch` is settled once for each, or failed, when it is known what
+        became of it."""
 
     def assignment(self, key: AttemptKey) -> tuple[m.Assignment, dict[str, bytes]] | None:
         """The assignment of a placed attempt and the blobs that it names; None when it is not wanted any more."""
@@ -283,7 +287,7 @@ class WorkerManager:
             elif placed.started or self._logs.size(key):
                 reason = "the agent does not have it any more"
                 self._orders.command(
-                    key.run, c.LoseAttempt(key.job, key.number, reason, self._clock.wall_ms()), None
+                    key.run, c.LoseAttempt(key.job, key.number, reason, self._clock.wall_ms())
                 )
             else:
                 again.append(key)
@@ -311,8 +315,8 @@ class WorkerManager:
         state = self.agents.get(link.agent)
         return state is not None and key in state.placed
 
-    def deliver(self, link: Link, command: c.Command, run: str, batch: Batch) -> None:
-        self._orders.command(run, command, batch)
+    def deliver(self, commands: list[c.Command], run: str, batch: Batch) -> None:
+        self._orders.told(run, commands, batch)
 
     def beat(self, link: Link, message: m.Beat) -> None:
         SPOOL_BYTES.labels(link.agent).set(message.spool_bytes)
@@ -344,7 +348,7 @@ class WorkerManager:
                 self.lose_all(state.id, "its agent was out of reach for too long")
             for key, placed in list(state.placed.items()):
                 if now > placed.deadline and placed.cancel is None:
-                    self._orders.command(key.run, c.TimeOutJob(key.job, key.number), None)
+                    self._orders.command(key.run, c.TimeOutJob(key.job, key.number))
 
     def lose_all(self, agent: str, reason: str) -> None:
         """It is verified that nothing of what this agent had goes on, and that it will hand in nothing more."""
@@ -352,6 +356,4 @@ class WorkerManager:
         if state is None:
             return
         for key in list(state.placed):
-            self._orders.command(
-                key.run, c.LoseAttempt(key.job, key.number, reason, self._clock.wall_ms()), None
-            )
+            self._orders.command(key.run, c.LoseAttempt(key.job, key.number, reason, self._clock.wall_ms()))

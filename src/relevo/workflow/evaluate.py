@@ -83,6 +83,12 @@ class _Wrong(Exception):
         self.key = key
 
 
+def is_constant(node: JobNode, verdict: Verdict) -> bool:
+    """Whether `verdict` is the very one that every run gets for this node, as long as its needs are met."""
+    known = _CONSTANT.get(id(node))
+    return known is not None and known[0] is node and known[1] is verdict
+
+
 def _located(workflow: Workflow, node: JobNode, key: str, message: str) -> str:
     where = f"jobs.{node.id}"
     position: Position = workflow.marks.get(f"{where}.{key}") or node.position
