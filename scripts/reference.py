@@ -33,7 +33,6 @@ _JOB_SAMPLES: Final[dict[str, Any]] = {
     "concurrency": "one",
     "environment": "production",
     "snapshot": "image",
-    "uses": "./.github/workflows/called.yml",
 }
 _STEP_SAMPLES: Final[dict[str, list[dict[str, Any]]]] = {
     "background": [{"id": "s", "run": "x", "background": True}],
@@ -48,11 +47,10 @@ _DIFFERENT: Final = {
     "permissions": "checked, also against called workflows; there is no GitHub token that it could limit",
     f"{JOB}.permissions": "checked, also against called workflows; there is no GitHub token that it could limit",
     f"{JOB}.cancel-timeout-minutes": "read, not used",
+    f"{JOB}.uses": "workflows of the same repository (`./…`); those of other repositories are refused",
     f"{JOB}.runs-on": "`ubuntu-*`, `linux`, `self-hosted` and the architecture mean this machine; others are refused",
     f"{STEP}.uses": "built-in actions only, see below",
 }
-#: Keys that mean something beside another one only.
-_BELONG_TO: Final = {f"{JOB}.with": f"{JOB}.uses", f"{JOB}.secrets": f"{JOB}.uses"}
 _OWN: Final = "relevo's own"
 _CONTEXT_DIFFERENCES: Final = {
     "github": "from git and the machine; `github.token` is empty, and `github.event` holds what git knows",
@@ -65,7 +63,6 @@ _EVENT_DIFFERENCES: Final = {
     "push": "`relevo run --event push`; filters are decided from git",
     "pull_request": "`relevo run --event pull_request`; filters are decided from git",
     "workflow_dispatch": "`relevo run --event workflow_dispatch --input NAME=VALUE`",
-    "workflow_call": "read and checked with the files that call it; calls are not run yet",
 }
 _SPELLING: Final = {
     name.lower(): name for name in ("startsWith", "endsWith", "toJSON", "fromJSON", "hashFiles")
@@ -136,7 +133,7 @@ def _different(how: str | None) -> str:
 def _refusals() -> dict[str, str]:
     found = {}
     for key, value in _JOB_SAMPLES.items():
-        job = {"uses": value} if key == "uses" else {"runs-on": "linux", key: value}
+        job = {"runs-on": "linux", key: value}
         _ask(found, f"{JOB}.{key}", {"on": "push", "jobs": {"a": job}})
     for key, steps in _STEP_SAMPLES.items():
         _ask(found, f"{STEP}.{key}", _with_steps(steps))
@@ -174,7 +171,6 @@ def _status(path: str, refusals: dict[str, str]) -> str:
         return _OWN
     for end in range(len(parts), 0, -1):
         ancestor = "".join(parts[:end])
-        ancestor = _BELONG_TO.get(ancestor, ancestor)
         if ancestor in refusals:
             return refusals[ancestor] if ancestor == path else f"see `{ancestor}`"
         if ancestor in _DIFFERENT:

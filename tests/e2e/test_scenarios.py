@@ -1,8 +1,9 @@
 """Workflow files and what comes of them: each folder of `scenarios/` is run by the program itself, in a home of its own.
 
 expected.json: `exit`, `status`, `jobs` {id: {status, attempts?, outputs?}} (exactly these jobs); `log` {job: text, exact},
-`log_ends`, `log_hex`; `stderr` [parts]; `events` [parts of events that must be there]; `args` for the command line; `witness`: the
-steps get a file to write to in $WITNESS.
+`log_ends`, `log_hex`, `log_has` {job: [parts]}; `stderr` [parts]; `events` [parts of events that must be there]; `args` for the
+command line; `witness`: the steps get a file to write to in $WITNESS; `programs`: what the machine must have, else the scenario is skipped by their name. Further .yml
+files beside workflow.yml are those that it calls.
 """
 
 from __future__ import annotations
@@ -29,9 +30,13 @@ def relevo(*args: str, folder: Path, env: dict[str, str]) -> subprocess.Complete
 @pytest.mark.parametrize("scenario", sorted(path.name for path in FOLDER.iterdir()))
 def test_scenario(scenario: str, tmp_path: Path) -> None:
     expected = json.loads((FOLDER / scenario / "expected.json").read_text())
+    lacking = [name for name in expected.get("programs", []) if shutil.which(name) is None]
+    if lacking:
+        pytest.skip(f"not on PATH: {', '.join(lacking)}")
     folder = tmp_path / "tree"
     folder.mkdir()
-    shutil.copy(FOLDER / scenario / "workflow.yml", folder)
+    for file in (FOLDER / scenario).glob("*.yml"):
+        shutil.copy(file, folder)
     env = {**os.environ, "RELEVO_HOME": str(tmp_path / "home"), "NO_COLOR": "1"}
     args = [*expected.get("args", [])]
     if expected.get("witness"):
@@ -61,6 +66,7 @@ def test_scenario(scenario: str, tmp_path: Path) -> None:
     for kind, agree in (
         ("log", lambda found, text: found == text.encode()),
         ("log_ends", lambda found, text: found.endswith(text.encode())),
+        ("log_has", lambda found, parts: all(part.encode() in found for part in parts)),
         ("log_hex", lambda found, text: found.hex() == text),
     ):
         for job, text in expected.get(kind, {}).items():

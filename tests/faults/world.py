@@ -278,7 +278,7 @@ class World:
         found += [f"group {group}" for group in self.groups()]
         return found + [f"socket {path}" for path in self.sockets() if sockets]
 
-    def until_clean(self, within_s: float = 20.0, *, sockets: bool = True) -> list[str]:
+    def until_clean(self, within_s: float = PATIENCE_S, *, sockets: bool = True) -> list[str]:
         """Wait until nothing is left; returns what still is after that time.
 
         `sockets`: the last engine was not killed, which leaves its address to the next one.

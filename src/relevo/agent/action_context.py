@@ -56,6 +56,7 @@ class StepActionContext:
         self.run_id, self.job, self.attempt = attempt
         self.temp = contexts.folders.temp
         self.tool_cache = tool_cache
+        self.caches = contexts.folders.caches
         self.reporter = reporter
         self.wants_post = False
         self._contexts = contexts
@@ -64,6 +65,10 @@ class StepActionContext:
         self._log = log
         self._worker = worker
         self._blocking = blocking
+
+    @property
+    def job_status(self) -> str:
+        return self._contexts.status
 
     def input(self, name: str, default: str = "") -> str:
         return self.inputs.get(name.lower()) or default

@@ -17,12 +17,13 @@ from msgspec import Struct
 from relevo.agent.blobs import AgentBlobs
 from relevo.agent.reporter import BlobUnavailable
 from relevo.agent.reports import AttemptReporter
+from relevo.agent.room import somebody_waits
 from relevo.agent.session import Dial, Session
 from relevo.agent.spool import Spool
-from relevo.domain.errors import RelevoError
+from relevo.domain.errors import InfrastructureError, RelevoError
 from relevo.domain.ids import AttemptKey
 from relevo.protocol import messages as m
-from relevo.workflow.contexts import JobContexts
+from relevo.workflow.contexts import JobContexts, strategy_context
 from relevo.workflow.model import JobSpec
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 LONELY_S: Final = 5.0
 #: The agent ends a fenced attempt this much before the engine may think it gone.
 FENCE_MARGIN_S: Final = 30.0
+
+#: How often an agent that leaves tries to end its workers, each try taking as long as the provider's patience.
+CLOSE_TRIES: Final = 3
 
 #: What waits and what was sent last keeps its specs and contexts. The engine remembers fewer (`workers.link`), and sends
 #: again what is older.
@@ -159,10 +163,21 @@ class Agent:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._provider.close()
-        self.spool.close()
-        await self.session.close()
-        self.done.set()
+        await self.session.close()  # first: an engine that leaves too need not wait for the rest
+        try:
+            await self._close_provider()
+        finally:
+            self.spool.close()
+            self.done.set()
+
+    async def _close_provider(self) -> None:
+        for left in reversed(range(CLOSE_TRIES)):
+            try:
+                await self._provider.close()
+                return
+            except (InfrastructureError, OSError):
+                if not left:
+                    raise  # it stays registered, and the next agent goes on with it
 
     # --- what it says -------------------------------------------------------------------------------------------------
 
@@ -191,7 +206,7 @@ class Agent:
         )
 
     def _beat(self) -> m.Beat:
-        return m.Beat(0.0, self.spool.size_bytes, self.spool.full)
+        return m.Beat(0.0, self.spool.size_bytes, self.spool.full or somebody_waits())
 
     # --- what it is told ----------------------------------------------------------------------------------------------
 
@@ -401,14 +416,9 @@ def contexts_of(assignment: m.Assignment, shared: Shared) -> JobContexts:
     return JobContexts(
         github=github,
         vars=shared.vars,
-        inputs=shared.inputs,
+        inputs=shared.inputs if own.inputs is None else own.inputs,
         needs=own.needs,
-        strategy={
-            "fail-fast": own.fail_fast,
-            "job-index": own.leg,
-            "job-total": own.legs,
-            "max-parallel": own.max_parallel or own.legs,
-        },
+        strategy=strategy_context(own.fail_fast, own.leg, own.legs, own.max_parallel),
         matrix=own.matrix or None,
         job_name=own.name,
         env=shared.env,

@@ -24,6 +24,7 @@ from relevo.agent.evaluation import continues_on_error, evaluate_outputs, evalua
 from relevo.agent.masks import Masks
 from relevo.agent.prepared import Evaluated, PreparedStep, name_of, prepare
 from relevo.agent.reporter import Reporter
+from relevo.agent.room import once_there_is_room
 from relevo.agent.shells import ShellInvalid
 from relevo.agent.step_contexts import CANCELLED, FAILURE, SKIPPED, SUCCESS, StepContexts
 from relevo.agent.steps import StepEnd, StepRunner
@@ -203,15 +204,22 @@ class AttemptRun:
         return self._end("")
 
     async def _create(self) -> None:
-        if not self._inline:
-            self._folders.make().write_event(msgspec.json.encode(self._event or {}))
         self._creating = True
         asked = self._assignment
         spec = WorkerSpec(self.key, self._folders.workspace, asked.cpus, asked.memory_bytes)
         try:
+            if not self._inline:
+                try:
+                    self._make_folders()
+                except OSError as error:
+                    room = once_there_is_room(self._loop, self._make_folders, error)
+                    await self._activity.awaiting(room)
             self._worker = self._steps.worker = await self._activity.awaiting(self._provider.create(spec))
         finally:
             self._creating = False
+
+    def _make_folders(self) -> None:
+        self._folders.make().write_event(msgspec.json.encode(self._event or {}))
 
     async def _run_steps(self) -> str:
         """Run all steps and post steps; returns what is wrong with the job itself, "" if nothing is."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 from blake3 import blake3
 
 from relevo.agent.reporter import BlobUnavailable
+from relevo.agent.room import once_there_is_room
 from relevo.protocol.messages import BlobBytes, GetBlob
 from relevo.runtime.disk import Disk
 
@@ -47,16 +49,16 @@ class AgentBlobs:
     # --- put ------------------------------------------------------------------------------------------------------
 
     async def put(self, chunks: AsyncIterator[bytes]) -> str:
-        """Spool a blob; returns its digest. Raises OSError when there is no room."""
+        """Spool a blob; returns its digest. Waits while the disk is full. Raises OSError."""
         self._puts += 1
         path = f"{self._folder}/{self._puts}.part"
         digest = blake3()
         self._disk.remove(path)
-        file = self._disk.append(path)
+        file = await once_there_is_room(self._loop, partial(self._disk.append, path))
         try:
             async for chunk in chunks:
                 digest.update(chunk)
-                file.write(chunk)
+                await once_there_is_room(self._loop, partial(file.write, chunk))
             await self._blocking(file.sync)
         except BaseException:
             file.close()
@@ -64,7 +66,7 @@ class AgentBlobs:
             raise
         file.close()
         name = digest.hexdigest()
-        self._disk.rename(path, self.path(name))
+        await once_there_is_room(self._loop, partial(self._disk.rename, path, self.path(name)))
         return name
 
     def path(self, digest: str) -> str:

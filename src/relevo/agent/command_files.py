@@ -92,10 +92,13 @@ class CommandFiles:
     A step may do with them what it likes: remove them, or put something else in their place.
     """
 
-    __slots__ = ("_folder", "variables")
+    __slots__ = ("_folder", "_found", "_problem", "variables")
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+        #: of a `collect` that could not renew a file, and so told nothing
+        self._found: dict[str, bytes] = {}
+        self._problem = ""
         #: variable → path, for the environment of steps
         self.variables = {variable: f"{folder}/_{name}" for variable, name in FILES.items()}
 
@@ -107,10 +110,10 @@ class CommandFiles:
     def collect(self) -> dict[str, bytes]:
         """What was written since the last time, by variable, without those that are empty; empties them.
 
-        Raises CommandFileInvalid for one that is too large or no plain file; that one is emptied, too.
+        Raises CommandFileInvalid for one that is too large or no plain file; that one is emptied, too. Raises OSError when
+        there is no room: nothing is lost then, and it may be called again.
         """
-        found: dict[str, bytes] = {}
-        problem = ""
+        found = self._found
         for variable, path in self.variables.items():
             try:
                 status = os.lstat(path)
@@ -120,28 +123,29 @@ class CommandFiles:
             if status.st_size == 0 and stat.S_ISREG(status.st_mode):
                 continue
             if not stat.S_ISREG(status.st_mode):
-                problem = problem or f"${variable} is no plain file any more"
+                self._problem = self._problem or f"${variable} is no plain file any more"
             elif status.st_size > LIMIT_BYTES:
-                problem = problem or (
+                self._problem = self._problem or (
                     f"${variable} holds {status.st_size >> 20} MB, at most {LIMIT_BYTES >> 20} MB are read"
                 )
             else:
                 with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
                     found[variable] = file.read(LIMIT_BYTES)
             self._renew(path)
+        problem, self._found, self._problem = self._problem, {}, ""
         if problem:
             raise CommandFileInvalid(problem)
         return found
 
     def _renew(self, path: str) -> None:
         # a new file rather than a cut one: what an earlier step left running does not write into a later step's
-        import shutil
-
         try:
             os.unlink(path)
         except FileNotFoundError:
             os.makedirs(self._folder, exist_ok=True)
         except OSError:
+            import shutil
+
             shutil.rmtree(path, ignore_errors=True)
         _make(path)
 

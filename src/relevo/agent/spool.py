@@ -33,6 +33,8 @@ BATCH_BYTES: Final = 1 << 20
 LINGER_S: Final = 0.002
 #: So often it waits once more because the loop is behind: then what ends the step is likely to be under way.
 LINGER_AGAIN: Final = 4
+#: So many records, the longest of a mebibyte, go into a frame of what waited for room.
+BATCH_RECORDS: Final = 16
 RETRY_S: Final = 0.5
 #: So far above the spool is the home: HOME/agents/local/spool.
 HOME_DEPTH: Final = 4
@@ -238,14 +240,16 @@ class Spool:
             self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Write what is pending as one frame and hand it to the listener."""
+        """Write what is pending, as one frame, and hand it to the listener; as several when it grew while the disk was full."""
         self._scheduled = False
         if self._lingering is not None:
             self._lingering.cancel()
             self._lingering = None
-        records = self._pending
-        if not records or self._retry is not None:
-            return
+        while self._pending and self._retry is None:
+            whole = len(self._pending) <= BATCH_RECORDS or self._pending_bytes <= 2 * BATCH_BYTES
+            self._flush(self._pending if whole else self._pending[:BATCH_RECORDS])
+
+    def _flush(self, records: list[AnyRecord]) -> None:
         payload = encode(Records(self.next, records))
         try:
             frame = self._write(payload, self.next, len(records))
@@ -253,8 +257,8 @@ class Spool:
             self.trouble = error
             self._retry = self._loop.call_later(RETRY_S, self._again)
             return
-        self._pending = []
-        self._pending_bytes = 0
+        self._pending = self._pending[len(records) :]
+        self._pending_bytes = max(self._pending_bytes - len(payload), 0) if self._pending else 0
         self._keep(frame)
         self.next += len(records)
         self._relieve()

@@ -23,6 +23,7 @@ from relevo.agent.deadline import Deadline
 from relevo.agent.masks import Masks
 from relevo.agent.prepared import Evaluated, PreparedStep
 from relevo.agent.reporter import Reporter
+from relevo.agent.room import once_there_is_room
 from relevo.agent.shells import Shell
 from relevo.agent.step_contexts import CANCELLED, FAILURE, SUCCESS, StepContexts
 from relevo.agent.step_log import StepLog
@@ -128,7 +129,7 @@ class StepRunner:
             if deadline is not None:
                 deadline.cancel()
             log.close()
-        self._take_in(record, end)
+        await self._take_in(record, end)
         if self._activity.interrupted:
             end.outcome = CANCELLED
             if timed_out:
@@ -158,8 +159,7 @@ class StepRunner:
     async def _script(self, step: PreparedStep, evaluated: Evaluated, log: StepLog) -> StepEnd:
         worker = self.worker
         assert worker is not None
-        folders = self._contexts.folders
-        cwd = folders.workspace
+        cwd = self._contexts.folders.workspace
         if evaluated.working_directory:
             cwd = os.path.join(cwd, evaluated.working_directory)
         env = self._contexts.environment(evaluated.env)
@@ -167,8 +167,7 @@ class StepRunner:
             if self._inline:
                 argv = [*shell.argv[:-1], evaluated.script]
             else:
-                name = f"_{step.index + 1}{shell.extension}"
-                argv = shell.command(folders.make().write_script(name, shell.script(evaluated.script)))
+                argv = shell.command(await self._written(step, shell, evaluated.script))
             try:
                 exit = await self._activity.process(worker, Command(argv, env, cwd), log, log.scan)
             except FileNotFoundError:
@@ -180,10 +179,26 @@ class StepRunner:
             return _end_of(exit)
         return StepEnd(FAILURE, message=_no_shell(evaluated.shells))
 
+    async def _written(self, step: PreparedStep, shell: Shell, script: str) -> str:
+        """The path of a step's script."""
+        name, text = f"_{step.index + 1}{shell.extension}", shell.script(script)
+
+        def write() -> str:
+            return self._contexts.folders.make().write_script(name, text)
+
+        try:
+            return write()
+        except OSError as error:
+            return await self._activity.awaiting(once_there_is_room(self._loop, write, error))
+
     async def _action(
         self, step: PreparedStep, evaluated: Evaluated, record: StepRecord, log: StepLog
     ) -> StepEnd:
-        self._contexts.folders.make()
+        make = self._contexts.folders.make
+        try:
+            make()
+        except OSError as error:
+            await self._activity.awaiting(once_there_is_room(self._loop, make, error))
         try:
             module = load(step.spec.uses or "")
         except ActionFailed as error:
@@ -240,18 +255,30 @@ class StepRunner:
         record.annotate("error", message)
         return StepEnd(FAILURE, message=self._masks.hide(message))
 
-    def _take_in(self, record: StepRecord, end: StepEnd) -> None:
+    async def _take_in(self, record: StepRecord, end: StepEnd) -> None:
         """Take in what the step said in its command files; one that cannot be read makes it fail."""
         if not self._inline:
             try:
-                for variable, data in self._contexts.folders.make().command_files.collect().items():
+                for variable, data in (await self._collected()).items():
                     self._take_in_file(variable, data.decode("utf-8", "replace"), record, end)
             except CommandFileInvalid as error:
                 record.fail(str(error))
+            except Interrupted:
+                pass  # the job is being ended, and nobody is to wait for a disk that is full
         end.outputs = record.outputs
         if record.problem:
             end.outcome = FAILURE
             end.message = end.message or self._masks.hide(record.problem)
+
+    async def _collected(self) -> dict[str, bytes]:
+        def collect() -> dict[str, bytes]:
+            return self._contexts.folders.make().command_files.collect()
+
+        try:
+            return collect()
+        except OSError as error:
+            room = once_there_is_room(self._loop, collect, error)
+            return await self._activity.awaiting(room, even_interrupted=True)
 
     def _take_in_file(self, variable: str, text: str, record: StepRecord, end: StepEnd) -> None:
         try:

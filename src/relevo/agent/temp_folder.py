@@ -34,8 +34,9 @@ class TempFolder:
     def write_event(self, event: bytes) -> None:
         """Write GITHUB_EVENT_PATH."""
         if event != self._event:
-            self._event = event
+            self._event = b""  # it is there, and what it holds is not known, until all of it was written
             self._event_changed_ns = _write(self.event_path, event, 0o644)
+            self._event = event
 
     def write_script(self, name: str, text: str) -> str:
         """Write the script of a step; returns its path. Raises ValueError for a text that is no text."""
@@ -70,6 +71,18 @@ class TempFolder:
         except OSError:
             return False
         return True
+
+    def remove(self) -> None:
+        """Remove it as far as it holds what the agent put there: quickly, for somebody waits for an agent that leaves."""
+        names = [*map(os.path.basename, self.command_files.variables.values()), *self._scripts]
+        if self._event is not None:
+            names.append(os.path.basename(self.event_path))
+        try:
+            for name in names:
+                os.unlink(f"{self.path}/{name}")
+            os.rmdir(self.path)
+        except OSError:
+            pass  # somebody has changed it: it is set aside and removed like all else
 
     def _is_ours(self) -> bool:
         folder = os.lstat(self.path)

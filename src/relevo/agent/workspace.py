@@ -16,12 +16,13 @@ _SPARES: Final = 64
 class Places:
     """Where an agent's attempts live on its host. One for each agent; nobody else may use its folders."""
 
-    __slots__ = ("_next", "_spares", "kept", "runner_name", "temp", "tool_cache", "work")
+    __slots__ = ("_next", "_spares", "caches", "kept", "runner_name", "temp", "tool_cache", "work")
 
     def __init__(self, work: str, temp: str, tool_cache: str, runner_name: str = "relevo") -> None:
         """Absolute paths."""
         self.work = work  #: workspaces: `<work>/<run>/<job>-<number>`
         self.kept = f"{os.path.dirname(work)}/kept"  #: those that stay for somebody to look at, likewise
+        self.caches = f"{os.path.dirname(work)}/caches"  #: what jobs cache (relevo.agent.caches)
         self.temp = temp  #: temporary folders of attempts
         self.tool_cache = tool_cache  #: RUNNER_TOOL_CACHE, shared by all attempts
         self.runner_name = runner_name  #: RUNNER_NAME
@@ -68,6 +69,10 @@ class Places:
 
     def clear(self) -> None:
         """Remove all but kept workspaces, once the agent has ended its attempts. Blocking. Raises OSError."""
+        for spare in self._spares:
+            spare.remove()
+        for path in (self.work, self.temp):
+            _remove_empty(path)
         self.set_aside()
         self.remove_set_aside()
 
@@ -87,6 +92,11 @@ class Folders:
         self._keep = keep
         self._places = places
         self._temp: TempFolder | None = None
+
+    @property
+    def caches(self) -> str:
+        """Where what jobs cache lies, shared with all attempts of the host."""
+        return self._places.caches
 
     @property
     def event_path(self) -> str:

@@ -12,13 +12,15 @@ import msgspec
 from msgspec import Struct
 
 from relevo.assembly import git_facts, snapshot
+from relevo.assembly.workflow_files import files_of
 from relevo.domain.errors import UserError
 from relevo.orchestrator.plans import JOB_LIMIT, Plan, PlanCache, SharedContexts
 from relevo.scheduler.labels import canonical
+from relevo.workflow.calls import called_by, with_called
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
 from relevo.workflow.events import DISPATCH, GitFacts, decide_event, usual_event
 from relevo.workflow.model import JobNode, Workflow
-from relevo.workflow.plan import closure
+from relevo.workflow.plan import select
 from relevo.workflow.reader import read
 from relevo.workflow.support import unsupported
 
@@ -51,13 +53,12 @@ async def admit(
     """Check a submission. `labels`: what the agents of this engine answer to. Raises UserError (WorkflowInvalid with all diagnostics)."""
     from relevo.assembly.github_context import build
 
-    workflow = read(submission.workflow_text, submission.workflow_path)
-    selected = closure(workflow, submission.jobs)
-    workflow = _only(workflow, selected)
-    warnings = _check(workflow)
-    workflow = _matched(workflow, labels, submission.skip_unmatched)
     directory = submission.directory or os.getcwd()
     facts = git_facts.read(directory)
+    submission, load = files_of(submission, directory, facts)
+    workflow = select(read(submission.workflow_text, submission.workflow_path, load), submission.jobs)
+    warnings = _check(workflow)
+    workflow = _matched(workflow, labels, submission.skip_unmatched)
     event = submission.event or usual_event(workflow, submission.inputs)
     inputs: dict[str, Any] = {}
     if submission.event or event == DISPATCH:
@@ -65,7 +66,7 @@ async def admit(
     # Else somebody starts it by hand: filters by branch or path say when it starts by itself, and that is not asked.
     submission = msgspec.structs.replace(submission, event=event)
     taken = None
-    if any(node.spec.checks_out for node in workflow.jobs.values()):
+    if any(node.spec.checks_out for file, _ in with_called(workflow) for node in file.jobs.values()):
         taken = await snapshot.take(
             directory,
             committed=submission.committed,
@@ -106,49 +107,55 @@ def _filter_facts(facts: git_facts.GitFacts, workflow: Workflow, event: str) -> 
     return GitFacts(facts.ref if facts.ref != "HEAD" else "", facts.default_branch, changed)
 
 
-def _only(workflow: Workflow, selected: tuple[str, ...]) -> Workflow:
-    if len(selected) == len(workflow.jobs):
-        return workflow
-    jobs = {name: workflow.jobs[name] for name in selected}
-    return msgspec.structs.replace(workflow, jobs=jobs)
-
-
 def _check(workflow: Workflow) -> tuple[Diagnostic, ...]:
     found = unsupported(workflow)
     wrong = tuple(one for one in found if one.severity == "error")
     if wrong:
         raise WorkflowInvalid(wrong)
-    return (*workflow.warnings, *(one for one in found if one.severity != "error"))
+    warnings = [one for file, _ in with_called(workflow) for one in file.warnings]
+    return (*warnings, *(one for one in found if one.severity != "error"))
 
 
 def _matched(workflow: Workflow, labels: frozenset[str], skip: bool) -> Workflow:
     """Refuse jobs that no agent here could ever run, or leave them out."""
-    unmatched = [node for node in workflow.jobs.values() if not _may_match(node, labels)]
+    unmatched = [
+        (node, file, places)
+        for file, places in with_called(workflow)
+        for node in file.jobs.values()
+        if not _may_match(node, labels)
+    ]
     if not unmatched:
         return workflow
     if not skip:
-        node = unmatched[0]
+        node, file, places = unmatched[0]
         asked = node.runs_on if isinstance(node.runs_on, str) else ", ".join(map(str, node.runs_on))
         others = f" (and {len(unmatched) - 1} more like it)" if len(unmatched) > 1 else ""
         raise UserError(
-            f"{workflow.path}:{node.position.line}:{node.position.column}: job '{node.id}' runs on {asked}, "
-            f"and no agent here does{others}",
+            f"{file.path}:{node.position.line}:{node.position.column}: job '{node.id}' runs on {asked}, "
+            f"and no agent here does{others}{called_by(places)}",
             hint="--skip-unmatched leaves such jobs out; agents here answer to " + ", ".join(sorted(labels)),
         )
-    left_out = {node.id for node in unmatched}
+    left = _without_unmatched(workflow, labels)
+    if left is None:
+        raise UserError(f"{workflow.path}: no job is left that could run here")
+    return left
+
+
+def _without_unmatched(workflow: Workflow, labels: frozenset[str]) -> Workflow | None:
+    """Without the jobs that no agent could run, and all that need them; None when nothing is left."""
+    jobs: dict[str, JobNode] = {}
+    for name, node in workflow.jobs.items():
+        called = None if node.called is None else _without_unmatched(node.called, labels)
+        if _may_match(node, labels) and (node.called is None or called is not None):
+            jobs[name] = msgspec.structs.replace(node, called=called)
+    left_out = workflow.jobs.keys() - jobs.keys()
     while True:
-        more = {
-            name
-            for name, node in workflow.jobs.items()
-            if name not in left_out and left_out & set(node.needs)
-        }
+        more = {name for name, node in jobs.items() if name not in left_out and left_out & set(node.needs)}
         if not more:
             break
         left_out |= more
-    jobs = {name: node for name, node in workflow.jobs.items() if name not in left_out}
-    if not jobs:
-        raise UserError(f"{workflow.path}: no job is left that could run here")
-    return msgspec.structs.replace(workflow, jobs=jobs)
+    jobs = {name: node for name, node in jobs.items() if name not in left_out}
+    return msgspec.structs.replace(workflow, jobs=jobs) if jobs else None
 
 
 def _may_match(node: JobNode, labels: frozenset[str]) -> bool:
@@ -157,7 +164,7 @@ def _may_match(node: JobNode, labels: frozenset[str]) -> bool:
     if isinstance(asked, dict):
         asked = asked.get("labels")
     if asked is None:
-        return True
+        return True  # it calls a workflow
     names = [asked] if isinstance(asked, str) else asked
     return all("${{" in str(name) or canonical(str(name)) in labels for name in names)
 

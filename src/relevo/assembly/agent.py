@@ -89,6 +89,7 @@ async def run(options: Options) -> int:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.done.set)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # see workers.spawn
     try:
         await agent.start()
         await _tidy(pool, places.remove_set_aside)

@@ -19,7 +19,8 @@ from relevo.store.contract import RunRow
 #:   run.accepted   workflow, title, trigger
 #:   run.started | run.cancelling {reason} | run.held
 #:   run.finished   status (succeeded, failed, cancelled), message
-#:   job.added      job, name, needs [job ids as in the file], labels
+#:   job.added      job, name, node and needs (ids as in the file, `build / test` in a call), labels; calls (the file), if it does
+#:   job.calling    job: from now on the jobs that it calls stand for it; it ends after them, with the call's outputs
 #:   job.queued     job
 #:   job.assigned   job, attempt, agent
 #:   job.running    job, attempt
@@ -100,9 +101,13 @@ class EngineApi(Protocol):
         keep_days: float | None = None,
         keep_runs: int | None = None,
         max_bytes: int | None = None,
+        max_cache_bytes: int | None = None,
         dry: bool = False,
     ) -> dict[str, Any]:
-        """Remove old runs; None: the home's own limits. Returns `runs` (ids removed) and `bytes` (freed)."""
+        """Remove old runs, and caches that were not used for long; None: the home's own limits.
+
+        Returns `runs` (ids removed), `bytes` (freed by them), `caches` (removed) and `cache_bytes` (freed by them).
+        """
 
     async def ping(self) -> dict[str, Any]:
         """Who answers: `pid`, `epoch`, `version`, `live` (runs)."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from relevo.assembly import head_start
 from relevo.assembly.client import Client, connect
@@ -20,7 +20,7 @@ from relevo.assembly.home import AGENT, Home
 from relevo.assembly.local_api import LocalApi
 from relevo.assembly.secrets import Vault
 from relevo.assembly.tenure import Tenure
-from relevo.domain.errors import RelevoError, UserError
+from relevo.domain.errors import InfrastructureError, RelevoError, UserError
 from relevo.domain.ids import LEASE
 from relevo.leases.contract import Holder, Lease, LeaseHeld
 from relevo.runtime.clock import SystemClock
@@ -54,7 +54,7 @@ class Embedded:
         api: LocalApi,
         door: Door,
         keeper: LocalAgentKeeper,
-        leave: Callable[[], Awaitable[None]],
+        leave: Callable[[], None],
     ) -> None:
         self.home = home
         self.engine = engine
@@ -91,13 +91,18 @@ class Embedded:
     async def _close(self) -> None:
         if self.tenure is not None:
             self.tenure.close()
+        gone: asyncio.Future[Any] | None = None
         if self.idle and not self.taken_over.is_set():
-            self.engine.manager.stop_agents()
-            await self._keeper.gone(LEAVE_S)
+            hung_up = self.engine.manager.stop_agents()
+            gone = asyncio.ensure_future(self._keeper.gone(LEAVE_S))
+            # Who has hung up needs no engine: it clears its things away while this process does.
+            await asyncio.wait((hung_up, gone), return_when=asyncio.FIRST_COMPLETED)
         await self._door.close()
-        self._keeper.close()
         await self.engine.close()
-        await self._leave()
+        if gone is not None:
+            await gone
+        self._keeper.close()
+        self._leave()
 
 
 async def open_engine(
@@ -140,16 +145,28 @@ async def open_engine(
         if made:
             made[0].taken_over.set()
 
-    async def leave() -> None:
-        await leases.release(lease)
+    async def release() -> None:
+        try:
+            await leases.release(lease)
+        except InfrastructureError:
+            pass  # no room for it: the next engine sees that its holder is dead
+
+    def leave() -> None:
         threads.close()
         blobs.close()
 
     within = Reach(
         labels, float(os.cpu_count() or 1), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     )
-    engine = Engine(parts, loop, fenced=fenced, open_secrets=vault.open, reach=within)
-    api = LocalApi(engine, vault, labels, f"{home.agent}/kept")
+    engine = Engine(
+        parts,
+        loop,
+        fenced=fenced,
+        release=release,
+        open_secrets=vault.open,
+        reach=within,
+    )
+    api = LocalApi(engine, vault, labels, f"{home.agent}/kept", home.caches)
     door = Door(home.socket, loop, engine.manager.accept, api)
     keeper = LocalAgentKeeper(_agent(home, slots, provider, window), loop, lambda: _connected(engine))
     embedded = Embedded(home, engine, api, door, keeper, leave)

@@ -8,7 +8,7 @@ The same for the laptop, for the cluster and for the simulation. It owns no sock
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec import Struct
@@ -48,12 +48,15 @@ class Engine:
         loop: asyncio.AbstractEventLoop,
         *,
         fenced: Callable[[int], None],
+        release: Callable[[], Awaitable[None]] | None = None,
         open_secrets: Callable[[str, bytes], bytes] = lambda run, sealed: sealed,
         reach: Reach | None = None,
         system: ActorSystem | None = None,
     ) -> None:
+        """`release` gives the lease back: when nothing is written any more, and while the store is open."""
         self.parts = parts
         self._loop = loop
+        self._release = release
         self._fenced = fenced
         self._is_fenced = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -114,6 +117,8 @@ class Engine:
         await self.system.shutdown()
         await self.parts.bus.close()
         await self.parts.logs.close()
+        if self._release is not None:
+            await self._release()
         await self.parts.store.close()
 
     def _was_fenced(self, error: Fenced) -> None:

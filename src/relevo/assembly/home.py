@@ -3,7 +3,7 @@
 relevo.db            events, read models, facts (SQLite)
 logs/<run>/          log segments
 blobs/               snapshots and artifacts by content
-agents/local/        spool and workspaces of this machine's agent
+agents/local/        spool, workspaces and caches of this machine's agent
 key                  seals the secrets of runs; 0600
 """
 
@@ -44,6 +44,11 @@ class Home:
     @property
     def agent(self) -> str:
         return f"{self.path}/agents/{AGENT}"
+
+    @property
+    def caches(self) -> str:
+        """What jobs on this machine cached."""
+        return f"{self.agent}/caches"
 
     @property
     def pruned(self) -> str:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from relevo.assembly.api import Submission
-from relevo.assembly.reading import Reading
+from relevo.assembly.reading import Reading, job_named
 from relevo.domain import commands as c
 from relevo.domain.errors import UserError
-from relevo.domain.run import Run
+from relevo.domain.run import Job, Run, inside
 from relevo.domain.states import JobStatus
 from relevo.orchestrator.orchestrator import NoSuchRun
 from relevo.orchestrator.plans import Plan, SharedContexts, digest_of
@@ -31,8 +31,12 @@ _encode = msgspec.msgpack.Encoder().encode
 class LocalApi:
     """Everything a user can ask, answered by the engine beside it."""
 
-    def __init__(self, engine: Engine, vault: Vault, labels: frozenset[str], kept: str = "") -> None:
-        """`kept`: the folder of workspaces that stayed for somebody to look at, one folder for each run."""
+    def __init__(
+        self, engine: Engine, vault: Vault, labels: frozenset[str], kept: str = "", caches: str = ""
+    ) -> None:
+        """`kept`: the folder of workspaces that stayed for somebody to look at, one folder for each run; `caches`: that of
+        what jobs cached. "": there is none."""
+        self._caches = caches
         self._kept = kept
         self._engine = engine
         self._vault = vault
@@ -181,10 +185,7 @@ class LocalApi:
             raise UserError(f"there is no run {run}", hint="relevo runs lists them")
 
     def _held(self, run: Run, job: str) -> int:
-        found = next((known for known in run.jobs if known.decl.name == job), None)
-        if found is None:
-            names = ", ".join(known.decl.name for known in run.jobs[:20])
-            raise UserError(f"run {run.id} has no job {job!r}", hint=f"its jobs: {names}")
+        found = job_named(run, job)
         if found.status is not JobStatus.HELD:
             raise UserError(f"job {job!r} is {found.status.value}, not held")
         return found.index
@@ -242,10 +243,7 @@ class LocalApi:
         plan, shared_blob = await orchestrator.stored_plan(accepted)
         carried = await orchestrator.carried(run) if failed or job is not None else {}
         if job is not None:
-            names = [known.decl.name for known in state.jobs]
-            if job not in names:
-                raise UserError(f"run {run} has no job {job!r}", hint=f"its jobs: {', '.join(names[:20])}")
-            carried = _without(state, carried, job)
+            carried = _without(state, carried, job_named(state, job))
         elif failed and not state_failed(state):
             raise UserError(
                 f"nothing of run {run} failed", hint="relevo retry without --failed runs all of it again"
@@ -280,13 +278,18 @@ class LocalApi:
         keep_days: float | None = None,
         keep_runs: int | None = None,
         max_bytes: int | None = None,
+        max_cache_bytes: int | None = None,
         dry: bool = False,
     ) -> dict[str, Any]:
         """See EngineApi.prune."""
-        from relevo.assembly.retention import Limits, prune
+        from relevo.assembly.retention import Limits, prune, prune_caches
 
-        limits = Limits.of(keep_days=keep_days, keep_runs=keep_runs, max_bytes=max_bytes)
-        return await prune(self._engine.parts, limits, dry=dry, remove_kept=self._remove_kept)
+        limits = Limits.of(
+            keep_days=keep_days, keep_runs=keep_runs, max_bytes=max_bytes, max_cache_bytes=max_cache_bytes
+        )
+        pruned = await prune(self._engine.parts, limits, dry=dry, remove_kept=self._remove_kept)
+        gone = await asyncio.to_thread(prune_caches, self._caches, limits, self._clock.wall_ms(), dry=dry)
+        return {**pruned, "caches": gone.entries, "cache_bytes": gone.size_bytes}
 
     async def _remove_kept(self, run: str) -> None:
         path = f"{self._kept}/{run}"
@@ -318,25 +321,20 @@ def state_failed(state: Run) -> bool:
     return any(job.status not in (JobStatus.SUCCEEDED, JobStatus.SKIPPED) for job in state.jobs)
 
 
-def _without(state: Run, carried: dict[str, Any], job: str) -> dict[str, Any]:
-    """What is carried over when `job` and all that depends on it run again."""
-    start = next(known for known in state.jobs if known.decl.name == job).node.index
-    again = {start}
-    for node in state.nodes:  # in order of the file, which needs not be that of dependence
-        again |= {node.index} if _depends(state, node.index, start) else set()
+def _without(state: Run, carried: dict[str, Any], job: Job) -> dict[str, Any]:
+    """What is carried over when `job`, what it calls, and all that depends on it run again."""
+    called = {node.index for inner in job.nodes for node in (inner, *inside(inner))}
     kept = {}
     for node in state.nodes:
-        found = carried.get(node.decl.id)
-        if found is None:
+        found = carried.get(node.path)
+        if found is None or node.index in called or job.node.index in state.upstream(node):
             continue
-        if node.index == start:
-            legs = {name: number for name, number in found.legs.items() if name != job}
-            if legs:
-                kept[node.decl.id] = msgspec.structs.replace(found, legs=legs)
-        elif node.index not in again:
-            kept[node.decl.id] = found
+        if node is job.node:
+            found = msgspec.structs.replace(found, legs=_other(found.legs, job.decl.name))
+        if found.legs:
+            kept[node.path] = found
     return kept
 
 
-def _depends(state: Run, node: int, on: int) -> bool:
-    return any(ancestor.index == on for ancestor in state.ancestors(state.nodes[node]))
+def _other(legs: dict[str, int], name: str) -> dict[str, int]:
+    return {other: number for other, number in legs.items() if other != name}

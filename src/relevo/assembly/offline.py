@@ -110,6 +110,7 @@ class Offline:
         keep_days: float | None = None,
         keep_runs: int | None = None,
         max_bytes: int | None = None,
+        max_cache_bytes: int | None = None,
         dry: bool = False,
     ) -> dict[str, Any]:
         _needs_engine()

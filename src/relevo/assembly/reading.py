@@ -9,7 +9,7 @@ from relevo.bus.contract import Bus, Lagged
 from relevo.domain import events as e
 from relevo.domain.errors import UserError
 from relevo.domain.ids import AttemptKey
-from relevo.domain.run import Run, evolve
+from relevo.domain.run import Job, Run, evolve
 from relevo.domain.stored import Stored
 from relevo.logs.contract import LogFrame, LogStore
 from relevo.orchestrator.public import Projection, resolved
@@ -82,10 +82,11 @@ class Reading:
     ) -> AsyncIterator[LogFrame]:
         """See EngineApi.log."""
         state = await self.state(run)
-        found = next((known for known in state.jobs if known.decl.name == job), None)
-        if found is None:
-            names = ", ".join(known.decl.name for known in state.jobs[:20]) or "none so far"
-            raise UserError(f"run {run} has no job {job!r}", hint=f"its jobs: {names}")
+        found = job_named(state, job)
+        if found.decl.calls:
+            names = [known.decl.name for known in state.jobs if known.decl.name.startswith(f"{job} / ")]
+            hint = f"its jobs: {', '.join(names[:20])}" if names else None
+            raise UserError(f"job {job!r} only calls {found.decl.calls}: it has no log of its own", hint=hint)
         number = attempt if attempt is not None else found.number
         if number < 1 or number > found.number:
             if attempt is None:
@@ -122,6 +123,15 @@ class Reading:
         raise UserError(
             f"{prefix} is the beginning of {len(matching)} runs", hint=f"write more of it: {some}"
         )
+
+
+def job_named(run: Run, name: str) -> Job:
+    """A job of a run by its id. Raises UserError that names those there are."""
+    found = next((known for known in run.jobs if known.decl.name == name), None)
+    if found is None:
+        names = ", ".join(known.decl.name for known in run.jobs[:20]) or "none so far"
+        raise UserError(f"run {run.id} has no job {name!r}", hint=f"its jobs: {names}")
+    return found
 
 
 def ends(kind: str, over: bool) -> bool:

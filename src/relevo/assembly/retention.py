@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from relevo.agent.caches import MAX_BYTES as CACHES_MAX_BYTES
+from relevo.agent.caches import Caches, Gone
 from relevo.assembly.engine import Parts
 from relevo.domain import events as e
 
@@ -23,6 +25,7 @@ class Limits(Struct, frozen=True):
     keep_days: float = KEEP_DAYS
     keep_runs: int = KEEP_RUNS
     max_bytes: int = MAX_BYTES  #: of logs and blobs
+    max_cache_bytes: int = CACHES_MAX_BYTES
 
     @classmethod
     def of(cls, **given: Any) -> Limits:
@@ -78,6 +81,16 @@ async def prune(
             if digest not in kept and digest not in parts.blobs.fresh:
                 await parts.blobs.delete(digest)
     return {"runs": gone, "bytes": freed, "dry": dry}
+
+
+def prune_caches(folder: str, limits: Limits, now_ms: int, *, dry: bool = False) -> Gone:
+    """Remove caches that were not used for long, or are too many; `dry`: only tell. Blocking. Raises OSError.
+
+    Jobs may save and restore at the same time.
+    """
+    if not folder:
+        return Gone(0, 0)
+    return Caches(folder).evict(now_ms / 1000, max_bytes=limits.max_cache_bytes, dry=dry)
 
 
 async def _look(parts: Parts, named: dict[str, set[str]]) -> None:

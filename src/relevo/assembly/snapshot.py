@@ -23,6 +23,7 @@ from relevo.assembly import borrowed_git, git_facts
 from relevo.domain.errors import InfrastructureError, UserError
 from relevo.protocol.snapshot import SnapshotHeader, encode_header
 from relevo.runtime import git
+from relevo.workflow.calls import with_called
 
 if TYPE_CHECKING:
     import subprocess
@@ -101,7 +102,7 @@ async def take(
 
 def wants_history(workflow: Workflow) -> bool:
     """Whether any checkout may need more than one commit: `fetch-depth` other than 1, or a `ref`."""
-    for job in workflow.jobs.values():
+    for job in (job for file, _ in with_called(workflow) for job in file.jobs.values()):
         for step in job.spec.steps:
             if step.uses is None or step.uses.partition("@")[0].lower() != "actions/checkout":
                 continue

@@ -34,6 +34,7 @@ def examine(home: str) -> list[Finding]:
         _bash,
         lambda: _home(home),
         lambda: _disk(home),
+        lambda: _caches(home),
         lambda: _runtime(home),
     ):
         findings += _tried(look)
@@ -140,6 +141,16 @@ def _disk(home: str) -> list[Finding]:
             Finding("disk", "lacking", f"{size(free)} free at {folder}", "`relevo prune` gives room back")
         ]
     return [Finding("disk", "good", f"{size(free)} free at {folder}")]
+
+
+def _caches(home: str) -> list[Finding]:
+    from relevo.agent.caches import MAX_BYTES, Caches
+    from relevo.assembly.home import Home
+    from relevo.cli.text import counted, size
+
+    count, size_bytes = Caches(Home(home).caches).usage()
+    found = f"{counted(count, 'cache')} of jobs, {size(size_bytes)} (at most {size(MAX_BYTES)})"
+    return [Finding("caches", "good", found)]
 
 
 def _runtime(home: str) -> list[Finding]:

@@ -42,6 +42,7 @@ def tell(error: Exception) -> int:
     import click
 
     from relevo.domain.errors import DamagedError, InfrastructureError, UserError
+    from relevo.runtime.disk import lacks_room
     from relevo.store.contract import NewerHome
 
     while isinstance(error, ExceptionGroup):
@@ -75,6 +76,10 @@ def tell(error: Exception) -> int:
         case NewerHome():
             _say(f"relevo: {error}", "use the newer relevo, or another RELEVO_HOME")
             return exits.BAD_INPUT
+        case OSError() if lacks_room(error):
+            where = f" for {error.filename}" if error.filename else ""
+            _say(f"relevo: no room{where}: make some, and try again", "nothing that was accepted is lost")
+            return exits.INFRASTRUCTURE
         case _:
             where = _keep_details(error)
             _say(f"relevo: unexpected {type(error).__name__}: {_short(error)} (details: {where})")

@@ -93,6 +93,7 @@ class Progress:
         self.started_ms: int | None = None
         self.ended_ms: int | None = None
         self.jobs: dict[str, JobProgress] = {}
+        self.calls: dict[str, JobProgress] = {}  #: jobs that only stand for those that they called
         self.counts: dict[str, int] = {}  #: jobs by status
         self.warnings: list[str] = []
         self.summaries: list[tuple[str, str, str]] = []  #: job, step, markdown
@@ -119,6 +120,10 @@ class Progress:
         kind: str = event["event"]
         if kind.startswith("run."):
             self._run(kind, event)
+        elif kind == "job.calling":
+            self._calling(event["job"], event.get("at"))
+        elif event.get("job") in self.calls:
+            self._call(kind, event, self.calls[event["job"]])
         elif "job" in event:
             self._job(kind, event, self._named(event["job"]))
         elif kind == "warning":
@@ -130,6 +135,20 @@ class Progress:
             job = self.jobs[name] = JobProgress(name)
             self.counts["pending"] = self.counts.get("pending", 0) + 1
         return job
+
+    def _calling(self, name: str, at_ms: int | None) -> None:
+        job = self.calls[name] = self._named(name)
+        del self.jobs[name]
+        self.counts[job.status] -= 1
+        job.status = "calling"
+        job.started_ms = at_ms
+
+    def _call(self, kind: str, event: dict[str, Any], call: JobProgress) -> None:
+        if kind == "job.finished":
+            call.status = event["status"]
+            call.message = event.get("message", "")
+            call.outputs = event.get("outputs") or {}
+            call.ended_ms = event.get("at")
 
     def _run(self, kind: str, event: dict[str, Any]) -> None:
         match kind:
@@ -226,7 +245,7 @@ def exit_code(progress: Progress) -> int:
 
 def final(progress: Progress) -> dict[str, Any]:
     """The last line of --json."""
-    return {
+    told: dict[str, Any] = {
         "v": 1,
         "run": progress.run,
         "status": progress.status,
@@ -234,3 +253,6 @@ def final(progress: Progress) -> dict[str, Any]:
             name: {"status": job.status, "attempts": job.attempts} for name, job in progress.jobs.items()
         },
     }
+    if progress.calls:
+        told["calls"] = {name: {"status": call.status} for name, call in progress.calls.items()}
+    return told

@@ -34,6 +34,9 @@ def lines(progress: Progress, row: RunRow, palette: Palette) -> list[str]:
     else:
         for job in jobs:
             told += _job(job, palette)
+        for call in progress.calls.values():
+            if call.outputs or call.message:
+                told += _job(call, palette)
     if progress.annotations:
         told += ["", palette("dim", counted(len(progress.annotations), "annotation"))]
         told += [f"  {annotation(event, palette)}" for event in progress.annotations[:ANNOTATIONS]]
@@ -105,6 +108,16 @@ def whole(progress: Progress, row: RunRow) -> dict[str, Any]:
                 ],
             }
             for job in progress.jobs.values()
+        },
+        "calls": {
+            call.name: {
+                "status": call.status,
+                "message": call.message,
+                "needs": call.needs,
+                "outputs": call.outputs,
+                "took_ms": call.took_ms(),
+            }
+            for call in progress.calls.values()
         },
     }
 

@@ -82,6 +82,8 @@ def failures(
     """Why each job failed: its step, that step's last lines, and the command that shows more."""
     lines: list[str] = []
     broken = [job for job in progress.jobs.values() if job.broken]
+    # A call that fails by itself says why; else the jobs in it do.
+    broken += [call for call in progress.calls.values() if call.broken and call.message]
     for job in broken[:FAILURES]:
         lines += ["", palette("bad", f"✗ {one_line(job.name)} {_why(job)}")]
         for line in tails.get(job.name, []):

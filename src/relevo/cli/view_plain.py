@@ -55,6 +55,8 @@ class PlainView:
             self._grow(progress)
         elif kind.startswith("run.") or kind == "warning":
             self._run_event(kind, event, progress)
+        elif event.get("job") in progress.calls:
+            pass  # the jobs in it tell
         elif self._crowded:
             self._crowd_event(kind, event, progress)
         elif "job" in event:
@@ -80,7 +82,9 @@ class PlainView:
             told = f"more than {CROWD} jobs: only what fails is shown from here on, and how far it is"
             self._out.line(self._palette("dim", told))
         if not self._crowded:
-            for name in list(progress.jobs)[len(self._numbers) :]:
+            for name in reversed(progress.jobs):
+                if name in self._numbers:
+                    break
                 self._numbers[name] = len(self._numbers)
                 self._width = max(self._width, min(len(name), NAME_WIDTH))
 

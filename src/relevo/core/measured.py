@@ -39,6 +39,11 @@ REWINDS: Final = _counter("relevo_agent_rewinds", "Times that an agent was asked
 SPOOL_BYTES: Final = _gauge(
     "relevo_agent_spool_bytes", "Bytes that an agent keeps until they are acknowledged.", ("agent",)
 )
+AGENT_HELD: Final = _gauge(
+    "relevo_agent_held",
+    "1 while an agent holds its steps back: its disk is full, or too much waits in its spool.",
+    ("agent",),
+)
 
 LOG_BYTES: Final = _counter("relevo_log_bytes", "Log bytes taken.").labels()
 LOOP_LAG: Final = _gauge(

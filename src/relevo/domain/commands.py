@@ -36,6 +36,17 @@ class ExpandNode(Struct, frozen=True, gc=False):
     outputs: dict[str, str] = {}  #: of legs that succeeded in the run that this one retries
     warnings: tuple[str, ...] = ()
     at_ms: int = 0
+    nodes: list[NodeDecl] = []  #: of the workflow that its jobs call
+
+
+class ReturnCall(Struct, frozen=True, gc=False):
+    """What the outputs of a called workflow came to, all of whose jobs have ended."""
+
+    job: int
+    outputs: dict[str, str] = {}
+    error: str = ""  #: they could not be told: the call fails
+    at_ms: int = 0
+    outputs_fact: str = ""
 
 
 class AssignJob(Struct, frozen=True, gc=False):
@@ -144,6 +155,7 @@ class Warn(Struct, frozen=True, gc=False):
 Command = (
     Submit
     | ExpandNode
+    | ReturnCall
     | AssignJob
     | StartingAttempt
     | StartAttempt

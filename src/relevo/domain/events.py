@@ -19,10 +19,12 @@ class NodeDecl(Struct, frozen=True, array_like=True, gc=False):
     """A job as the file has it, before its matrix."""
 
     id: str
-    needs: list[int]  #: indexes of other nodes of the run
+    needs: list[int]  #: indexes of other jobs of the same file
     retry_max: int = 0
     retry_exits: list[int] = []  #: exit codes after which it is tried again
     backoff_s: float = 0.0
+    #: which job of the spec it is, those of called workflows counted; -1: that of its own index in the run
+    template: int = -1
 
 
 class JobDecl(Struct, frozen=True, array_like=True, gc=False):
@@ -35,6 +37,9 @@ class JobDecl(Struct, frozen=True, array_like=True, gc=False):
     legs: int = 1
     timeout_s: float = 21_600.0
     continue_on_error: bool = False
+    calls: str = ""  #: the workflow that it calls instead of having steps
+    inputs: dict[str, Any] = {}  #: what that workflow sees as `inputs`
+    inputs_fact: str = ""  #: where the inputs lie when they are too long for an event
 
 
 class RunAccepted(Struct, frozen=True, array_like=True, gc=False, tag=1):
@@ -54,10 +59,12 @@ class RunAccepted(Struct, frozen=True, array_like=True, gc=False, tag=1):
 
 
 class NodesAdded(Struct, frozen=True, array_like=True, gc=False, tag=2):
-    """The jobs of the file, in its order. Several when there are many."""
+    """The jobs of a file, in its order. Several when there are many."""
 
     nodes: list[NodeDecl]
     more: bool = False
+    #: the node that calls this file: each of its jobs gets nodes like these once it calls; -1: the run's own file
+    caller: int = -1
 
 
 class NodeExpanded(Struct, frozen=True, array_like=True, gc=False, tag=3):
@@ -248,6 +255,27 @@ class Warned(Struct, frozen=True, array_like=True, gc=False, tag=23):
     message: str
 
 
+class CallsOpened(Struct, frozen=True, array_like=True, gc=False, tag=24):
+    """These jobs call their workflow: the nodes of its file are there for each of them."""
+
+    jobs: list[int]
+
+
+class CallCancelling(Struct, frozen=True, array_like=True, gc=False, tag=25):
+    """What a job called is being ended."""
+
+    job: int
+    reason: str = "cancelled"
+
+
+class CallReturned(Struct, frozen=True, array_like=True, gc=False, tag=26):
+    """All that a job called has ended: these are the outputs of the call."""
+
+    job: int
+    outputs: dict[str, str] = {}
+    outputs_fact: str = ""  #: where the outputs lie when they are too long for an event
+
+
 Event = (
     RunAccepted
     | NodesAdded
@@ -272,6 +300,9 @@ Event = (
     | RunEnded
     | SummaryDelivered
     | Warned
+    | CallsOpened
+    | CallCancelling
+    | CallReturned
 )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from relevo.domain import commands as c
 from relevo.domain import events as e
+from relevo.domain.calls import status_of_call
 from relevo.domain.run import ACTIVE, EVOLVE, Job, Node, Run
 from relevo.domain.states import ATTEMPT_ENDS, ATTEMPT_STATUS, JOB_ENDS, AttemptStatus, JobStatus, RunStatus
 
@@ -56,7 +57,7 @@ def _still(run: Run, event: e.Event) -> bool:
     """Whether an entailed event still makes sense after those that happened before it."""
     if isinstance(event, e.JobCancelling):
         return run.jobs[event.job].status in ACTIVE - {JobStatus.CANCELLING}
-    if isinstance(event, e.JobsQueued):
+    if isinstance(event, e.JobsQueued | e.CallsOpened):
         node = run.jobs[event.jobs[0]].node
         if node.max_parallel is not None and node.active >= node.max_parallel:
             return False
@@ -65,6 +66,8 @@ def _still(run: Run, event: e.Event) -> bool:
         return not run.ended
     if isinstance(event, e.JobEnded):
         return run.jobs[event.job].status not in JOB_ENDS
+    if isinstance(event, e.CallCancelling):
+        return not run.jobs[event.job].cancelling
     if isinstance(event, e.RunHeld):
         return _stuck(run)
     return True
@@ -101,17 +104,23 @@ def _submit(run: Run, command: c.Submit) -> list[e.Event]:
             command.secrets,
         ),
     ]
-    for start in range(0, len(nodes), NODES_PER_EVENT):
-        stop = start + NODES_PER_EVENT
-        events.append(e.NodesAdded(nodes[start:stop], more=stop < len(nodes)))
-    return events
+    return events + _nodes_added(nodes)
+
+
+def _nodes_added(nodes: list[e.NodeDecl], caller: int = -1) -> list[e.Event]:
+    return [
+        e.NodesAdded(nodes[start : start + NODES_PER_EVENT], start + NODES_PER_EVENT < len(nodes), caller)
+        for start in range(0, len(nodes), NODES_PER_EVENT)
+    ]
 
 
 def _expand(run: Run, command: c.ExpandNode) -> list[e.Event]:
     if command.node not in run.ready:
         return []
     events: list[e.Event] = [e.Warned(text) for text in command.warnings]
-    chunks = [command.jobs] if len(command.jobs) <= 16 else _split_legs(command.jobs)
+    events += _nodes_added(command.nodes, command.node)
+    small = len(command.jobs) <= 16 and not command.nodes
+    chunks = [command.jobs] if small else _split_legs(command.jobs)
     for position, chunk in enumerate(chunks):
         more = position + 1 < len(chunks)
         outputs = {} if more else command.outputs
@@ -137,6 +146,17 @@ def _split_legs(jobs: list[e.JobDecl]) -> list[list[e.JobDecl]]:
         chunks[-1].append(job)
         size += weight
     return chunks
+
+
+def _return(run: Run, command: c.ReturnCall) -> list[e.Event]:
+    if command.job not in run.returning:
+        return []
+    events: list[e.Event] = []
+    if command.outputs:
+        events.append(e.CallReturned(command.job, command.outputs, command.outputs_fact))
+    status = JobStatus.FAILED if command.error else status_of_call(run.jobs[command.job])
+    events.append(e.JobEnded(command.job, status.value, command.error, at_ms=command.at_ms))
+    return events
 
 
 def _assign(run: Run, command: c.AssignJob) -> list[e.Event]:
@@ -257,8 +277,8 @@ def _cancel(run: Run, command: c.CancelRun) -> list[e.Event]:
     if run.status is not RunStatus.CANCELLING:
         events.append(e.RunCancelling(command.reason, command.forced, command.at_ms))
     for job in run.jobs:
-        if job.status in JOB_ENDS:
-            continue
+        if job.status in JOB_ENDS or job.status is JobStatus.CALLING:
+            continue  # what it calls is among these jobs, or is judged when it is ready
         asks = job.status is JobStatus.HELD  # a cancel is an answer
         if job.node.index in command.spared and not command.forced and not asks:
             continue
@@ -298,6 +318,7 @@ def _warn(run: Run, command: c.Warn) -> list[e.Event]:
 _DECIDE: Final[dict[type, Callable[[Run, Any], list[e.Event]]]] = {
     c.Submit: _submit,
     c.ExpandNode: _expand,
+    c.ReturnCall: _return,
     c.AssignJob: _assign,
     c.StartingAttempt: _starting,
     c.StartAttempt: _start,
@@ -323,9 +344,13 @@ def _after_expansion(run: Run, event: e.NodeExpanded, at_ms: int) -> list[e.Even
     node = run.nodes[event.node]
     indexes = [job.index for job in node.jobs if job.status is JobStatus.PENDING][: node.max_parallel]
     return [
-        e.JobsQueued(indexes[start : start + JOBS_PER_QUEUE_EVENT])
+        _begun(node, indexes[start : start + JOBS_PER_QUEUE_EVENT])
         for start in range(0, len(indexes), JOBS_PER_QUEUE_EVENT)
     ]
+
+
+def _begun(node: Node, jobs: list[int]) -> e.Event:
+    return e.CallsOpened(jobs) if node.inner else e.JobsQueued(jobs)
 
 
 def _after_job(run: Run, event: e.JobEnded, at_ms: int) -> list[e.Event]:
@@ -338,7 +363,7 @@ def _after_job(run: Run, event: e.JobEnded, at_ms: int) -> list[e.Event]:
             and not job.decl.continue_on_error
             and job.status in (JobStatus.FAILED, JobStatus.TIMED_OUT)
         ):
-            events.extend(_cancel_siblings(node, at_ms))
+            events.extend(_ended_early(node.jobs, "another leg of its matrix failed", at_ms))
         elif (
             node.max_parallel is not None
             and node.active < node.max_parallel
@@ -346,7 +371,7 @@ def _after_job(run: Run, event: e.JobEnded, at_ms: int) -> list[e.Event]:
         ):
             following = _next_pending(node)
             if following is not None:
-                events.append(e.JobsQueued([following]))
+                events.append(_begun(node, [following]))
     if run.nodes_left == 0:
         events.append(e.RunEnded(_verdict(run), at_ms))
     elif _stuck(run):
@@ -354,17 +379,23 @@ def _after_job(run: Run, event: e.JobEnded, at_ms: int) -> list[e.Event]:
     return events
 
 
-def _cancel_siblings(node: Node, at_ms: int) -> list[e.Event]:
+def _ended_early(jobs: list[Job], why: str, at_ms: int) -> list[e.Event]:
     events: list[e.Event] = []
-    for job in node.jobs:
-        if job.status in ACTIVE:
+    for job in jobs:
+        if job.status is JobStatus.CALLING:
+            events.append(e.CallCancelling(job.index, "fail-fast"))
+        elif job.status in ACTIVE:
             if job.status is not JobStatus.CANCELLING:
                 events.append(e.JobCancelling(job.index, "fail-fast"))
         elif job.status not in JOB_ENDS:
-            events.append(
-                e.JobEnded(job.index, _CANCELLED, "another leg of its matrix failed", at_ms=at_ms),
-            )
+            events.append(e.JobEnded(job.index, _CANCELLED, why, at_ms=at_ms))
     return events
+
+
+def _after_call_cancelling(run: Run, event: e.CallCancelling, at_ms: int) -> list[e.Event]:
+    # What is not expanded yet is judged when it is ready: `always()` holds then, too.
+    inner = [job for node in run.jobs[event.job].nodes for job in node.jobs]
+    return _ended_early(inner, "another leg of the matrix that calls it failed", at_ms)
 
 
 def _next_pending(node: Node) -> int | None:
@@ -387,6 +418,7 @@ def _stuck(run: Run) -> bool:
         run.held > 0
         and run.busy == 0
         and not run.ready
+        and not run.returning
         and run.status in (RunStatus.PENDING, RunStatus.RUNNING)
     )
 
@@ -405,4 +437,5 @@ _FOLLOW: Final[dict[type, Callable[[Run, Any, int], list[e.Event]]]] = {
     e.NodeExpanded: _after_expansion,
     e.JobEnded: _after_job,
     e.JobHeld: _after_hold,
+    e.CallCancelling: _after_call_cancelling,
 }

@@ -29,6 +29,7 @@ ACTIVE: Final = frozenset(
 )
 
 _PENDING: Final = JobStatus.PENDING
+_CALLING: Final = JobStatus.CALLING
 _QUEUED: Final = JobStatus.QUEUED
 _HELD: Final = JobStatus.HELD
 
@@ -48,6 +49,7 @@ class Job:
     __slots__ = (
         "agent",
         "attempt",
+        "cancelling",
         "decl",
         "delayed",
         "forced",
@@ -56,6 +58,8 @@ class Job:
         "lost",
         "message",
         "node",
+        "nodes",
+        "nodes_left",
         "number",
         "record",
         "retries",
@@ -77,6 +81,9 @@ class Job:
         self.forced = False  #: is being cancelled without waiting for always() steps
         self.infrastructure = False
         self.message = ""
+        self.nodes: list[Node] = []  #: of the workflow that it calls, once it does
+        self.nodes_left = 0  #: of those, how many have not ended
+        self.cancelling = False  #: what it calls is being ended
 
 
 class Node:
@@ -84,23 +91,32 @@ class Node:
 
     __slots__ = (
         "active",
+        "call",
         "decl",
         "dependents",
         "expanded",
         "fail_fast",
         "failures",
         "index",
+        "inner",
         "jobs",
         "left",
         "max_parallel",
+        "needs",
         "next_pending",
         "outputs",
+        "template",
         "waiting",
     )
 
-    def __init__(self, index: int, decl: e.NodeDecl) -> None:
+    def __init__(self, index: int, decl: e.NodeDecl, call: Job | None = None, base: int = 0) -> None:
+        """`base`: index of the first node of its file."""
         self.index = index
         self.decl = decl
+        self.call = call  #: the job that calls the file it stands in; None: it is the run's own
+        self.template = decl.template if decl.template >= 0 else index  #: which job of the spec it is
+        self.needs = [base + need for need in decl.needs]  #: indexes of nodes
+        self.inner: list[e.NodeDecl] = []  #: of the file that its jobs call
         self.dependents: list[int] = []
         self.waiting = len(decl.needs)  #: needs that have not ended
         self.expanded = False
@@ -116,6 +132,16 @@ class Node:
     @property
     def ended(self) -> bool:
         return self.expanded and self.left == 0
+
+    @property
+    def path(self) -> str:
+        """Its id, and before it the calls that lead to it: `build / test`. Unique in the run."""
+        return self.decl.id if self.call is None else f"{self.call.decl.name} / {self.decl.id}"
+
+    @property
+    def cancelled(self) -> bool:
+        """A call that it stands in is being ended."""
+        return self.call is not None and (self.call.cancelling or self.call.node.cancelled)
 
     @property
     def result(self) -> str:
@@ -138,6 +164,7 @@ class Run:
     __slots__ = (
         "accepted",
         "busy",
+        "calls",
         "cancellations",
         "delivered",
         "ended",
@@ -152,6 +179,7 @@ class Run:
         "nodes",
         "nodes_left",
         "ready",
+        "returning",
         "status",
         "version",
     )
@@ -163,14 +191,18 @@ class Run:
         self.status = RunStatus.PENDING
         self.ended = False
         self.nodes: list[Node] = []
-        self.names: dict[str, int] = {}  #: node id → index
+        self.names: dict[str, int] = {}  #: id of a node of its own file → index
         self.jobs: list[Job] = []
         self.job_names: set[str] = set()
-        self.jobs_ended = 0
+        self.calls = 0  #: jobs that stand for the jobs that they called
+        self.jobs_ended = 0  #: without those that called
         self.failures = 0  #: jobs that failed without continue-on-error
         self.cancellations = 0  #: jobs that were cancelled without continue-on-error
         self.nodes_left = 0
         self.ready: dict[int, None] = {}  #: nodes whose needs have ended and that wait for their verdict
+        self.returning: dict[
+            int, None
+        ] = {}  #: calls whose jobs have all ended and that wait for their outputs
         self.busy = 0  #: jobs that go on by themselves: queued, at an agent, or delayed
         self.held = 0
         self.delivered = False
@@ -180,17 +212,41 @@ class Run:
     def cancelling(self) -> bool:
         return self.status is RunStatus.CANCELLING
 
+    @property
+    def job_count(self) -> int:
+        """Jobs, without those that only stand for what they called."""
+        return len(self.jobs) - self.calls
+
     def ancestors(self, node: Node) -> Iterable[Node]:
-        """All nodes that `node` needs, directly or not."""
+        """All nodes of its file that `node` needs, directly or not."""
         seen: set[int] = set()
-        waiting = list(node.decl.needs)
+        waiting = list(node.needs)
         while waiting:
             index = waiting.pop()
             if index not in seen:
                 seen.add(index)
                 ancestor = self.nodes[index]
-                waiting.extend(ancestor.decl.needs)
+                waiting.extend(ancestor.needs)
                 yield ancestor
+
+    def upstream(self, node: Node) -> set[int]:
+        """Indexes of all nodes that `node` waits for, across calls: what its ancestors called, and what its callers need."""
+        found: set[int] = set()
+        at: Node | None = node
+        while at is not None:
+            for ancestor in self.ancestors(at):
+                found.add(ancestor.index)
+                found.update(inner.index for inner in inside(ancestor))
+            at = None if at.call is None else at.call.node
+        return found
+
+
+def inside(node: Node) -> Iterable[Node]:
+    """All nodes of the workflows that a node's jobs call, at any depth."""
+    for job in node.jobs:
+        for inner in job.nodes:
+            yield inner
+            yield from inside(inner)
 
 
 def evolve(run: Run, event: e.Event) -> None:
@@ -214,6 +270,9 @@ def _accepted(run: Run, event: e.RunAccepted) -> None:
 
 
 def _nodes_added(run: Run, event: e.NodesAdded) -> None:
+    if event.caller >= 0:
+        run.nodes[event.caller].inner += event.nodes
+        return
     for decl in event.nodes:
         node = Node(len(run.nodes), decl)
         run.nodes.append(node)
@@ -221,7 +280,7 @@ def _nodes_added(run: Run, event: e.NodesAdded) -> None:
     run.nodes_left += len(event.nodes)
     if not event.more:
         for node in run.nodes:
-            for need in node.decl.needs:
+            for need in node.needs:
                 run.nodes[need].dependents.append(node.index)
             if not node.waiting:
                 run.ready[node.index] = None
@@ -243,6 +302,32 @@ def _expanded(run: Run, event: e.NodeExpanded) -> None:
     if not event.more:
         node.expanded = True
         del run.ready[event.node]
+
+
+def _calls_opened(run: Run, event: e.CallsOpened) -> None:
+    for index in event.jobs:
+        job = run.jobs[index]
+        node = job.node
+        _move(run, job, _CALLING)
+        node.active += 1
+        run.calls += 1
+        base = len(run.nodes)
+        job.nodes = [Node(base + position, decl, job, base) for position, decl in enumerate(node.inner)]
+        job.nodes_left = len(job.nodes)
+        run.nodes += job.nodes
+        for inner in job.nodes:
+            for need in inner.needs:
+                run.nodes[need].dependents.append(inner.index)
+            if not inner.waiting:
+                run.ready[inner.index] = None
+
+
+def _call_cancelling(run: Run, event: e.CallCancelling) -> None:
+    run.jobs[event.job].cancelling = True
+
+
+def _call_returned(run: Run, event: e.CallReturned) -> None:
+    run.jobs[event.job].node.outputs.update(event.outputs)
 
 
 def _move(run: Run, job: Job, target: JobStatus) -> None:
@@ -362,6 +447,9 @@ def _job_ended(run: Run, event: e.JobEnded) -> None:
     if was is _HELD:
         run.held -= 1
         node.active -= 1
+    elif was is _CALLING:
+        node.active -= 1
+        run.returning.pop(event.job, None)
     elif was is not _PENDING or job.delayed:
         run.busy -= 1
         node.active -= 1
@@ -372,15 +460,26 @@ def _job_ended(run: Run, event: e.JobEnded) -> None:
         elif target is not JobStatus.SKIPPED:
             node.failures += 1
             run.failures += 1
-    run.jobs_ended += 1
+    if was is not _CALLING:
+        run.jobs_ended += 1
     node.left -= 1
     if node.left == 0 and node.expanded:
-        run.nodes_left -= 1
+        _node_ended(run, node)
         for index in node.dependents:
             dependent = run.nodes[index]
             dependent.waiting -= 1
             if dependent.waiting == 0:
                 run.ready[index] = None
+
+
+def _node_ended(run: Run, node: Node) -> None:
+    call = node.call
+    if call is None:
+        run.nodes_left -= 1
+        return
+    call.nodes_left -= 1
+    if call.nodes_left == 0:
+        run.returning[call.index] = None
 
 
 def _move_run(run: Run, target: RunStatus) -> None:
@@ -439,4 +538,7 @@ EVOLVE: Final[dict[type, Callable[[Run, Any], None]]] = {
     e.RunEnded: _run_ended,
     e.SummaryDelivered: _delivered,
     e.Warned: _warned,
+    e.CallsOpened: _calls_opened,
+    e.CallCancelling: _call_cancelling,
+    e.CallReturned: _call_returned,
 }

@@ -22,6 +22,7 @@ class JobStatus(StrEnum):
     """A job (one matrix leg), over all its attempts."""
 
     PENDING = "pending"  # waits for its needs, or for max-parallel
+    CALLING = "calling"  # it calls a workflow, whose jobs go on
     QUEUED = "queued"  # the scheduler may place it
     ASSIGNED = "assigned"  # an agent has it, and no worker yet
     STARTING = "starting"  # its worker is being made

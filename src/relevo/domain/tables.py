@@ -1,7 +1,8 @@
 """The transition tables: which state may follow which. Written as data, so that they can be drawn and checked.
 
 run      pending → running → succeeded | failed | cancelled, by way of cancelling or held
-job      pending → queued → assigned → (starting) → running → an end; back to pending or queued for a retry
+job      pending → queued → assigned → (starting) → running → an end; back to pending or queued for a retry;
+         one that calls a workflow: pending → calling → an end
 attempt  assigned → (starting) → running → an end; lost from anywhere but an end
 step     pending → running → an end
 """
@@ -40,8 +41,16 @@ RUN: Final[Table[RunStatus]] = {
 JOB: Final[Table[JobStatus]] = {
     # Succeeded at once: it did so in the run that this one retries.
     JobStatus.PENDING: frozenset(
-        {JobStatus.QUEUED, JobStatus.SUCCEEDED, JobStatus.SKIPPED, JobStatus.FAILED, JobStatus.CANCELLED},
+        {
+            JobStatus.QUEUED,
+            JobStatus.CALLING,
+            JobStatus.SUCCEEDED,
+            JobStatus.SKIPPED,
+            JobStatus.FAILED,
+            JobStatus.CANCELLED,
+        },
     ),
+    JobStatus.CALLING: frozenset(JOB_ENDS),
     JobStatus.QUEUED: frozenset({JobStatus.ASSIGNED, JobStatus.CANCELLED, JobStatus.FAILED}),
     # Back to queued or pending: the attempt was lost, or is retried by the job's own rule.
     JobStatus.ASSIGNED: frozenset(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
@@ -20,7 +21,9 @@ from relevo.domain.machine import handle
 from relevo.domain.run import Job, Run, evolve
 from relevo.domain.states import JOB_ENDS
 from relevo.domain.stored import Stored
+from relevo.orchestrator.apart import whole
 from relevo.orchestrator.artifacts import artifacts_of
+from relevo.orchestrator.calling import secrets_seen
 from relevo.orchestrator.plans import (
     Carried,
     HeldContexts,
@@ -56,6 +59,7 @@ NOTHING: Final = c.QueueJob(-1)
 #: What reading a run raises when its history is no history.
 UNREADABLE: Final = (RelevoError, msgspec.MsgspecError, LookupError)
 
+_log = logging.getLogger(__name__)
 _shared_decoder = msgspec.msgpack.Decoder(SharedContexts)
 _carried_decoder = msgspec.msgpack.Decoder(dict[str, Carried])
 _encoder = msgspec.msgpack.Encoder()
@@ -105,6 +109,7 @@ class Orchestrator:
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
         self.scheduler = Scheduler(self._assign)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
+        self.refusing = False  #: the store refused the last append of a run
         self.idle = asyncio.Event()  #: set while no run is live
         self.idle.set()
 
@@ -156,11 +161,7 @@ class Orchestrator:
 
     async def _replay(self, run: Run, stored: Stored) -> None:
         for event in e.decode(stored.events):
-            if isinstance(event, e.AttemptEnded) and event.outputs_fact:
-                packed = await self.store.fact(event.outputs_fact)
-                outputs = msgspec.msgpack.decode(packed, type=dict[str, str]) if packed else {}
-                event = msgspec.structs.replace(event, outputs=outputs)  # the fact's part of it
-            evolve(run, event)
+            evolve(run, await whole(event, self.store.fact))
         run.version = stored.version
 
     async def _take_up(self, run: Run) -> None:
@@ -175,8 +176,8 @@ class Orchestrator:
         actor.resume_effects()
         for envelope in self._reloading.pop(run.id, []):
             self._refs[run.id].tell(envelope)
-        if run.ready:
-            # An engine died between an end and the verdict on what depends on it.
+        if run.ready or run.returning:
+            # An engine died between an end and the verdict that it asks for.
             self._refs[run.id].tell(Envelope(NOTHING))
 
     async def _plan(self, digest: str) -> Plan:
@@ -300,6 +301,12 @@ class Orchestrator:
         if run in self._reloading:
             self._reloading[run].append(envelope)
 
+    def refused(self, error: RelevoError) -> None:
+        """An append was: say why nothing goes on, once while it lasts."""
+        if not self.refusing:
+            self.refusing = True
+            _log.warning("nothing is stored just now, and runs wait: %s", error)
+
     def discard(self, actor: RunActor) -> None:
         """Its append was refused: what it holds is void. It is read again in a while."""
         name = next((name for name, known in self._actors.items() if known is actor), None)
@@ -380,9 +387,14 @@ class Orchestrator:
             await self._replay(earlier, stored)
         found: dict[str, Carried] = {}
         for node in earlier.nodes:
-            legs = {job.decl.name: job.number for job in node.jobs if job.status.value == "succeeded"}
+            # Calls are made again; what succeeded in them is taken over.
+            legs = {
+                job.decl.name: job.number
+                for job in node.jobs
+                if job.status.value == "succeeded" and not job.decl.calls
+            }
             if legs:
-                found[node.decl.id] = Carried(legs, node.outputs)
+                found[node.path] = Carried(legs, node.outputs)
         return found
 
     # --- effects of runs --------------------------------------------------------------------------------------------
@@ -400,7 +412,7 @@ class Orchestrator:
         self._timers.add(timer)
 
     def demand(self, actor: RunActor, job: Job) -> Demand:
-        node = actor.plan.nodes[job.node.index]
+        node = actor.plan.of(job.node).node
         key = (tuple(job.decl.labels), node.cpus, node.memory_bytes)
         found = self._demands.get(key)
         if found is None:
@@ -412,7 +424,7 @@ class Orchestrator:
         job = run.jobs[index]
         accepted = run.accepted
         assert accepted is not None
-        priority = accepted.priority + actor.plan.nodes[job.node.index].priority
+        priority = accepted.priority + actor.plan.of(job.node).node.priority
         self.scheduler.enqueue(run.id, index, priority, self.demand(actor, job))
 
     def place_at_once(self, actor: RunActor, index: int) -> str | None:
@@ -462,15 +474,18 @@ class Orchestrator:
         accepted = run.accepted
         if job.number != key.number or accepted is None:
             return None
-        digest, spec = actor.plan.specs[job.node.index]
+        template = actor.plan.of(job.node)
+        digest, spec = template.spec
+        call = job.node.call
         own = m.JobFacts(
             job.decl.name,
-            needs_of(run, job.node) if job.node.decl.needs else {},
+            needs_of(run, job.node) if job.node.needs else {},
             job.decl.matrix,
             job.decl.leg,
             job.decl.legs,
             job.node.fail_fast,
             job.node.max_parallel,
+            None if call is None else call.decl.inputs,
         )
         assignment = m.Assignment(
             key.run,
@@ -484,8 +499,8 @@ class Orchestrator:
             bool(accepted.secrets),
             actor.shared.keep,
             accepted.run_attempt,
-            actor.plan.nodes[job.node.index].cpus,
-            actor.plan.nodes[job.node.index].memory_bytes,
+            template.node.cpus,
+            template.node.memory_bytes,
         )
         return assignment, {digest: spec, accepted.contexts: actor.contexts.blob}
 
@@ -504,17 +519,29 @@ class Orchestrator:
         """What an agent asks for by GetBlob. Raises KeyError."""
         kind, _, rest = what.partition(":")
         if kind == "secrets":
-            run = rest.split("/")[0]
-            sealed = await self.store.fact(f"secrets/{run}")
-            if sealed is None:
-                raise KeyError(what)
-            return self._open_secrets(run, sealed)
+            run, job, *_ = rest.split("/")
+            return await self._secrets(run, int(job))
         if kind == "artifacts":
             return msgspec.json.encode(list((await artifacts_of(self.store, rest)).values()))
         if kind == "artifact":
             run, _, name = rest.partition("/")
             return (await artifacts_of(self.store, run))[name].digest
         raise KeyError(what)
+
+    async def _secrets(self, run: str, job: int) -> bytes:
+        """The secrets that a job sees, packed. Raises KeyError; UserError when one cannot be passed on to it."""
+        sealed = await self.store.fact(f"secrets/{run}")
+        if sealed is None:
+            raise KeyError(run)
+        packed = self._open_secrets(run, sealed)
+        actor = await self.actor(run)
+        if actor is None:
+            raise KeyError(run)
+        node = actor.run.jobs[job].node
+        if node.call is None:
+            return packed
+        secrets = msgspec.msgpack.decode(packed, type=dict[str, str])
+        return _encoder.encode(secrets_seen(actor.run, actor.plan, actor.shared, node, secrets))
 
     async def close(self) -> None:
         """Let go of all runs; what is stored stays. Idempotent."""

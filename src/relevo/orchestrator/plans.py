@@ -19,7 +19,8 @@ from relevo.domain.states import JobStatus
 from relevo.scheduler.capacity import Reach
 from relevo.scheduler.labels import canonical
 from relevo.scheduler.queue import Demand
-from relevo.workflow.evaluate import evaluate_job, is_constant
+from relevo.workflow.calls import called_by, place_of
+from relevo.workflow.evaluate import evaluate_job
 from relevo.workflow.model import JobNode, Verdict, Workflow
 
 #: Jobs of one run at most, all matrices together.
@@ -62,37 +63,69 @@ class Carried(Struct, frozen=True):
     outputs: dict[str, str]
 
 
-class Plan:
-    """A workflow with everything that is derived from it once."""
+class Template(Struct, frozen=True):
+    """A job of a file, as often as that file is called."""
 
-    __slots__ = ("__weakref__", "blob", "constant", "digest", "nodes", "specs", "workflow")
+    node: JobNode
+    workflow: Workflow  #: the file that it stands in
+    spec: tuple[str, bytes]  #: as agents get it: digest, bytes
+    places: tuple[str, ...]  #: of the calls that lead to the file, the outermost first
+    inner: range  #: indexes of the templates of the file that it calls
+
+
+class Plan:
+    """A workflow, with what it calls, and everything that is derived from it once."""
+
+    __slots__ = ("__weakref__", "blob", "digest", "templates", "workflow")
 
     def __init__(self, digest: str, blob: bytes) -> None:
         self.digest = digest
         self.blob = blob
         self.workflow = _workflow_decoder.decode(blob)
-        self.nodes: list[JobNode] = list(self.workflow.jobs.values())
-        #: of nodes without expressions: the verdict, and the legs that it comes to wherever nothing else has a say
-        self.constant: dict[int, tuple[Verdict, list[e.JobDecl]]] = {}
-        #: job spec of each node as agents get it: (digest, bytes)
-        self.specs: list[tuple[str, bytes]] = []
-        for node in self.nodes:
-            spec = _workflow_encoder.encode(node.spec)
-            self.specs.append((digest_of(spec), spec))
+        #: those of the first file first, in its order: there a node of a run has the index of its template
+        self.templates: list[Template] = _laid_out(self.workflow)
 
-    def declarations(self) -> list[e.NodeDecl]:
-        """The nodes as a run's first events name them."""
-        index = {node.id: position for position, node in enumerate(self.nodes)}
+    def of(self, node: Node) -> Template:
+        """What a node of a run was made from."""
+        return self.templates[node.template]
+
+    def declarations(self, of: range | None = None) -> list[e.NodeDecl]:
+        """The nodes of a file as events name them; None: of the first one."""
+        of = range(len(self.workflow.jobs)) if of is None else of
+        nodes = [self.templates[index].node for index in of]
+        position = {node.id: index for index, node in enumerate(nodes)}
         return [
             e.NodeDecl(
                 node.id,
-                [index[need] for need in node.needs],
+                [position[need] for need in node.needs],
                 node.retry.max,
                 [code for code in node.retry.on if isinstance(code, int)],
                 node.retry.backoff_s,
+                template if of.start else -1,
             )
-            for node in self.nodes
+            for template, node in zip(of, nodes, strict=True)
         ]
+
+    def least_jobs(self, template: int) -> int:
+        """How many jobs a leg of this job comes to at least."""
+        inner = self.templates[template].inner
+        return sum(map(self.least_jobs, inner)) if inner else 1
+
+
+def _laid_out(workflow: Workflow) -> list[Template]:
+    templates: list[Template] = []
+    files: list[tuple[Workflow, tuple[str, ...]]] = [(workflow, ())]
+    end = len(workflow.jobs)  # of the templates of all files that wait here
+    for file, places in files:
+        for node in file.jobs.values():
+            inner = range(0)
+            if node.called is not None:
+                inner = range(end, end + len(node.called.jobs))
+                end = inner.stop
+                files.append((node.called, (*places, place_of(node, file))))
+            spec = _workflow_encoder.encode(node.spec)
+            templates.append(Template(node, file, (digest_of(spec), spec), places, inner))
+    return templates
 
 
 class PlanCache:
@@ -126,7 +159,7 @@ def needs_of(run: Run, node: Node) -> dict[str, dict[str, Any]]:
     """The `needs` context of a node: result and outputs of each job that it needs directly."""
     return {
         run.nodes[index].decl.id: {"result": run.nodes[index].result, "outputs": run.nodes[index].outputs}
-        for index in node.decl.needs
+        for index in node.needs
     }
 
 
@@ -138,22 +171,41 @@ def evaluate_node(
     *,
     cancelled: bool | None = None,
 ) -> Verdict:
-    """What the expressions of a node come to. `cancelled`: None for what the run is."""
+    """What the expressions of a node come to. `cancelled`: None for what the run, and the calls around it, are."""
     node = run.nodes[index]
-    results = [ancestor.result for ancestor in run.ancestors(node)] if node.decl.needs else ()
-    return evaluate_job(
-        plan.nodes[index],
-        workflow=plan.workflow,
+    template = plan.of(node)
+    results = [ancestor.result for ancestor in run.ancestors(node)] if node.needs else ()
+    verdict = evaluate_job(
+        template.node,
+        workflow=template.workflow,
         github=shared.github,
-        inputs=shared.inputs,
+        inputs=inputs_seen(node, shared),
         vars=shared.vars,
-        needs=needs_of(run, node) if node.decl.needs else {},
+        needs=needs_of(run, node) if node.needs else {},
         ancestors_ok=all(result == "success" for result in results),
         ancestors_failed="failure" in results,
-        run_cancelled=run.cancelling if cancelled is None else cancelled,
+        run_cancelled=_is_cancelled(run, node) if cancelled is None else cancelled,
         taken=run.job_names if cancelled is None else (),
-        max_legs=shared.job_limit - len(run.jobs),
+        max_legs=shared.job_limit - run.job_count,
+        prefix=prefix_of(node),
     )
+    if verdict.error is None or not template.places:
+        return verdict
+    return msgspec.structs.replace(verdict, error=verdict.error + called_by(template.places))
+
+
+def inputs_seen(node: Node, shared: SharedContexts) -> dict[str, Any]:
+    """The `inputs` context of a node: those of the call that it is part of, else those of the run."""
+    return shared.inputs if node.call is None else node.call.decl.inputs
+
+
+def prefix_of(node: Node) -> str:
+    """What stands before the names of a node's jobs: those of the calls that lead to it."""
+    return "" if node.call is None else f"{node.call.decl.name} / "
+
+
+def _is_cancelled(run: Run, node: Node) -> bool:
+    return run.cancelling or node.cancelled
 
 
 def expand(
@@ -170,36 +222,67 @@ def expand(
         verdict = evaluate_node(run, plan, shared, index)
     except Exception as error:
         # Were it raised, the run would be read again and come to the same: nothing of it would ever end.
-        _tell_defect(run.id)
+        tell_defect(run.id)
         verdict = Verdict(False, error=f"a defect of relevo: {error!r}")
-    known = plan.constant.get(index)
-    if known is not None and known[0] is verdict and not carried:
-        return c.ExpandNode(
-            index, known[1], verdict.legs[0].fail_fast, verdict.legs[0].max_parallel, at_ms=at_ms
-        )
-    node = plan.nodes[index]
-    command = _command(run, node, index, verdict, shared, carried.get(node.id), at_ms, reach)
-    if verdict.run and is_constant(node, verdict) and not (command.ends or carried):
-        plan.constant[index] = (verdict, command.jobs)
-    return command
+    node = run.nodes[index]
+    template = plan.of(node)
+    name = prefix_of(node) + template.node.id
+    if verdict.error is not None:
+        return _unrun(index, name, JobStatus.FAILED, verdict.error, at_ms)
+    if not verdict.run:
+        status = JobStatus.CANCELLED if _is_cancelled(run, node) else JobStatus.SKIPPED
+        return _unrun(index, name, status, "", at_ms, verdict.warnings)
+    if template.inner:
+        least = len(verdict.legs) * plan.least_jobs(node.template)
+        if least > shared.job_limit - run.job_count:
+            return _unrun(index, name, JobStatus.FAILED, _too_many(template, least, shared), at_ms)
+        return _calls(index, plan, template, verdict, at_ms)
+    return _command(index, template.node, verdict, shared, carried.get(node.path), at_ms, reach)
+
+
+def _too_many(template: Template, least: int, shared: SharedContexts) -> str:
+    place = place_of(template.node, template.workflow)
+    return (
+        f"{place}: it calls {least} jobs, and the run may have {shared.job_limit} in all; RELEVO_JOB_LIMIT raises the "
+        f"limit{called_by(template.places)}"
+    )
+
+
+def _calls(index: int, plan: Plan, template: Template, verdict: Verdict, at_ms: int) -> c.ExpandNode:
+    first = verdict.legs[0]
+    called = template.node.called
+    assert called is not None
+    jobs = [
+        e.JobDecl(leg.name, [], leg.matrix, leg.index, leg.total, calls=called.path, inputs=leg.inputs)
+        for leg in verdict.legs
+    ]
+    ends = {
+        position: (JobStatus.FAILED.value, leg.error + called_by(template.places))
+        for position, leg in enumerate(verdict.legs)
+        if leg.error is not None
+    }
+    nodes = plan.declarations(template.inner)
+    return c.ExpandNode(
+        index,
+        jobs,
+        first.fail_fast,
+        first.max_parallel,
+        ends,
+        warnings=verdict.warnings,
+        at_ms=at_ms,
+        nodes=nodes,
+    )
 
 
 def _command(
-    run: Run,
-    node: JobNode,
     index: int,
+    node: JobNode,
     verdict: Verdict,
     shared: SharedContexts,
     carried: Carried | None,
     at_ms: int,
     reach: Reach | None,
 ) -> c.ExpandNode:
-    name = node.id
-    if verdict.error is not None:
-        return _unrun(index, name, JobStatus.FAILED, verdict.error, at_ms)
-    if not verdict.run:
-        status = JobStatus.CANCELLED if run.cancelling else JobStatus.SKIPPED
-        return _unrun(index, name, status, "", at_ms, verdict.warnings)
     first = verdict.legs[0]
     jobs = [
         e.JobDecl(
@@ -252,7 +335,8 @@ def _unrun(
     return c.ExpandNode(index, [e.JobDecl(name)], ends=ends, warnings=warnings, at_ms=at_ms)
 
 
-def _tell_defect(run: str) -> None:
+def tell_defect(run: str) -> None:
+    """Log the exception at hand as one that nobody expects."""
     import logging
 
     logging.getLogger(__name__).exception("run %s", run)

@@ -34,12 +34,15 @@ class Projection:
     What was too long for an event lies in a fact: `resolved` puts it in its place.
     """
 
-    __slots__ = ("_attempts", "_nodes", "_outputs", "_outputs_facts", "names", "run")
+    __slots__ = ("_attempts", "_inner", "_node_of", "_nodes", "_outputs", "_outputs_facts", "names", "run")
 
     def __init__(self) -> None:
         self.run = ""
         self.names: list[str] = []  #: of jobs, by index
-        self._nodes: list[e.NodeDecl] = []
+        #: with what stands before their ids, and the index of the first node of their file
+        self._nodes: list[tuple[e.NodeDecl, str, int]] = []
+        self._inner: dict[int, list[e.NodeDecl]] = {}  #: by node: the jobs of the file that it calls
+        self._node_of: list[int] = []  #: of jobs, by index
         self._attempts: dict[int, int] = {}
         self._outputs: dict[int, dict[str, str]] = {}
         self._outputs_facts: dict[int, str] = {}
@@ -84,10 +87,24 @@ class Projection:
                     ),
                 ]
             case e.NodesAdded():
-                self._nodes += event.nodes
+                if event.caller >= 0:
+                    self._inner.setdefault(event.caller, []).extend(event.nodes)
+                else:
+                    self._nodes += [(decl, "", 0) for decl in event.nodes]
                 return []
             case e.NodeExpanded():
                 return [self._added(event.node, decl) for decl in event.jobs]
+            case e.CallsOpened():
+                for index in event.jobs:
+                    prefix, base = f"{self.names[index]} / ", len(self._nodes)
+                    self._nodes += [(decl, prefix, base) for decl in self._inner[self._node_of[index]]]
+                return [("job.calling", self._job(index)) for index in event.jobs]
+            case e.CallCancelling():
+                return [("job.cancelling", {**self._job(event.job), "reason": event.reason})]
+            case e.CallReturned():
+                self._outputs[event.job] = event.outputs
+                self._outputs_facts[event.job] = event.outputs_fact
+                return []
             case e.JobsQueued():
                 return [("job.queued", self._job(index)) for index in event.jobs]
             case e.AttemptAssigned():
@@ -207,14 +224,16 @@ class Projection:
 
     def _added(self, node: int, decl: e.JobDecl) -> tuple[str, dict[str, Any]]:
         self.names.append(decl.name)
-        declared = self._nodes[node]
+        self._node_of.append(node)
+        declared, prefix, base = self._nodes[node]
         return (
             "job.added",
             {
                 "job": decl.name,
                 "name": decl.name,
-                "node": declared.id,
-                "needs": [self._nodes[need].id for need in declared.needs],
+                "node": prefix + declared.id,
+                "needs": [prefix + self._nodes[base + need][0].id for need in declared.needs],
                 "labels": decl.labels,
+                **({"calls": decl.calls} if decl.calls else {}),
             },
         )

@@ -8,8 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
-from msgspec.msgpack import encode
-from msgspec.structs import replace
 
 from relevo.actors import Actor
 from relevo.domain import commands as c
@@ -20,16 +18,14 @@ from relevo.domain.machine import handle
 from relevo.domain.run import Run
 from relevo.domain.states import JobStatus
 from relevo.domain.stored import Stored
+from relevo.orchestrator.apart import as_stored, inputs_stored, outputs_stored, shortened
+from relevo.orchestrator.calling import returned
 from relevo.orchestrator.plans import Carried, HeldContexts, Plan, expand
 from relevo.store.contract import Append, Fact, Fenced, RunRow
 from relevo.workers.link import Batch
 
 if TYPE_CHECKING:
     from relevo.orchestrator.orchestrator import Orchestrator
-
-#: A step's summary that is longer is stored as a fact, and its event holds the fact's name.
-SUMMARY_INLINE: Final = 8_192
-OUTPUTS_INLINE: Final = 16_384
 
 
 class Envelope(Struct, frozen=True, gc=False):
@@ -97,20 +93,23 @@ class RunActor(Actor[Envelope]):
             self._in_hand = envelope
             command = envelope.command
             if type(command) is c.Record:
-                command = _shortened(command, run.id, facts)
-            elif type(command) is c.EndAttempt and command.outputs:
-                command = _outputs_stored(command, run.id, facts)
+                command = shortened(command, run.id, facts)
+            elif isinstance(command, c.EndAttempt) and command.outputs:
+                command = outputs_stored(command, run.id, facts)
             made = handle(run, command)
             if made:
                 events += made
                 facts += envelope.facts
             elif type(command) is c.AssignJob:
                 home.unplaced(run.id, command.job)
-        while run.ready:
+        while run.ready or run.returning:
             at_ms = home.clock.wall_ms()
             for node in list(run.ready):
-                command = expand(run, self.plan, self.shared, node, self.carried, at_ms, home.reach)
-                events += handle(run, command)
+                verdict = expand(run, self.plan, self.shared, node, self.carried, at_ms, home.reach)
+                events += handle(run, inputs_stored(verdict, run.id, facts))
+            for job in list(run.returning):
+                back = returned(run, self.plan, self.shared, job, at_ms)
+                events += handle(run, outputs_stored(back, run.id, facts))
         if events:
             events += self._placed_at_once(events)
         if not events:
@@ -125,7 +124,7 @@ class RunActor(Actor[Envelope]):
         append = Append(
             run.id,
             run.version,
-            e.encode(_without_long_outputs(events) if facts else events),
+            e.encode(list(map(as_stored, events)) if facts else events),
             len(events),
             home.clock.wall_ms(),
             run_row(run),
@@ -155,6 +154,7 @@ class RunActor(Actor[Envelope]):
             self._refused(outcome, messages)
             return
         self.run.version = outcome.version
+        self._home.refusing = False
         for event in events:
             effect = _EFFECTS.get(type(event))
             if effect is not None:
@@ -177,6 +177,7 @@ class RunActor(Actor[Envelope]):
         if isinstance(error, Fenced):
             self._home.fenced(error)
         else:
+            self._home.refused(error)
             self._home.discard(self)
         self._turn_away(messages, error)
         self.context.resume()
@@ -268,31 +269,6 @@ _EFFECTS: Final[dict[type, Callable[[RunActor, Any], None]]] = {
 _PLACED: Final = frozenset({JobStatus.ASSIGNED, JobStatus.STARTING, JobStatus.RUNNING, JobStatus.CANCELLING})
 
 
-def _shortened(command: c.Record, run: str, facts: list[Fact]) -> c.Record:
-    event = command.event
-    if not isinstance(event, e.StepEnded) or len(event.summary) <= SUMMARY_INLINE:
-        return command
-    key = e.summary_fact(run, event.job, event.number, event.step)
-    facts.append(Fact(key, event.summary.encode("utf-8", "replace")))
-    return c.Record(replace(event, summary=f"fact:{key}"))
-
-
-def _outputs_stored(command: c.EndAttempt, run: str, facts: list[Fact]) -> c.EndAttempt:
-    """Outputs that are too long for an event lie in a fact; the event in memory keeps them, the stored one does not."""
-    if sum(len(name) + len(value) for name, value in command.outputs.items()) <= OUTPUTS_INLINE:
-        return command
-    key = f"outputs/{run}/{command.job}/{command.number}"
-    facts.append(Fact(key, encode(command.outputs)))
-    return replace(command, outputs_fact=key)
-
-
-def _without_long_outputs(events: list[e.Event]) -> list[e.Event]:
-    return [
-        replace(event, outputs={}) if isinstance(event, e.AttemptEnded) and event.outputs_fact else event
-        for event in events
-    ]
-
-
 def run_row(run: Run) -> RunRow:
     """The read model of a run."""
     accepted = run.accepted
@@ -307,7 +283,7 @@ def run_row(run: Run) -> RunRow:
         not run.ended,
         accepted.at_ms,
         run.ended_ms,
-        len(run.jobs),
+        run.job_count,
         run.jobs_ended,
         accepted.retried_from,
         accepted.run_attempt,

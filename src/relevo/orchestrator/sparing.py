@@ -15,7 +15,7 @@ def spared(actor: RunActor) -> frozenset[int]:
     """Indexes of the nodes that go on. Only those with a condition of their own are asked."""
     found = set()
     for node in actor.run.nodes:
-        if actor.plan.nodes[node.index].if_ is None or all(job.status in JOB_ENDS for job in node.jobs):
+        if actor.plan.of(node).node.if_ is None or all(job.status in JOB_ENDS for job in node.jobs):
             continue
         verdict = evaluate_node(actor.run, actor.plan, actor.shared, node.index, cancelled=True)
         if verdict.run and verdict.error is None:

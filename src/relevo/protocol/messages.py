@@ -32,6 +32,7 @@ class JobFacts(Struct, frozen=True, array_like=True, gc=False):
     legs: int = 1
     fail_fast: bool = True
     max_parallel: int | None = None
+    inputs: dict[str, Any] | None = None  #: of the call that it is part of; None: those of the run
 
 
 class Assignment(Struct, frozen=True, array_like=True, gc=False):

@@ -5,8 +5,14 @@ Only what durability depends on stands here. OSError is raised as the kernel giv
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Protocol
+
+
+def lacks_room(error: BaseException) -> bool:
+    """Whether the disk, or the user's share of it, was full: that passes, and whoever can wait had better wait."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class AppendFile(Protocol):

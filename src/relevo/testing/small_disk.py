@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -35,8 +36,18 @@ def make_read_only(folder: Path) -> None:
 
 
 def fill(folder: Path, *, leave_bytes: int = 0) -> Path:
-    """Take all room but `leave_bytes`; removing the file that is returned gives it back."""
+    """Take all room but `leave_bytes`, whoever else writes there; removing the file that is returned gives it back."""
     filler = folder / "filler"
-    free = os.statvfs(folder)
-    filler.write_bytes(b"\0" * max(free.f_bavail * free.f_frsize - leave_bytes, 0))
+    with filler.open("wb", buffering=0) as file:
+        while (left := _free_bytes(folder) - leave_bytes) > 0:
+            try:
+                file.write(b"\0" * left)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
     return filler
+
+
+def _free_bytes(folder: Path) -> int:
+    free = os.statvfs(folder)
+    return free.f_bavail * free.f_frsize

@@ -8,6 +8,7 @@ asks for the rest again: all takers know a repetition.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -34,6 +35,7 @@ MESSAGE_LIMIT: Final = 4_096
 NAME_LIMIT: Final = 1_024
 
 _decoder = m.decoder(m.ToEngine)
+_log = logging.getLogger(__name__)
 
 
 class Batch:
@@ -115,6 +117,7 @@ class Link(asyncio.Protocol):
         self._barred = False  # the next record names a blob that is not durable yet
         self._passed = 0  # number of the record whose blob is
         self._behind: list[tuple[int, list[m.AnyRecord]]] = []  # what came while barred
+        self._told = False  # that logs cannot be written
         self._gone: set[AttemptKey] = set()  # attempts whose log lost what was acknowledged
         self._specs: dict[str, None] = {}  # digests that the agent got on this connection, the last sent last
         self._frames_in = 0
@@ -244,7 +247,8 @@ class Link(asyncio.Protocol):
                 break
             try:
                 self._take(number, record, batch, told)
-            except (LogGap, LogUnavailable):
+            except (LogGap, LogUnavailable) as error:
+                self._tell(error)
                 # What came before it stands; the rest must come again, when there may be room.
                 batch.next = number
                 self._ask_later()
@@ -323,7 +327,14 @@ class Link(asyncio.Protocol):
         if error is None:
             batch.settle()
         else:
+            self._tell(error)
             batch.fail()
+
+    def _tell(self, error: RelevoError) -> None:
+        """Whoever looks on sees nothing go on: say why, once while it lasts."""
+        if not self._told and isinstance(error, LogUnavailable):
+            self._told = True
+            _log.warning("logs wait at the agent: %s", error)
 
     def _finish(self, record: m.AttemptFinished, batch: Batch) -> c.Command | None:
         """What to tell the run; None when that has to wait until its log is durable."""
@@ -376,6 +387,7 @@ class Link(asyncio.Protocol):
         if reached:
             reach("engine.before-acknowledge")
             self.acknowledged = reached
+            self._told = False
             if len(batches) <= WINDOW // 2 and self._transport is not None:
                 self._transport.resume_reading()
             self.send(m.Ack(reached))
@@ -386,7 +398,6 @@ class Link(asyncio.Protocol):
         if batch.generation != self._generation or self.closed:
             return
         self._void()
-        REWINDS.inc()
         self.next = self.acknowledged
         self._transport.resume_reading()
         self._ask_later()
@@ -404,6 +415,7 @@ class Link(asyncio.Protocol):
 
     def _ask(self) -> None:
         self._asking = None
+        REWINDS.inc()
         self.send(m.Resend(self.next))
 
 

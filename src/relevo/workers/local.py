@@ -151,8 +151,14 @@ class LocalAgentKeeper:
         self._who = None
 
     async def gone(self, timeout_s: float) -> bool:
-        """Wait until the agent has exited (it was told to stop); False when it takes longer."""
+        """Wait until the agent has exited (it was told to stop); False when it takes longer.
+
+        One that has just died is started once more: only an agent clears away what another left.
+        """
         self._closed = True
+        if self._who is None and self._timer is not None:
+            self._timer.cancel()
+            self._find_or_start()
         if self._pidfd < 0 or self._who is None:
             return True
         if not self._connected():

@@ -10,11 +10,12 @@ What is recorded (`Placed`) is rebuilt from the runs when an engine starts; an a
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from relevo.actors import Actor, ActorRef, Group
-from relevo.core.measured import SPOOL_BYTES
+from relevo.core.measured import AGENT_HELD, SPOOL_BYTES
 from relevo.domain import commands as c
 from relevo.domain.ids import AttemptKey
 from relevo.logs.contract import LogStore
@@ -31,6 +32,8 @@ BACKSTOP_S: Final = 360.0
 FENCE_MARGIN_S: Final = 30.0
 #: Attempts that may wait to be sent to one agent: more than it ever takes.
 OUTBOX: Final = 1_000_000
+
+_log = logging.getLogger(__name__)
 
 
 class Placed:
@@ -51,6 +54,7 @@ class AgentState:
     __slots__ = (
         "fence_after_s",
         "gone_since",
+        "held",
         "hello",
         "id",
         "link",
@@ -71,6 +75,7 @@ class AgentState:
         self.placed: dict[AttemptKey, Placed] = {}
         self.gone_since: float | None = gone_since
         self.fence_after_s: float | None = None
+        self.held = False  #: its steps are, by back-pressure
         self.turn = 0  #: of the Hello that it was taken by
         self.told: set[AttemptKey] = set()  #: what it said at its Hello that it runs
 
@@ -130,6 +135,7 @@ class WorkerManager:
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._farewell: asyncio.Future[None] | None = None
         self._hellos = 0
         self.agents: dict[str, AgentState] = {}
         self.some_agent_ready = asyncio.Event()  #: set when the first agent has passed the start barrier
@@ -139,11 +145,19 @@ class WorkerManager:
         """Begin to watch over agents."""
         self._timer = self._loop.call_later(BEAT_S, self._tick)
 
-    def stop_agents(self) -> None:
-        """Have agents leave as soon as they have nothing to do any more."""
+    def stop_agents(self) -> asyncio.Future[None]:
+        """Have agents leave as soon as they have nothing to do any more; done when all have hung up."""
+        self._farewell = self._loop.create_future()
         for agent in self.agents.values():
             if agent.link is not None:
                 agent.link.send(m.Drain(stop=True))
+        self._note_farewell()
+        return self._farewell
+
+    def _note_farewell(self) -> None:
+        farewell = self._farewell
+        if farewell is not None and not farewell.done() and all(a.link is None for a in self.agents.values()):
+            farewell.set_result(None)
 
     def close(self) -> None:
         """Leave the agents to whoever comes next."""
@@ -301,6 +315,7 @@ class WorkerManager:
         if state is None or state.link is not link:
             return
         state.link = None
+        self._note_farewell()
         state.gone_since = self._loop.time()
         if state.ready and not self._closed:
             state.ready = False
@@ -320,6 +335,15 @@ class WorkerManager:
 
     def beat(self, link: Link, message: m.Beat) -> None:
         SPOOL_BYTES.labels(link.agent).set(message.spool_bytes)
+        AGENT_HELD.labels(link.agent).set(int(message.paused))
+        state = self.agents.get(link.agent)
+        if state is not None and state.held != message.paused:
+            state.held = message.paused
+            if message.paused:
+                _log.warning(
+                    "attempts of agent %s wait: its disk is full, or its spool; they go on when there is room",
+                    state.id,
+                )
         link.beat()
 
     def put_blob(self, link: Link, message: m.PutBlob) -> None:

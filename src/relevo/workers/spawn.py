@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from relevo.runtime.failpoints import reach
+
+#: An agent is told by these to leave. They are held back until it can heed them: it may have to clear away first what an
+#: earlier agent left.
+HELD_BACK: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def spawn(argv: Sequence[str], folder: str, env: Mapping[str, str]) -> int:
@@ -25,7 +31,7 @@ def spawn(argv: Sequence[str], folder: str, env: Mapping[str, str]) -> int:
                 (os.POSIX_SPAWN_DUP2, log, 2),
             ],
             setsid=True,
-            setsigmask=(),
+            setsigmask=HELD_BACK,
             setsigdef=(2, 13, 15),
         )
     finally:

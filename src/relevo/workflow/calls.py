@@ -9,7 +9,7 @@ repository) stays unread and unchecked.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,10 +17,10 @@ from msgspec import Struct
 
 from relevo.workflow import templates
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid, did_you_mean
+from relevo.workflow.handover import CALL
 from relevo.workflow.model import JobNode, Value, Workflow
 from relevo.workflow.nodes import MAX_BYTES
 
-CALL: Final = "workflow_call"
 LOCAL: Final = "./"
 
 #: The bytes of the file that `uses:` names, None when it is not to be had here. Raises OSError.
@@ -29,10 +29,10 @@ ReadFile = Callable[[bytes, str], Workflow]
 
 
 class Limits(Struct, frozen=True):
-    """How much calls may amount to. The defaults are GitHub's."""
+    """How much calls may amount to. The defaults are GitHub's: ten levels in all, the first file among them."""
 
     size_bytes: int = 10 << 20  #: of the workflow with everything it calls, each call counted (measure.py)
-    depth: int = 10  #: levels of called workflows below the first file
+    depth: int = 9  #: levels of called workflows below the first file
     files: int = 50  #: different called files
     #: what a workflow may do that does not say it, in the form of `permissions:`; None: everything
     permissions: Value = None
@@ -56,6 +56,30 @@ def local_files(directory: str) -> Load:
     return load
 
 
+def called_by(places: Sequence[str]) -> str:
+    """How a called file is come to, for the end of a message: ` (called by ci.yml:7:11)`; '' for the first file.
+
+    `places`: where the calls stand, the outermost first.
+    """
+    return f" (called by {', called by '.join(reversed(places))})" if places else ""
+
+
+def place_of(job: JobNode, caller: Workflow) -> str:
+    """Where a call stands: `file:line:column`."""
+    position = caller.marks.get(f"jobs.{job.id}.uses") or job.position
+    return f"{caller.path}:{position.line}:{position.column}"
+
+
+def with_called(
+    workflow: Workflow, places: tuple[str, ...] = ()
+) -> Iterator[tuple[Workflow, tuple[str, ...]]]:
+    """The workflow and all that it calls, each call by itself, with the places of the calls that lead there."""
+    yield workflow, places
+    for job in workflow.jobs.values():
+        if job.called is not None:
+            yield from with_called(job.called, (*places, place_of(job, workflow)))
+
+
 def follow(workflow: Workflow, load: Load, read_file: ReadFile, limits: Limits) -> Workflow:
     """The workflow, with `called` in each job whose file was read.
 
@@ -76,6 +100,7 @@ class _Following:
         self._limits = limits
         self._files: dict[str, Workflow | list[str]] = {}
         self._full = False
+        self._places: list[str] = []  # of the calls that lead to the file at hand
         self.size = 0
         self.problems: list[Diagnostic] = []
 
@@ -123,7 +148,10 @@ class _Following:
         self._check_permissions(job, caller, called, granted)
         if len(self.problems) > before:
             return None
-        return self.jobs_of(called, target, granted, (*chain, target))
+        self._places.append(place_of(job, caller))
+        followed = self.jobs_of(called, target, granted, (*chain, target))
+        self._places.pop()
+        return followed
 
     def _file(self, target: str) -> Workflow | list[str] | None:
         # the workflow, or what is wrong with it; None when it is not to be had
@@ -156,7 +184,14 @@ class _Following:
         position = caller.marks[mark]
         excerpt = caller.marked_lines.get(position.line, "")
         self.problems.append(
-            Diagnostic(caller.path, position.line, position.column, message, hint, excerpt=excerpt)
+            Diagnostic(
+                caller.path,
+                position.line,
+                position.column,
+                message + called_by(self._places),
+                hint,
+                excerpt=excerpt,
+            )
         )
 
     # --- what is handed over ----------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from relevo.workflow import templates
-from relevo.workflow.diagnostics import Diagnostic, Severity, did_you_mean
-from relevo.workflow.expressions import Expression, ExpressionError
-from relevo.workflow.expressions.lexer import MAX_LENGTH
+from relevo.workflow.diagnostics import closest, did_you_mean
+from relevo.workflow.expression_check import check_condition, check_expressions, check_text
+from relevo.workflow.findings import Findings
 from relevo.workflow.grammar import (
     Anything,
     Condition,
@@ -27,23 +27,6 @@ from relevo.workflow.grammar import (
 from relevo.workflow.nodes import Mapping, Node, Scalar, Sequence
 
 _NONE: Final[frozenset[str]] = frozenset()
-
-
-class Findings:
-    """Collects what is wrong with one file."""
-
-    def __init__(self, path: str, lines: list[str]) -> None:
-        self._path = path
-        self._lines = lines
-        self.diagnostics: list[Diagnostic] = []
-
-    def add(self, node: Node, message: str, hint: str | None = None, *, severity: Severity = "error") -> None:
-        """Remember a remark about a node."""
-        excerpt = self._lines[node.line - 1] if node.line <= len(self._lines) else ""
-        width = max(1, len(node.text.split("\n")[0])) if isinstance(node, Scalar) else 1
-        self.diagnostics.append(
-            Diagnostic(self._path, node.line, node.column, message, hint, severity, excerpt, width)
-        )
 
 
 def check(node: Node, shape: Shape, findings: Findings) -> None:
@@ -83,7 +66,8 @@ def _check_one_of(node: Node, shape: OneOf, allowed: frozenset[str], findings: F
                 _check(node, option, allowed, findings)
                 return
         if len(fitting) > 1 and (problem := _undecided(fitting)):
-            findings.add(node, *problem)
+            message, hint = problem
+            findings.add(node, message, _misspelt(node, fitting) or hint)
             return
     elif isinstance(node, Sequence):
         fitting = [option for option in options if isinstance(option, Items)]
@@ -115,6 +99,15 @@ def _undecided(options: Iterable[Shape]) -> tuple[str, str] | None:
     return None
 
 
+def _misspelt(node: Mapping, options: Iterable[Shape]) -> str | None:
+    # a key that no option has, but that is like one of theirs
+    known = {name for option in options if isinstance(option, Fields) for name in option.known}
+    for key, _ in node.entries:
+        if key.text not in known and (close := closest(key.text, known)):
+            return f"did you mean `{close}` by '{key.text}' in line {key.line}?"
+    return None
+
+
 def _fits(node: Scalar, shape: Shape) -> bool:
     value = node.value
     if isinstance(shape, Nothing):
@@ -130,7 +123,7 @@ def _fits(node: Scalar, shape: Shape) -> bool:
 
 def _check_scalar(node: Scalar, shape: Shape, allowed: frozenset[str], findings: Findings) -> None:
     if isinstance(shape, Condition):
-        _check_condition(node, allowed, findings)
+        check_condition(node, allowed, findings)
     elif templates.OPEN in node.text and isinstance(node.value, str):
         _check_template(node, shape, allowed, findings)
     elif isinstance(shape, Text):
@@ -167,66 +160,10 @@ def _check_text(node: Scalar, shape: Text, findings: Findings) -> None:
         findings.add(node, problem)
 
 
-def _check_condition(node: Scalar, allowed: frozenset[str], findings: Findings) -> None:
-    if node.value is None:
-        return
-    try:
-        expression = templates.condition(node.text)
-        expression.check(allowed)
-        if templates.has_text_around(node.text):
-            findings.add(
-                node,
-                "this condition is always true: text around ${{ }} makes it a text",
-                "put the whole condition inside one ${{ }}, or leave ${{ }} out",
-                severity="warning",
-            )
-    except ExpressionError as error:
-        findings.add(node, str(error), _expression_hint(error, allowed))
-
-
 def _check_template(node: Scalar, shape: Shape, allowed: frozenset[str], findings: Findings) -> None:
-    if not allowed:
-        findings.add(node, "expressions (${{ }}) are not available here")
-        return
-    parts = _check_expressions(node, allowed, findings)
-    if parts is None:
-        return
-    if len(parts) > 1 and len(node.text) > MAX_LENGTH:
-        findings.add(
-            node,
-            f"a text with expressions in it may have {MAX_LENGTH} characters, this one has {len(node.text)}",
-            "hand values over by `env:` and leave ${{ }} out of the text",
-        )
-    if isinstance(shape, Text):
-        return
-    if len(parts) > 1:
+    parts = check_text(node, allowed, findings)
+    if parts is not None and len(parts) > 1 and not isinstance(shape, Text):
         findings.add(node, f"expected {_wanted(shape)}, not a text with expressions in it")
-
-
-def _check_expressions(
-    node: Scalar, allowed: frozenset[str], findings: Findings
-) -> list[str | Expression] | None:
-    try:
-        parts = templates.segments(node.text)
-        for part in parts:
-            if isinstance(part, Expression):
-                part.check(allowed)
-    except ExpressionError as error:
-        findings.add(node, str(error), _expression_hint(error, allowed))
-        return None
-    return parts
-
-
-def _expression_hint(error: ExpressionError, allowed: frozenset[str]) -> str | None:
-    if "not available here" in error.message or "unknown context" in error.message:
-        contexts = sorted(name for name in allowed if name not in _FUNCTIONS)
-        return (
-            f"contexts available here: {', '.join(contexts)}" if contexts else "no context is available here"
-        )
-    return None
-
-
-_FUNCTIONS: Final = frozenset({"hashfiles", "always", "success", "failure", "cancelled"})
 
 
 def _check_anything(node: Node, allowed: frozenset[str], findings: Findings) -> None:
@@ -240,7 +177,7 @@ def _check_anything(node: Node, allowed: frozenset[str], findings: Findings) -> 
         _check_keys(node, findings)
         for key, value in node.entries:
             if templates.OPEN in key.text and not templates.is_insert(key.text):
-                _check_expressions(key, allowed, findings)
+                check_expressions(key, allowed, findings)
             _check_anything(value, allowed, findings)
 
 
@@ -261,7 +198,7 @@ def _check_fields(node: Mapping, shape: Fields, allowed: frozenset[str], finding
                 _check(value, Anything(), allowed, findings)
             elif not allowed:
                 findings.add(key, "expressions (${{ }}) are not available here")
-            elif _check_expressions(key, allowed, findings) is not None:
+            elif check_expressions(key, allowed, findings) is not None:
                 _check(value, shape.others or Anything(), allowed, findings)
         elif shape.others is not None:
             _check_other_key(key, shape, findings)

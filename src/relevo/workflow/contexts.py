@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from relevo.workflow.model import Leg, Value
+from relevo.workflow.model import Value
 
 
 class JobContexts(Struct, frozen=True):
@@ -45,11 +45,11 @@ def decode(data: bytes) -> JobContexts:
     return _decoder.decode(data)
 
 
-def strategy_context(leg: Leg) -> dict[str, Value]:
+def strategy_context(fail_fast: bool, index: int, total: int, max_parallel: int | None) -> dict[str, Value]:
     """The `strategy` context of a leg."""
     return {
-        "fail-fast": leg.fail_fast,
-        "job-index": leg.index,
-        "job-total": leg.total,
-        "max-parallel": leg.max_parallel or leg.total,
+        "fail-fast": fail_fast,
+        "job-index": index,
+        "job-total": total,
+        "max-parallel": max_parallel or total,
     }

@@ -24,6 +24,9 @@ class Diagnostic(Struct, frozen=True):
     severity: Severity = "error"
     excerpt: str = ""  #: the text of that line
     width: int = 1  #: how many characters of it are meant
+    #: where in the file `excerpt` stands, when that is not `line` and `column`: within a script, the expression that is meant
+    excerpt_line: int = 0
+    excerpt_column: int = 0
 
     def __str__(self) -> str:
         """`file:line:col: message`, the line with a caret below, and the hint."""
@@ -40,11 +43,11 @@ class Diagnostic(Struct, frozen=True):
 def _excerpt(diagnostic: Diagnostic) -> list[str]:
     # a long line is cut so that the place stays in sight; tabs would move the caret
     text = diagnostic.excerpt.replace("\t", " ")
-    column = diagnostic.column - 1
+    column = (diagnostic.excerpt_column or diagnostic.column) - 1
     start = max(0, column - _WIDEST_EXCERPT // 2) if len(text) > _WIDEST_EXCERPT else 0
     text = text[start : start + _WIDEST_EXCERPT].rstrip()
     carets = "^" * max(1, min(diagnostic.width, len(text) - (column - start)))
-    margin = f"{diagnostic.line:>5} | "
+    margin = f"{diagnostic.excerpt_line or diagnostic.line:>5} | "
     return [f"{margin}{text}", f"{' ' * (len(margin) - 2)}| {' ' * (column - start)}{carets}"]
 
 
@@ -58,10 +61,17 @@ class WorkflowInvalid(UserError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A hint that names what `name` was probably meant to be, else all that there is if that is short."""
+    names = sorted(known)
+    close = closest(name, names)
+    if close:
+        return f"did you mean '{close}'?"
+    return f"known here: {', '.join(names)}" if 0 < len(names) <= 25 else None
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Which of the known names `name` was probably meant to be, whatever the case; None when none is like it."""
     import difflib
 
-    names = sorted(known)
+    names = {one.lower(): one for one in known}
     close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean '{close[0]}'?"
-    return f"known here: {', '.join(names)}" if 0 < len(names) <= 25 else None
+    return names[close[0]] if close else None

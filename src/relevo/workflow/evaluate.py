@@ -11,6 +11,7 @@ from typing import Final
 
 from relevo.workflow import templates
 from relevo.workflow.expressions import ExpressionError, Scope, to_number, to_text
+from relevo.workflow.handover import NotHandedOver, inputs_of
 from relevo.workflow.matrix import MAX_LEGS, Combination, MatrixInvalid, expand
 from relevo.workflow.model import JobNode, Leg, Position, Value, Verdict, Workflow
 
@@ -36,15 +37,16 @@ def evaluate_job(
     run_cancelled: bool,
     taken: Collection[str] = (),
     max_legs: int = MAX_LEGS,
+    prefix: str = "",
 ) -> Verdict:
     """The verdict on a job. Never raises for what a workflow says: then `error` tells, with file, line and column.
 
     `needs` holds the direct needs: {job: {"result": …, "outputs": {…}}}. `ancestors_ok`: all needs, direct and
     indirect, succeeded; `ancestors_failed`: one of them failed. `taken` are names of legs that the run has already (a
     set or dict of them);
-    `max_legs` is how many it may still get. Costs about a microsecond for a job without expressions.
+    `max_legs` is how many it may still get; `prefix` is put before their names. Costs about a microsecond for a job without expressions.
     """
-    known = _CONSTANT.get(id(node))
+    known = _CONSTANT.get(id(node)) if not prefix else None
     if known is not None and known[0] is node and known[1].legs[0].name not in taken:
         return known[1] if ancestors_ok and not run_cancelled else SKIPPED
     scope = Scope(
@@ -60,15 +62,15 @@ def evaluate_job(
         step = "strategy"
         fail_fast, max_parallel, combinations = _strategy(node, scope, max_legs)
         step = ""
-        names = _Names(taken)
+        names = _Names(taken, prefix)
         legs = _Legs(node, workflow, scope, fail_fast, max_parallel, combinations).build(names)
     except (ExpressionError, MatrixInvalid, _Wrong) as error:
         key = error.key if isinstance(error, _Wrong) else step
-        return Verdict(run=True, error=_located(workflow, node, key, str(error)))
+        return Verdict(run=True, error=located(workflow, node, key, str(error)))
     if not combinations:
         return Verdict(run=False, warnings=(f"job '{node.id}': nothing is left of its matrix",))
     verdict = Verdict(run=True, legs=legs)
-    if _is_constant(node) and not names.repeated:
+    if not prefix and not names.repeated and _is_constant(node):
         if len(_CONSTANT) >= _MAX_CONSTANT:
             _CONSTANT.clear()
         _CONSTANT[id(node)] = (node, verdict)
@@ -83,13 +85,8 @@ class _Wrong(Exception):
         self.key = key
 
 
-def is_constant(node: JobNode, verdict: Verdict) -> bool:
-    """Whether `verdict` is the very one that every run gets for this node, as long as its needs are met."""
-    known = _CONSTANT.get(id(node))
-    return known is not None and known[0] is node and known[1] is verdict
-
-
-def _located(workflow: Workflow, node: JobNode, key: str, message: str) -> str:
+def located(workflow: Workflow, node: JobNode, key: str, message: str) -> str:
+    """A message about a key of a job ('': the job as a whole), with file, line and column."""
     where = f"jobs.{node.id}"
     position: Position = workflow.marks.get(f"{where}.{key}") or node.position
     name = f"{where}.{key}" if key else where
@@ -98,7 +95,8 @@ def _located(workflow: Workflow, node: JobNode, key: str, message: str) -> str:
 
 def _is_constant(node: JobNode) -> bool:
     return (
-        node.if_ is None
+        node.called is None
+        and node.if_ is None
         and node.matrix is None
         and node.strategy is None
         and not templates.has_expression(
@@ -152,6 +150,7 @@ class _Legs:
         combinations: Collection[Combination],
     ) -> None:
         self._node = node
+        self._workflow = workflow
         self._scope = scope
         self._fail_fast = fail_fast
         self._max_parallel = max_parallel
@@ -171,7 +170,7 @@ class _Legs:
         legs: list[Leg] = []
         for index, combination in enumerate(self._combinations):
             scope = self._scope
-            if varies or named:
+            if varies or named or node.called is not None:
                 contexts = {
                     **scope.contexts,
                     "strategy": {**strategy, "job-index": index},
@@ -181,6 +180,7 @@ class _Legs:
             if fixed is None or varies:
                 fixed = (self._labels(scope), self._timeout(scope), self._continue_on_error(scope))
             labels, timeout_s, continue_on_error = fixed
+            inputs, error = self._handed_over(scope)
             legs.append(
                 Leg(
                     name=names.unique(self._name(scope, combination, named)),
@@ -192,9 +192,20 @@ class _Legs:
                     continue_on_error=continue_on_error,
                     max_parallel=self._max_parallel,
                     fail_fast=self._fail_fast,
+                    inputs=inputs,
+                    error=error,
                 )
             )
         return tuple(legs)
+
+    def _handed_over(self, scope: Scope) -> tuple[dict[str, Value], str | None]:
+        node = self._node
+        if node.called is None:
+            return {}, None
+        try:
+            return inputs_of(node, node.called, scope), None
+        except NotHandedOver as error:
+            return {}, located(self._workflow, node, error.key, str(error))
 
     def _name(self, scope: Scope, combination: Combination, named: bool) -> str:
         base = self._node.name or self._node.id
@@ -210,6 +221,8 @@ class _Legs:
         return name if len(name) <= MAX_NAME else name[: MAX_NAME - 3] + "..."
 
     def _labels(self, scope: Scope) -> tuple[str, ...]:
+        if self._node.uses is not None:
+            return ()
         try:
             value = templates.evaluate(self._node.runs_on, scope)
         except ExpressionError as error:
@@ -223,7 +236,7 @@ class _Legs:
             raise _Wrong("runs-on", f"expected labels, the value is {_shown(value)}")
         if group:
             labels.append(f"group:{to_text(group)}")
-        if not labels and self._node.uses is None:
+        if not labels:
             raise _Wrong("runs-on", "there is no label left")
         return tuple(dict.fromkeys(labels))
 
@@ -248,14 +261,15 @@ class _Legs:
 class _Names:
     """Gives each leg a name that no other of the run has."""
 
-    def __init__(self, taken: Collection[str]) -> None:
+    def __init__(self, taken: Collection[str], prefix: str) -> None:
+        self._prefix = prefix
         self._taken = taken
         self._given: set[str] = set()
         self._next: dict[str, int] = {}
         self.repeated = False  #: some name had to be changed
 
     def unique(self, name: str) -> str:
-        found = name
+        found = name = self._prefix + name
         while found in self._given or found in self._taken:
             self.repeated = True
             number = self._next.get(name, 1) + 1

@@ -133,6 +133,8 @@ class Leg(Struct, frozen=True):
     continue_on_error: bool
     max_parallel: int | None
     fail_fast: bool
+    inputs: dict[str, Value] = {}  #: what the called workflow sees as `inputs`
+    error: str | None = None  #: they cannot be handed over: the leg fails with this message
 
 
 class Verdict(Struct, frozen=True):

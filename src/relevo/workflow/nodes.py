@@ -17,6 +17,7 @@ from relevo.workflow.model import Value
 MAX_BYTES: Final = 1_048_576
 #: Deepest nesting of lists and mappings (GitHub's limit for a document is 50 for objects within a value).
 MAX_DEPTH: Final = 50
+_TOO_DEEP: Final = f"values are nested deeper than {MAX_DEPTH} levels"
 #: Most nodes, aliases counted as if written out.
 MAX_NODES: Final = 250_000
 
@@ -30,6 +31,8 @@ _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0
 _INFINITY: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z")
 _NOT_A_NUMBER: Final = frozenset({".nan", ".NaN", ".NAN"})
 _NUMBER_START: Final = frozenset("-+.0123456789")
+#: What ends a line for YAML 1.1, and so for the parser that counts them.
+_LINE_END: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 #: Longest run of digits that surely fits 64 bits; longer integers become floats.
 _INT_DIGITS: Final = 18
 
@@ -97,7 +100,7 @@ def compose(text: bytes, path: str, *, max_bytes: int = MAX_BYTES) -> tuple[Node
         raise WorkflowInvalid(
             [Diagnostic(path, line, column, "the file is no UTF-8 text", "save it as UTF-8")]
         ) from None
-    lines = source.split("\n")
+    lines = _LINE_END.split(source)
     return _Composer(path, lines).compose(source), lines
 
 
@@ -117,7 +120,7 @@ class _Composer:
         return WorkflowInvalid([Diagnostic(self._path, line, column, message, hint, "error", excerpt)])
 
     def compose(self, source: str) -> Node:
-        import yaml
+        from relevo.workflow.patient_yaml import yaml
 
         try:
             return self._compose(yaml.CSafeLoader(source))
@@ -130,6 +133,8 @@ class _Composer:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            if "maximum nesting depth" in (error.problem or ""):
+                raise self._error(line, column, _TOO_DEEP) from None
             raise self._error(line, column, _yaml_problem(error), _yaml_hint(error)) from None
 
     def _compose(self, parser: Any) -> Node:
@@ -207,7 +212,7 @@ class _Composer:
         mark = event.start_mark
         line, column = mark.line + 1, mark.column + 1
         if depth >= MAX_DEPTH:
-            raise self._error(line, column, f"values are nested deeper than {MAX_DEPTH} levels")
+            raise self._error(line, column, _TOO_DEEP)
         if event.tag and event.tag not in (_TAGS + "map", _TAGS + "seq", "!"):
             raise self._error(line, column, f"the tag {event.tag} is not known", "leave it out")
         return Mapping(line, column, 1, []) if is_mapping else Sequence(line, column, 1, [])

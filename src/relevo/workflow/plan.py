@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
+
+from msgspec.structs import replace
 
 from relevo.domain.errors import UserError
 from relevo.workflow.diagnostics import did_you_mean
@@ -41,6 +44,44 @@ def closure(workflow: Workflow, selected: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in workflow.jobs if name in found)
 
 
+#: Between the ids of a call and of a job in what it calls.
+INSIDE: Final = " / "
+
+
+def select(workflow: Workflow, selected: Iterable[str]) -> Workflow:
+    """The workflow with only the selected jobs and everything they need; all of it when none is selected.
+
+    `call / job` selects a job of the workflow that a job calls. Raises UserError for a job that is not there.
+    """
+    inner: dict[str, list[str]] = {}
+    whole: set[str] = set()
+    for name in selected:
+        id, _, rest = name.partition(INSIDE)
+        if rest:
+            inner.setdefault(id, []).append(rest)
+        else:
+            whole.add(id)
+    if not inner and not whole:
+        return workflow
+    jobs = {name: workflow.jobs[name] for name in closure(workflow, [*whole, *inner])}
+    for name in jobs:
+        whole.update(jobs[name].needs)
+    for name in inner.keys() - whole:
+        called = jobs[name].called
+        if called is None:
+            raise UserError(f"{workflow.path}: job '{name}' calls no workflow that is at hand")
+        jobs[name] = replace(jobs[name], called=select(called, inner[name]))
+    return replace(workflow, jobs=jobs)
+
+
 def ancestors(workflow: Workflow, job: str) -> frozenset[str]:
     """Everything that a job needs, directly or not."""
     return frozenset(closure(workflow, [job])) - {job}
+
+
+def stages(workflow: Workflow) -> dict[str, int]:
+    """Each job with the stage in which it can run at the earliest, from 1: one after the last of its needs. In order of stages."""
+    found: dict[str, int] = {}
+    for name in order(workflow):
+        found[name] = 1 + max((found[need] for need in workflow.jobs[name].needs), default=0)
+    return dict(sorted(found.items(), key=lambda item: item[1]))

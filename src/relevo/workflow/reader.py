@@ -10,8 +10,9 @@ from typing import Final
 
 from relevo.workflow.build import build
 from relevo.workflow.calls import Limits, Load, follow
-from relevo.workflow.check import Findings, check
+from relevo.workflow.check import check
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
+from relevo.workflow.findings import Findings
 from relevo.workflow.model import Workflow
 from relevo.workflow.nodes import MAX_BYTES, Mapping, compose
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from relevo.workflow import quantities, templates
-from relevo.workflow.check import Findings
 from relevo.workflow.diagnostics import did_you_mean
-from relevo.workflow.expressions import Expression, ExpressionError
+from relevo.workflow.findings import Findings
+from relevo.workflow.injection import check_injection
 from relevo.workflow.nodes import Mapping, Node, Scalar, Sequence
-from relevo.workflow.untrusted import untrusted
+from relevo.workflow.references import check_references
 
 _FILTER_PAIRS: Final = ("branches", "tags", "paths")
 
@@ -29,8 +29,9 @@ def check_rules(root: Mapping, findings: Findings) -> None:
             _check_own(job, findings)
             _check_matrix(job, findings)
             _check_containers(job, findings)
-            _check_steps(job, findings)
+            _check_steps(root, job, findings)
     _check_needs(jobs, findings)
+    check_references(root, jobs, findings)
 
 
 # --- events ---------------------------------------------------------------------------------------------------
@@ -150,11 +151,11 @@ def _check_containers(job: Mapping, findings: Findings) -> None:
             findings.add(image, "a container needs an image")
 
 
-def _check_steps(job: Mapping, findings: Findings) -> None:
+def _check_steps(root: Mapping, job: Mapping, findings: Findings) -> None:
     seen: dict[str, Scalar] = {}
     background: set[str] = set()
     for step in _steps(job.get("steps")):
-        _check_script(step.get("run"), findings)
+        check_injection(root, job, step, findings)
         _check_targets(step, background, findings)
         node = step.get("id")
         if not isinstance(node, Scalar) or not node.text:
@@ -190,24 +191,6 @@ def _check_targets(step: Mapping, background: set[str], findings: Findings) -> N
                     f"no step '{target.text}' runs in the background before this one",
                     did_you_mean(target.text, background),
                 )
-
-
-def _check_script(script: Node | None, findings: Findings) -> None:
-    if not isinstance(script, Scalar) or templates.OPEN not in script.text:
-        return
-    try:
-        parts = templates.segments(script.text)
-    except ExpressionError:
-        return  # reported before
-    for part in parts:
-        if isinstance(part, Expression) and (path := untrusted(part)):
-            findings.add(
-                script,
-                f"whoever chooses {path} can run commands here: its text becomes part of the script",
-                f'hand it over by `env: {{VALUE: ${{{{ {path} }}}}}}` and use "$VALUE" in the script',
-                severity="warning",
-            )
-            return
 
 
 def _check_needs(jobs: Mapping, findings: Findings) -> None:

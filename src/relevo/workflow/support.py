@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from relevo.workflow.build import action_name
+from relevo.workflow.calls import LOCAL, called_by, with_called
 from relevo.workflow.diagnostics import Diagnostic, Severity
 from relevo.workflow.model import JobNode, StepSpec, Workflow
 
 #: Actions that are built in, at any version.
 NATIVE_ACTIONS: Final = frozenset(
-    {"actions/checkout", "actions/upload-artifact", "actions/download-artifact", "actions/setup-python"}
+    {
+        "actions/cache",
+        "actions/cache/restore",
+        "actions/cache/save",
+        "actions/checkout",
+        "actions/download-artifact",
+        "actions/setup-go",
+        "actions/setup-java",
+        "actions/setup-node",
+        "actions/setup-python",
+        "actions/upload-artifact",
+    }
 )
 
 _INSTEAD: Final = {
-    "actions/cache": "leave it out: a self-hosted agent keeps its own package caches between runs",
-    "actions/setup-node": "use the node that is installed on the agent, or install one in a `run:` step",
-    "actions/setup-go": "use the go that is installed on the agent, or install one in a `run:` step",
-    "actions/setup-java": "use the java that is installed on the agent, or install one in a `run:` step",
-    "actions/github-script": "write the script as a `run:` step",
+    "actions/github-script": "write the script as a `run:` step: `node` for what computes, `gh api` or curl for what asks GitHub",
     "docker/build-push-action": "call `docker build` and `docker push` in a `run:` step",
     "docker/login-action": "call `docker login` in a `run:` step",
     "docker/setup-buildx-action": "leave it out if the agent's docker has buildx",
@@ -30,7 +40,6 @@ _INSTEAD: Final = {
 _JOB_KEYS: Final[dict[str, tuple[str, str]]] = {
     "container": ("a job cannot run in a container yet", "install what it needs in a `run:` step"),
     "services": ("service containers are not supported yet", "start the service in a `run:` step"),
-    "uses": ("reusable workflows are not supported yet", "copy the jobs of that workflow in here"),
     "concurrency": ("concurrency groups are not supported yet", "leave `concurrency` out"),
     "snapshot": ("image snapshots are not supported", "leave `snapshot` out"),
 }
@@ -50,14 +59,24 @@ _ENVIRONMENT: Final = (
 def unsupported(workflow: Workflow) -> tuple[Diagnostic, ...]:
     """All that cannot be done, with what to put instead; with an "error" among them the workflow must not start.
 
-    A "warning" tells what is done differently. In order of the file.
+    A "warning" tells what is done differently. Each file in its order; called files after those that call them.
     """
+    found: list[Diagnostic] = []
+    for file, places in with_called(workflow):
+        remarks = _in_file(file)
+        if places:
+            remarks = [replace(one, message=one.message + called_by(places)) for one in remarks]
+        found += remarks
+    return tuple(found)
+
+
+def _in_file(workflow: Workflow) -> list[Diagnostic]:
     found: list[Diagnostic] = []
     if workflow.concurrency is not None:
         _add(found, workflow, "concurrency", *_JOB_KEYS["concurrency"])
     for job in workflow.jobs.values():
         _check_job(job, workflow, found)
-    return tuple(sorted(found, key=lambda one: (one.line, one.column)))
+    return sorted(found, key=lambda one: (one.line, one.column))
 
 
 def _add(
@@ -85,10 +104,22 @@ def _check_job(job: JobNode, workflow: Workflow, found: list[Diagnostic]) -> Non
             asked = False
         if asked:
             _add(found, workflow, mark, message, hint)
+    if job.uses is not None and job.called is None:
+        _add(found, workflow, f"{where}.uses", *_uncalled(job.uses))
     if job.environment is not None:
         _add(found, workflow, f"{where}.environment", *_ENVIRONMENT, severity="warning")
     for index, step in enumerate(job.spec.steps):
         _check_step(step, f"{where}.steps.{index}", workflow, found)
+
+
+def _uncalled(uses: str) -> tuple[str, str]:
+    if uses.startswith(LOCAL):
+        return f"the called workflow {uses} is not at hand", "run it from the working tree that has the file"
+    file = uses.partition("@")[0].rpartition("/")[2]
+    return (
+        f"workflows of other repositories cannot be called: {uses}",
+        f"copy the file into this repository and call it as ./.github/workflows/{file}",
+    )
 
 
 def _check_step(step: StepSpec, where: str, workflow: Workflow, found: list[Diagnostic]) -> None:

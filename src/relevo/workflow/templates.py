@@ -6,9 +6,9 @@ a text. A condition may stand bare or in `${{ }}`, and means `success() && (…)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from relevo.workflow.expressions import Expression, ExpressionError, Scope, Value, compile, to_text, truthy
 from relevo.workflow.expressions.functions import MAX_TEXT
@@ -84,21 +84,33 @@ def is_insert(key: str) -> bool:
 
 def segments(text: str) -> list[str | Expression]:
     """A text cut into literal parts and expressions, in order. Raises ExpressionError."""
-    found: list[str | Expression] = []
-    position = 0
+    return [part if isinstance(part, str) else compile(part.source) for part in pieces(text)]
+
+
+class Piece(NamedTuple):
+    """An expression in a text, not yet compiled."""
+
+    source: str  #: without blanks around it
+    number: int  #: which `${{` of the text it belongs to, from 0
+
+
+def pieces(text: str) -> Iterator[str | Piece]:
+    """A text cut into literal parts and the sources of expressions, in order. Raises ExpressionError where one is not closed."""
+    position = number = 0
     while True:
         start = text.find(OPEN, position)
         if start < 0:
             if position < len(text):
-                found.append(text[position:])
-            return found
+                yield text[position:]
+            return
         if start > position:
-            found.append(text[position:start])
+            yield text[position:start]
         end = _closing(text, start + len(OPEN))
         source = text[start + len(OPEN) : end]
         if not source.strip():
             raise ExpressionError("there is nothing between ${{ and }}", stage="parsing")
-        found.append(compile(source.strip()))
+        yield Piece(source.strip(), number)
+        number += 1 + source.count(OPEN)
         position = end + len(CLOSE)
 
 

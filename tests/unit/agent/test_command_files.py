@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -159,3 +160,38 @@ def test_a_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CommandFileInvalid, match="GITHUB_OUTPUT"):
         files.collect()
     assert files.collect() == {}
+
+
+def test_a_full_disk_loses_nothing_of_what_a_step_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = CommandFiles(str(tmp_path))
+    files.make()
+    Path(files.variables["GITHUB_PATH"]).write_text("/opt\n")
+    os.truncate(files.variables["GITHUB_ENV"], LIMIT_BYTES + 1)
+    Path(files.variables["GITHUB_OUTPUT"]).write_text("a=1\n")
+
+    def full(path: str, *mode: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "mknod", full)
+            with pytest.raises(OSError, match="No space"):
+                files.collect()
+    with pytest.raises(CommandFileInvalid, match="GITHUB_ENV"):
+        files.collect()
+    assert files.collect() == {}
+
+
+def test_what_was_read_before_the_disk_was_full_is_told_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = CommandFiles(str(tmp_path))
+    files.make()
+    Path(files.variables["GITHUB_OUTPUT"]).write_text("a=1\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "mknod", lambda path, mode: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        with pytest.raises(OSError, match="full"):
+            files.collect()
+    assert files.collect() == {"GITHUB_OUTPUT": b"a=1\n"}

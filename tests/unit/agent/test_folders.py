@@ -144,6 +144,21 @@ def test_clear_removes_all(places: Places, tmp_path: Path) -> None:
     used(places)
 
 
+def test_clear_removes_spare_folders_whether_as_they_were_given_or_not(
+    places: Places, tmp_path: Path
+) -> None:
+    both = [folders(places, number) for number in range(2)]
+    temps = [one.make() for one in both]
+    temps[0].write_event(b"{}")
+    temps[0].write_script("_1.sh", "a secret")
+    assert all(one.remove_quickly() for one in both)
+    temps[0].remove()
+    assert not os.path.exists(temps[0].path)
+    Path(temps[1].path, "of somebody else").touch()
+    places.clear()
+    assert os.listdir(tmp_path) == []
+
+
 def test_what_a_dead_agent_left_is_out_of_the_way_at_once(places: Places, tmp_path: Path) -> None:
     left = folders(places)
     left.make()

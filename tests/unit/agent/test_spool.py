@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from relevo.agent.spool import LINGER_S, Intent, Spool
 from relevo.domain.ids import AttemptKey
 from relevo.protocol import messages as m
+from relevo.protocol.framing import FRAME_LIMIT
 from relevo.runtime.disk import OsDisk
 from relevo.runtime.entropy import SeededEntropy
 from relevo.testing.sim_disk import SimDisk
@@ -143,6 +144,23 @@ async def test_a_full_disk_holds_logs_back_and_goes_on_by_itself():
     disk.free()
     await waiting
     assert numbers(spool) == [1, 2]
+
+
+async def test_what_gathered_while_the_disk_was_full_becomes_frames_that_an_engine_takes():
+    disk = SimDisk()
+    spool = spool_on(disk)
+    spool.open()
+    disk.fill()
+    for number in range(100):
+        spool.add(record(number, 1 << 20), 1 << 20)
+    assert spool.full
+    sizes = []
+    spool.flushed = lambda first, count, payload: sizes.append(len(payload))
+    disk.free()
+    await spool.room()
+    assert numbers(spool) == list(range(100))
+    assert max(sizes) < FRAME_LIMIT
+    assert spool.size_bytes == sum(sizes)
 
 
 async def test_too_much_that_waits_for_the_engine_holds_logs_back():

@@ -7,7 +7,9 @@ import os
 import time
 from typing import Any
 
-from relevo.assembly.embedded import PRUNE_EVERY_S, _prune, _prune_is_due
+import pytest
+
+from relevo.assembly.embedded import PRUNE_EVERY_S, _prune, _prune_is_due, open_engine
 from relevo.assembly.home import Home
 from relevo.assembly.local_api import LocalApi
 from relevo.domain.errors import InfrastructureError
@@ -64,3 +66,18 @@ async def test_kept_workspaces_go_with_their_run_only(tmp_path):
     await api._remove_kept("gone")
     await api._remove_kept("unknown")
     assert os.listdir(tmp_path / "kept") == ["stays"]
+
+
+async def test_an_idle_engine_takes_its_agent_along_and_leaves_nothing_open(tmp_path):
+    home = Home(str(tmp_path / "home"))
+    embedded = await open_engine(home, slots=1, provider="dummy")
+    await embedded.ready()
+    agent = embedded.agent_pid
+    assert agent is not None
+    await embedded.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(agent, 0)
+    assert sorted(name for name in os.listdir(home.path) if name.startswith("relevo.db")) == ["relevo.db"]
+    assert sorted(set(os.listdir(home.agent)) & {"work", "temp"}) == []
+    again = await open_engine(home, slots=1, provider="dummy")  # the lease was given back
+    await again.close()

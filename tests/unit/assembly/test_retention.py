@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.unit.orchestrator.kit import ONE, FakeAgent, World, until
 
-from relevo.assembly.retention import Limits, prune
+from relevo.agent.caches import Caches, Entry
+from relevo.assembly.retention import Limits, prune, prune_caches
 from relevo.domain import commands as c
 from relevo.protocol import messages as m
 from relevo.testing.virtual_loop import run_virtual
@@ -96,3 +97,19 @@ def test_a_run_that_a_live_one_retries_stays():
         await engine.close()
 
     run_virtual(main())
+
+
+def test_caches_go_by_their_own_limit(tmp_path):
+    caches = Caches(str(tmp_path / "caches"))
+    written = caches.new()
+    with open(written, "wb") as file:
+        file.write(b"12345")
+    caches.add(Entry("k", "v", "team/thing", "refs/heads/main", "d", 5, 1), written)
+    now_ms = int(tmp_path.stat().st_mtime * 1000)
+    folder = str(tmp_path / "caches")
+    assert prune_caches("", Limits(), now_ms).entries == 0
+    assert prune_caches(folder, Limits(), now_ms).entries == 0
+    assert prune_caches(folder, Limits(max_cache_bytes=4), now_ms, dry=True).size_bytes == 5
+    assert caches.usage() == (1, 5)
+    assert prune_caches(folder, Limits(max_cache_bytes=4), now_ms).entries == 1
+    assert caches.usage() == (0, 0)

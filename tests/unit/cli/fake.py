@@ -135,7 +135,7 @@ class FakeApi:
 
     async def prune(self, **limits: Any) -> dict[str, Any]:
         self.calls.append(("prune", limits))
-        return {"runs": ["r0"], "bytes": 1234, "dry": limits["dry"]}
+        return {"runs": ["r0"], "bytes": 1234, "caches": 2, "cache_bytes": 5678, "dry": limits["dry"]}
 
     async def ping(self) -> dict[str, Any]:
         return {"pid": 1, "epoch": 1, "version": "0", "live": 1}

@@ -250,7 +250,8 @@ def test_show_and_lists(shell: Shell) -> None:
     assert json.loads(shell("succeeds", "runs", "--json")[1])["run"] == "r1"
     assert shell("empty", "runs")[1] == "no runs yet: `relevo run` starts one\n"
     assert "/engine" in shell("succeeds", "actors")[1]
-    assert shell("succeeds", "prune", "--dry-run") == (0, "r0\n", "1 run would be removed, 1.2 kB\n")
+    told = "1 run would be removed, 1.2 kB\n2 caches would be removed, 5.7 kB\n"
+    assert shell("succeeds", "prune", "--dry-run") == (0, "r0\n", told)
     assert shell("succeeds", "cancel", "--no-wait")[0] == 0
     assert shell("succeeds", "retry", "--failed", "-q")[0] == 0
     assert shell("succeeds", "fail", "--job", "build", "-q")[0] == 0

@@ -329,17 +329,30 @@ class AnyHistory(RuleBasedStateMachine):
         parallel=st.sampled_from([None, 1, 2]),
         lenient=st.booleans(),
         skip=st.booleans(),
+        called=st.sampled_from([None, None, [[]], [[], [0]]]),
     )
     @precondition(lambda self: self.run.ready)
-    def expand(self, legs, fail_fast, parallel, lenient, skip):
+    def expand(self, legs, fail_fast, parallel, lenient, skip, called):
         node = next(iter(self.run.ready))
-        name = self.run.nodes[node].decl.id
-        if skip:
-            status = "cancelled" if self.run.cancelling else "skipped"
+        name = self.run.nodes[node].path
+        if called and not skip and len(self.run.jobs) < 12:
+            nodes = [
+                e.NodeDecl(f"i{i}", needs, retry_max=1, retry_exits=[7]) for i, needs in enumerate(called)
+            ]
+            jobs = [e.JobDecl(f"{name}.{leg}", calls="c.yml") for leg in range(min(legs, 2))]
+            self.do(c.ExpandNode(node, jobs, fail_fast, parallel, nodes=nodes))
+        elif skip:
+            cancelled = self.run.cancelling or self.run.nodes[node].cancelled
+            status = "cancelled" if cancelled else "skipped"
             self.do(c.ExpandNode(node, [e.JobDecl(name)], ends={0: (status, "")}))
         else:
             jobs = [e.JobDecl(f"{name}.{leg}", continue_on_error=lenient) for leg in range(legs)]
             self.do(c.ExpandNode(node, jobs, fail_fast, parallel))
+
+    @rule(error=st.sampled_from(["", "", "its outputs cannot be told"]))
+    @precondition(lambda self: self.run.returning)
+    def give_back(self, error):
+        self.do(c.ReturnCall(next(iter(self.run.returning)), {"told": "x"}, error))
 
     jobs = st.integers(0, 12)
 
@@ -403,7 +416,8 @@ class AnyHistory(RuleBasedStateMachine):
     @invariant()
     def counts_agree(self):
         run = self.run
-        assert run.jobs_ended == sum(job.status in JOB_ENDS for job in run.jobs)
+        assert run.jobs_ended == sum(job.status in JOB_ENDS and not job.nodes for job in run.jobs)
+        assert run.job_count == sum(not job.nodes for job in run.jobs)
         assert run.held == sum(job.status is JobStatus.HELD for job in run.jobs)
         busy = sum(job.status in ACTIVE or job.status is JobStatus.QUEUED or job.delayed for job in run.jobs)
         assert run.busy == busy
@@ -411,7 +425,22 @@ class AnyHistory(RuleBasedStateMachine):
             assert node.left == sum(job.status not in JOB_ENDS for job in node.jobs)
             if node.max_parallel is not None:
                 assert node.active <= node.max_parallel
-        assert run.nodes_left == sum(not node.ended for node in run.nodes)
+        assert run.nodes_left == sum(not node.ended for node in run.nodes if node.call is None)
+        for job in run.jobs:
+            assert job.nodes_left == sum(not node.ended for node in job.nodes)
+            if job.nodes:
+                assert (job.status is JobStatus.CALLING) == (job.status not in JOB_ENDS)
+
+    @invariant()
+    def a_call_ends_after_all_that_it_calls(self):
+        for job in self.run.jobs:
+            assert (job.index in self.run.returning) == (
+                job.status is JobStatus.CALLING and not job.nodes_left
+            )
+            if job.nodes and job.status in JOB_ENDS:
+                assert not job.nodes_left
+            if job.nodes and job.status is JobStatus.SUCCEEDED:
+                assert not any(node.failures for node in job.nodes)
 
     @invariant()
     def a_run_ends_when_all_its_nodes_have(self):
@@ -422,7 +451,7 @@ class AnyHistory(RuleBasedStateMachine):
     @invariant()
     def nothing_is_stuck(self):
         run = self.run
-        if not run.ended and not run.ready:
+        if not run.ended and not run.ready and not run.returning:
             assert run.busy or run.held
 
     @invariant()
@@ -439,6 +468,7 @@ class AnyHistory(RuleBasedStateMachine):
         ]
         assert again.status is self.run.status
         assert again.ready == self.run.ready
+        assert again.returning == self.run.returning
         assert again.busy == self.run.busy
 
 

@@ -24,6 +24,7 @@ from relevo.store.contract import Fenced
 from relevo.store.sqlite import SqliteStore, open_database
 from relevo.testing.contracts.leases import LeasesContract
 from relevo.testing.contracts.store import append, submit
+from relevo.testing.small_disk import fill, needs_root, small_disk
 
 
 def holder_of(pid: int, address: str) -> Holder:
@@ -154,3 +155,21 @@ async def test_the_lock_of_a_program_that_holds_no_lease_kills_nobody(
             await place.leases().acquire(LEASE, place.living("b"), take_over=True)
     finally:
         connection.close()
+
+
+async def until_refused(leases: LocalLeases, holder: Holder) -> None:
+    for _ in range(100):  # the database's log may have room for some
+        await leases.acquire(LEASE, holder)
+
+
+@needs_root
+async def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    me = holder_of(os.getpid(), "")
+    with small_disk(tmp_path / "disk") as disk:
+        leases = LocalLeases(lambda: open_database(str(disk / "relevo.db")))
+        lease = await leases.acquire(LEASE, me)
+        filler = fill(disk)
+        with pytest.raises(InfrastructureError, match=r"no room for .*relevo\.db"):
+            await until_refused(leases, me)
+        filler.unlink()
+        await leases.release(lease)

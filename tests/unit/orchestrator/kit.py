@@ -129,8 +129,12 @@ class World:
         await self.now.open()
         return self.now
 
-    def submission(self, text: str, **shared: Any) -> tuple[c.Submit, Any, bytes]:
-        plan = self.now.orchestrator.plans.of(read(text.encode(), "w.yml"))
+    def submission(
+        self, text: str, called: dict[str, str] | None = None, **shared: Any
+    ) -> tuple[c.Submit, Any, bytes]:
+        """`called`: what the files hold that it calls."""
+        files = {f"./{name}": file.encode() for name, file in (called or {}).items()}
+        plan = self.now.orchestrator.plans.of(read(text.encode(), "w.yml", files.get))
         blob = encode(SharedContexts(github={"event_name": "push", "n": self.runs}, **shared))
         self.runs += 1
         submit = c.Submit(
@@ -139,8 +143,8 @@ class World:
         )  # fmt: skip
         return submit, plan, blob
 
-    async def submit(self, text: str, **shared: Any) -> str:
-        submit, plan, blob = self.submission(text, **shared)
+    async def submit(self, text: str, called: dict[str, str] | None = None, **shared: Any) -> str:
+        submit, plan, blob = self.submission(text, called, **shared)
         await self.now.orchestrator.submit(submit, plan, blob)
         return submit.run
 

@@ -1,11 +1,13 @@
 """Every message and every event, encoded as when it was released: a changed encoding shows here.
 
 A golden file is never rewritten, since what it holds lies in homes and spools out there; a new field is appended to a
-struct, and the old bytes must still decode. `python -m tests.unit.protocol.test_golden` writes the files that are missing.
+struct, and the old bytes must still decode. `python -m tests.unit.protocol.test_golden` writes the files that are missing: of a
+kind with new fields, a further edition.
 """
 
 from __future__ import annotations
 
+import itertools
 import types
 import typing
 from pathlib import Path
@@ -65,15 +67,43 @@ def _decoded(group: str, data: bytes) -> Any:
     return e.decode(data)[0] if group == "event" else m.decoder(UNIONS[group]).decode(data)
 
 
-def _path(group: str, kind: Any) -> Path:
-    return FOLDER / f"{group}-{kind.__name__}.hex"
+def _path(group: str, kind: Any, edition: int = 1) -> Path:
+    return FOLDER / (
+        f"{group}-{kind.__name__}.hex" if edition == 1 else f"{group}-{kind.__name__}.{edition}.hex"
+    )
+
+
+def _editions(group: str, kind: Any) -> list[Path]:
+    """The golden files of a kind: a new one for each time that fields were appended to it, or to what it holds."""
+    numbers = iter(range(1, 100))
+    return list(itertools.takewhile(Path.exists, (_path(group, kind, number) for number in numbers)))
+
+
+def _default(field: Any) -> Any:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+
+
+def _is_older(value: Any, filled: Any) -> bool:
+    """Whether a value is the filled one, but for fields at the end of structs that have their defaults."""
+    if isinstance(filled, msgspec.Struct):
+        if type(value) is not type(filled):
+            return False
+        fields = list(msgspec.structs.fields(filled))
+        while fields and getattr(value, fields[-1].name) == _default(fields[-1]):
+            fields.pop()
+        return all(_is_older(getattr(value, one.name), getattr(filled, one.name)) for one in fields)
+    if isinstance(filled, list):
+        return len(value) == len(filled) and all(map(_is_older, value, filled))
+    return bool(value == filled)
 
 
 @pytest.mark.parametrize(("group", "kind"), KINDS, ids=lambda one: getattr(one, "__name__", one))
 def test_the_encoding_is_the_one_that_was_released(group, kind):
-    golden = bytes.fromhex(_path(group, kind).read_text())
-    assert _decoded(group, golden) == _filled(kind)
-    assert _encoded(group, kind) == golden
+    *older, latest = [bytes.fromhex(path.read_text()) for path in _editions(group, kind)]
+    assert _encoded(group, kind) == latest
+    assert _decoded(group, latest) == _filled(kind)
+    for golden in older:
+        assert _is_older(_decoded(group, golden), _filled(kind))
 
 
 def test_tags_of_events_are_used_once_and_the_known_ones_stay():
@@ -88,10 +118,11 @@ def test_tags_of_events_are_used_once_and_the_known_ones_stay():
 
 
 def test_no_golden_file_is_left_over():
-    assert {path.name for path in FOLDER.iterdir()} == {_path(*one).name for one in KINDS}
+    assert set(FOLDER.iterdir()) == {path for one in KINDS for path in _editions(*one)}
 
 
 if __name__ == "__main__":
     for one in KINDS:
-        if not _path(*one).exists():
-            _path(*one).write_text(_encoded(*one).hex() + "\n")
+        written = _editions(*one)
+        if not written or bytes.fromhex(written[-1].read_text()) != _encoded(*one):
+            _path(*one, len(written) + 1).write_text(_encoded(*one).hex() + "\n")

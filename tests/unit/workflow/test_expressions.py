@@ -220,7 +220,7 @@ def test_names_are_checked_where_they_are_allowed() -> None:
     with pytest.raises(ExpressionError, match="'secrets' is not available here") as caught:
         expression.check({"github", "hashfiles", "success"})
     assert caught.value.column == 15
-    with pytest.raises(ExpressionError, match="'hashfiles' is not available here"):
+    with pytest.raises(ExpressionError, match="'hashFiles' is not available here"):
         expression.check({"github", "secrets", "success"})
     with pytest.raises(ExpressionError, match="unknown context 'nonsense'"):
         compile("a.b[nonsense.x]").check({"a"})

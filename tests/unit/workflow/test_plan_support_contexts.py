@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from relevo.domain.errors import UserError
 from relevo.workflow import contexts
 from relevo.workflow.contexts import JobContexts
-from relevo.workflow.model import Leg, Workflow
-from relevo.workflow.plan import ancestors, closure, order
+from relevo.workflow.model import Workflow
+from relevo.workflow.plan import ancestors, closure, order, select
 from relevo.workflow.quantities import cpus, memory_bytes, seconds
 from relevo.workflow.reader import read
 from relevo.workflow.support import unsupported
@@ -77,7 +77,7 @@ jobs:
     concurrency: y
     environment: prod
     steps:
-      - uses: actions/cache@v4
+      - uses: actions/github-script@v7
       - uses: ./local
       - uses: docker://alpine
       - uses: some/thing@v1
@@ -124,8 +124,7 @@ def test_contexts_of_later_programs_can_be_read() -> None:
 
 
 def test_strategy_context() -> None:
-    leg = Leg("n", {}, 1, 3, ("x",), 60.0, False, None, True)
-    assert contexts.strategy_context(leg) == {
+    assert contexts.strategy_context(True, 1, 3, None) == {
         "fail-fast": True,
         "job-index": 1,
         "job-total": 3,
@@ -162,3 +161,62 @@ def test_amounts_refused(text: str) -> None:
             seconds(text)
         with pytest.raises(ValueError, match="write"):
             memory_bytes(text)
+
+
+CALLS = b"on: push\njobs:\n  a: {uses: ./c.yml}\n  b: {uses: ./c.yml}\n  z: {needs: [a], uses: ./c.yml}\n"
+CALLED = b"""on: workflow_call
+concurrency: x
+jobs:
+  one: {runs-on: linux, steps: [{run: x}]}
+  two: {needs: one, runs-on: linux, steps: [{uses: docker/login-action@v3}]}
+  far: {uses: o/r/.github/workflows/x.yml@v1}
+"""
+
+
+def selected(*names: str) -> dict[str, list[str]]:
+    found = select(read(CALLS, "w.yml", {"./c.yml": CALLED}.get), names)
+    return {name: list(job.called.jobs) for name, job in found.jobs.items() if job.called}
+
+
+ALL = ["one", "two", "far"]
+
+
+@pytest.mark.parametrize(
+    ("names", "jobs"),
+    [
+        ((), {"a": ALL, "b": ALL, "z": ALL}),
+        (("b",), {"b": ALL}),
+        (("a / one",), {"a": ["one"]}),
+        (("a / two", "b / far"), {"a": ["one", "two"], "b": ["far"]}),
+        (("a / one", "a / far"), {"a": ["one", "far"]}),
+        (("a", "a / one"), {"a": ALL}),
+        (("z / one",), {"a": ALL, "z": ["one"]}),
+        (("a / one", "z / one"), {"a": ALL, "z": ["one"]}),  # what a selected job needs is needed whole
+    ],
+)
+def test_jobs_of_calls_are_selected(names: tuple[str, ...], jobs: dict[str, list[str]]) -> None:
+    assert selected(*names) == jobs
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a / tow", "c.yml has no job 'tow'"),
+        ("c / one", "w.yml has no job 'c'"),
+        ("a / one / x", "c.yml: job 'one' calls no workflow"),
+    ],
+)
+def test_jobs_that_cannot_be_selected(name: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        selected(name)
+
+
+def test_what_a_called_file_asks_for_is_told_at_its_place_for_each_call() -> None:
+    found = unsupported(read(CALLS, "w.yml", {"./c.yml": CALLED}.get))
+    places = [(one.path, one.line, one.column, one.message.rpartition(" (")[2]) for one in found]
+    expected = [("c.yml", line, column) for line, column in ((2, 1), (5, 52), (6, 15))]
+    assert places == [
+        (*place, f"called by w.yml:{line}:{column})")
+        for line, column in ((3, 13), (4, 13), (5, 25))
+        for place in expected
+    ]

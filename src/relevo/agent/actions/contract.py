@@ -20,6 +20,12 @@ NATIVE_ACTIONS: Final[dict[str, str]] = {
     "actions/checkout": "relevo.agent.actions.checkout",
     "actions/upload-artifact": "relevo.agent.actions.upload_artifact",
     "actions/download-artifact": "relevo.agent.actions.download_artifact",
+    "actions/cache": "relevo.agent.actions.cache",
+    "actions/cache/restore": "relevo.agent.actions.cache_restore",
+    "actions/cache/save": "relevo.agent.actions.cache_save",
+    "actions/setup-go": "relevo.agent.actions.setup_go",
+    "actions/setup-java": "relevo.agent.actions.setup_java",
+    "actions/setup-node": "relevo.agent.actions.setup_node",
     "actions/setup-python": "relevo.agent.actions.setup_python",
 }
 
@@ -65,9 +71,14 @@ class ActionContext(Protocol):
     tool_cache: (
         str  #: RUNNER_TOOL_CACHE: shared by the attempts of this host; exists only if somebody made it
     )
+    caches: str  #: the folder of `relevo.agent.caches`, shared by the attempts of this host
     reporter: Blobs
     #: what `save_state` of main wrote, for post
     state: Mapping[str, str]
+
+    @property
+    def job_status(self) -> str:
+        """Of the job so far: success, failure, cancelled."""
 
     def input(self, name: str, default: str = "") -> str:
         """An input by any spelling of its name (`Fetch-Depth`), the default when it is absent or empty."""

@@ -27,7 +27,9 @@ class Found(Struct, frozen=True):
     files: tuple[str, ...]  #: absolute paths, sorted; links to files are among them, folders are not
 
 
-class _Pattern(Struct, frozen=True):
+class Pattern(Struct, frozen=True):
+    """One line of patterns, understood."""
+
     negate: bool
     segments: tuple[str, ...]  #: below /
     regex: re.Pattern[str]
@@ -41,7 +43,7 @@ def find(patterns: str, workspace: str, *, hidden: bool = False) -> Found:
     Without `hidden`, files and folders whose name begins with a dot are left out. Links are followed.
     Raises PatternInvalid.
     """
-    parsed = [_parse(line, workspace) for line in patterns.splitlines() if _is_pattern(line)]
+    parsed = parse(patterns, workspace, os.path.expanduser("~"))
     paths = _search_paths(parsed)
     files: set[str] = set()
     for path in paths:
@@ -56,11 +58,16 @@ def find(patterns: str, workspace: str, *, hidden: bool = False) -> Found:
     return Found(root, tuple(found))
 
 
+def parse(patterns: str, workspace: str, home: str) -> list[Pattern]:
+    """The patterns, one a line; `home` is what `~` stands for. Raises PatternInvalid."""
+    return [_parse(line, workspace, home) for line in patterns.splitlines() if _is_pattern(line)]
+
+
 def _is_pattern(line: str) -> bool:
     return bool(line.strip()) and not line.strip().startswith("#")
 
 
-def _parse(line: str, workspace: str) -> _Pattern:
+def _parse(line: str, workspace: str, home: str) -> Pattern:
     text = line.strip()
     negate = False
     while text.startswith("!"):
@@ -70,7 +77,7 @@ def _parse(line: str, workspace: str) -> _Pattern:
         raise PatternInvalid(f"{line.strip()!r} is no pattern")
     only_folders = text.endswith("/")
     if text == "~" or text.startswith("~/"):
-        text = os.path.expanduser("~") + text[1:]
+        text = home + text[1:]
         prefix: tuple[str, ...] = ()
     elif text.startswith("/"):
         prefix = ()
@@ -87,7 +94,7 @@ def _parse(line: str, workspace: str) -> _Pattern:
             break
         literal.append(part)
     translated = (*prefix, *(part if part == "**" else _segment(part) for part in parts))
-    return _Pattern(
+    return Pattern(
         negate,
         translated,
         re.compile(_join(translated), re.DOTALL),
@@ -143,16 +150,16 @@ def _join(segments: tuple[str, ...]) -> str:
     return expression + "(?P<below>/.+)?"
 
 
-def _search_paths(patterns: list[_Pattern]) -> list[str]:
-    wanted = dict.fromkeys(pattern.search_path for pattern in patterns if not pattern.negate)
-    return [path for path in wanted if not any(_is_below(path, other) for other in wanted)]
+def _search_paths(patterns: list[Pattern]) -> list[str]:
+    named = dict.fromkeys(pattern.search_path for pattern in patterns if not pattern.negate)
+    return [path for path in named if not any(_is_below(path, other) for other in named)]
 
 
 def _is_below(path: str, folder: str) -> bool:
     return path != folder and path.startswith(folder.rstrip("/") + "/")
 
 
-def _walk(start: str, patterns: list[_Pattern], hidden: bool, files: set[str]) -> None:
+def _walk(start: str, patterns: list[Pattern], hidden: bool, files: set[str]) -> None:
     pending: list[tuple[str, tuple[str, ...]]] = [(start, ())]
     while pending:
         path, above = pending.pop()
@@ -162,11 +169,11 @@ def _walk(start: str, patterns: list[_Pattern], hidden: bool, files: set[str]) -
             is_folder = os.path.isdir(path)
             if not is_folder:
                 # A broken link and what is no file (a socket) cannot be uploaded.
-                if os.path.isfile(path) and _wanted(path, patterns):
+                if os.path.isfile(path) and wanted(path, patterns):
                     files.add(path)
                 continue
             real = os.path.realpath(path)
-            if real in above or not _may_hold(path, patterns):
+            if real in above or not may_hold(path, patterns):
                 continue
             names = os.listdir(path)
         except FileNotFoundError:
@@ -174,19 +181,20 @@ def _walk(start: str, patterns: list[_Pattern], hidden: bool, files: set[str]) -
         pending.extend((os.path.join(path, name), (*above, real)) for name in names)
 
 
-def _wanted(path: str, patterns: list[_Pattern]) -> bool:
-    wanted = False
+def wanted(path: str, patterns: list[Pattern], *, is_folder: bool = False) -> bool:
+    """Whether patterns mean a path: the last one that matches decides."""
+    means = False
     for pattern in patterns:
-        if wanted != pattern.negate:
+        if means != pattern.negate:
             continue  # it would change nothing
         match = pattern.regex.fullmatch(path)
-        # With a slash at its end a pattern names a folder: only what lies below is meant.
-        if match and not (pattern.only_folders and not match.groupdict().get("below")):
-            wanted = not pattern.negate
-    return wanted
+        # With a slash at its end a pattern names a folder: it means that, and what lies below.
+        if match and (is_folder or not pattern.only_folders or match.groupdict().get("below")):
+            means = not pattern.negate
+    return means
 
 
-def _may_hold(folder: str, patterns: list[_Pattern]) -> bool:
+def may_hold(folder: str, patterns: list[Pattern]) -> bool:
     """Whether anything below a folder can match: whether it agrees with the beginning of some pattern."""
     parts = [part for part in folder.split("/") if part]
     return any(not pattern.negate and _agrees(parts, pattern.segments) for pattern in patterns)

@@ -11,9 +11,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
-from relevo.agent.actions.version_specs import Spec, SpecInvalid, Version, parse_version
+from relevo.agent.actions import tools
+from relevo.agent.actions.version_specs import Spec, SpecInvalid, Version, parse, parse_version
 
 _ASK: Final = """
 import json, sys, sysconfig
@@ -27,9 +29,19 @@ print(json.dumps({
     "freethreaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
 }))
 """
-_TIMEOUT_S: Final = 20.0
 _PROGRAM: Final = re.compile(r"python(\d+)\.(\d+)(t?)$")
 _FOLDER: Final = re.compile(r"(?:cpython-)?(\d+)\.(\d+)(?:\.\d+)?")
+
+
+class PythonSpec(Struct, frozen=True):
+    """What interpreters are asked for."""
+
+    versions: Spec
+    freethreaded: bool = False
+
+    @property
+    def text(self) -> str:
+        return self.versions.text
 
 
 class Python(Struct, frozen=True):
@@ -58,8 +70,23 @@ class _Answer(Struct):
     freethreaded: bool
 
 
-#: path, size and time of change of a program → what it answered. Interpreters do not change under a running agent.
-_asked: dict[tuple[str, int, int], Python | None] = {}
+def parse_spec(text: str, *, prereleases: bool = False, freethreaded: bool = False) -> PythonSpec:
+    """A spec as actions/setup-python takes it: `3.13-dev` and `3.13t` beside npm's ranges.
+
+    Raises SpecInvalid, also for pypy and graalpy, which are not looked for here.
+    """
+    asked = text.strip()
+    lowered = asked.lower()
+    if lowered.startswith(("pypy", "graalpy")):
+        raise SpecInvalid(
+            f"{asked}: only CPython is looked for; run {lowered.split('3')[0]} from a run: step"
+        )
+    if re.fullmatch(r"\d+\.\d+(\.\d+)?t(-dev)?", lowered):
+        lowered, freethreaded = lowered.replace("t", ""), True
+    if re.fullmatch(r"\d+\.\d+-dev", lowered):
+        lowered, prereleases = lowered.removesuffix("-dev"), True
+    spec = parse(lowered, prereleases=prereleases)
+    return PythonSpec(msgspec.structs.replace(spec, text=asked), freethreaded)
 
 
 def candidates(env: Mapping[str, str], tool_cache: str) -> list[Candidate]:
@@ -70,7 +97,7 @@ def candidates(env: Mapping[str, str], tool_cache: str) -> list[Candidate]:
     uv = env.get("UV_PYTHON_INSTALL_DIR") or os.path.join(data, "uv", "python")
     folders = [env.get("PATH", ""), "/usr/local/bin", "/usr/bin"]
     found = [
-        *_versioned(os.path.join(tool_cache, "Python"), "*/bin/python"),
+        *(found for root in tools.caches(tool_cache, "Python") for found in _versioned(root, "*/bin/python")),
         *_versioned(os.path.join(pyenv, "versions"), "bin/python"),
         *_versioned(uv, "bin/python"),
         *_versioned("/opt/python", "bin/python"),
@@ -82,19 +109,19 @@ def candidates(env: Mapping[str, str], tool_cache: str) -> list[Candidate]:
     return list(unique.values())
 
 
-def matching(spec: Spec, found: Iterable[Candidate]) -> list[Python]:
+def matching(spec: PythonSpec, found: Iterable[Candidate]) -> list[Python]:
     """The interpreters of the latest minor release that a spec admits, the latest first. Asks no more than it must."""
     # Those whose name tells nothing come first: they may be of any release.
     ordered = sorted(found, key=lambda candidate: candidate.minor or (1 << 30, 0), reverse=True)
     admitted: list[Python] = []
     for candidate in ordered:
         if candidate.minor is not None:
-            if not spec.may_admit(*candidate.minor):
+            if not spec.versions.may_admit(*candidate.minor):
                 continue
             if any((python.version.major, python.version.minor) > candidate.minor for python in admitted):
                 break
         python = ask(candidate.path)
-        if python and python.freethreaded == spec.freethreaded and spec.admits(python.version):
+        if python and python.freethreaded == spec.freethreaded and spec.versions.admits(python.version):
             admitted.append(python)
     # Sorting keeps the order of sources among equals.
     return sorted(admitted, key=lambda python: python.version, reverse=True)
@@ -108,36 +135,14 @@ def known(found: Iterable[Candidate]) -> list[Python]:
 
 def ask(path: str) -> Python | None:
     """What a program says of itself; None when it is no CPython 3 that works."""
-    try:
-        stat = os.stat(path)
-    except OSError:
+    said = tools.ask(path, ["-I", "-c", _ASK])
+    if said is None:
         return None
-    key = (os.path.realpath(path), stat.st_size, stat.st_mtime_ns)
-    if key not in _asked:
-        _asked[key] = _run(path)
-    return _asked[key]
-
-
-def _run(path: str) -> Python | None:
-    import subprocess
-
-    import msgspec
-
-    # Variables such as PYTHONHOME would make every interpreter pretend to be another one.
-    env = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
     try:
-        done = subprocess.run(
-            [path, "-I", "-c", _ASK],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            env=env,
-            check=True,
-        )
-        answer = msgspec.json.decode(done.stdout, type=_Answer)
+        answer = msgspec.json.decode(said, type=_Answer)
         version = parse_version(answer.version)
-    except (OSError, subprocess.SubprocessError, msgspec.DecodeError, SpecInvalid):
-        return None  # broken, or something else of that name
+    except (msgspec.DecodeError, SpecInvalid):
+        return None  # something else of that name
     if answer.implementation != "cpython" or not answer.executable:
         return None
     return Python(version, answer.executable, answer.prefix, answer.purelib, answer.freethreaded)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from relevo.agent.actions import python_environment, pythons, version_specs
+from relevo.agent.actions import caching, python_caches, python_environment, pythons, tools
 from relevo.agent.actions.contract import ActionContext, ActionFailed
 from relevo.agent.actions.inputs import choice, inside, warn_unknown
-from relevo.agent.actions.pythons import Candidate, Python
+from relevo.agent.actions.pythons import Candidate, Python, PythonSpec
+from relevo.agent.actions.version_specs import SpecInvalid
 
-_ARCHITECTURES: Final = {"x86_64": "x64", "aarch64": "arm64", "armv7l": "arm", "i686": "x86"}
 _KNOWN: Final = frozenset(
     {
         "python-version",
@@ -34,12 +34,12 @@ _KNOWN: Final = frozenset(
 
 
 async def main(ctx: ActionContext) -> None:
-    """Set the interpreter up. Outputs: `python-version`, `python-path`, `cache-hit` (always false)."""
+    """Set the interpreter up. Outputs: `python-version`, `python-path`, `cache-hit`."""
     warn_unknown(ctx, _KNOWN)
-    _check_architecture(ctx)
-    if cache := ctx.input("cache"):
-        choice(cache, "cache", {"pip", "pipenv", "poetry"})
-        ctx.notice(f"cache: {cache} has no need of it here: its own cache stays on this host between runs")
+    tools.check_architecture(ctx)
+    manager = ctx.input("cache")
+    if manager:
+        choice(manager, "cache", python_caches.MANAGERS)
     found = await ctx.blocking(pythons.candidates, ctx.env, ctx.tool_cache)
     specs = await _asked_for(ctx)
     update = ctx.flag("update-environment", True)
@@ -52,9 +52,14 @@ async def main(ctx: ActionContext) -> None:
         ctx.set_output("python-version", str(python.version))
         ctx.set_output("python-path", executable)
     ctx.set_output("cache-hit", "false")
+    if manager:
+        await python_caches.restore(ctx, manager, python, executable)
 
 
-async def _asked_for(ctx: ActionContext) -> list[version_specs.Spec]:
+post: Final = caching.save_at_end
+
+
+async def _asked_for(ctx: ActionContext) -> list[PythonSpec]:
     """The specs, in order; the last one is what `python` will be."""
     text, file = ctx.input("python-version"), ctx.input("python-version-file")
     if text and file:
@@ -74,14 +79,13 @@ async def _asked_for(ctx: ActionContext) -> list[version_specs.Spec]:
     prereleases = ctx.flag("allow-prereleases", False)
     free = ctx.flag("freethreaded", False)
     try:
-        specs = [
-            version_specs.parse(line, prereleases=prereleases) for line in text.splitlines() if line.strip()
+        return [
+            pythons.parse_spec(line, prereleases=prereleases, freethreaded=free)
+            for line in text.splitlines()
+            if line.strip()
         ]
-    except version_specs.SpecInvalid as error:
+    except SpecInvalid as error:
         raise ActionFailed(f"python-version: {error}") from error
-    import msgspec
-
-    return [msgspec.structs.replace(spec, freethreaded=True) for spec in specs] if free else specs
 
 
 def read_version_file(path: str) -> str:
@@ -134,7 +138,7 @@ def _as_range(specifiers: str) -> str:
     return " ".join(parts)
 
 
-async def _choose(ctx: ActionContext, spec: version_specs.Spec, found: list[Candidate]) -> Python:
+async def _choose(ctx: ActionContext, spec: PythonSpec, found: list[Candidate]) -> Python:
     matching: list[Python] = await ctx.blocking(pythons.matching, spec, found)
     if matching:
         return matching[0]
@@ -183,10 +187,3 @@ async def _install(ctx: ActionContext, executable: str, location: str, has_pip: 
         code = await ctx.run([executable, "-m", "pip", "install", *arguments], env=env)
         if code:
             raise ActionFailed(f"pip install {' '.join(arguments)} ended with {code}")
-
-
-def _check_architecture(ctx: ActionContext) -> None:
-    own = _ARCHITECTURES.get(os.uname().machine, os.uname().machine)
-    wanted = ctx.input("architecture", own).lower()
-    if wanted not in (own, os.uname().machine):
-        raise ActionFailed(f"architecture: this host is {own}, {wanted} cannot run here")

@@ -1,7 +1,7 @@
-"""Version specs as actions/setup-python takes them: npm's ranges over CPython's versions.
+"""Version specs as the actions that set tools up take them: npm's ranges.
 
-`3.12`, `3.x`, `>=3.9 <3.13`, `~3.11.2`, `^3.9`, `3.9 - 3.12`, `3.10 || 3.12`, `3.13-dev`. Source of the rules: node-semver's
-README; setup-python's `docs/advanced-usage.md`.
+`3.12`, `3.x`, `>=3.9 <3.13`, `~3.11.2`, `^3.9`, `3.9 - 3.12`, `3.10 || 3.12`. Pre-releases are written as Python and Go do
+(`3.14.0rc2`, `1.22rc1`) or as npm does (`3.14.0-rc.2`). Source of the rules: node-semver's README.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SpecInvalid(ValueError):
 
 
 class Version(Struct, frozen=True, order=True):
-    """A version of CPython."""
+    """A version of a tool."""
 
     major: int
     minor: int
@@ -56,7 +56,6 @@ class Spec(Struct, frozen=True):
     text: str
     alternatives: tuple[tuple[_Range, ...], ...]
     prereleases: bool = False
-    freethreaded: bool = False
 
     def admits(self, version: Version) -> bool:
         """Whether a version is among them."""
@@ -77,30 +76,22 @@ _HIGHEST: Final = Version(1 << 30, 0, 0)
 
 
 def parse(text: str, *, prereleases: bool = False) -> Spec:
-    """A spec from its text. Raises SpecInvalid, also for pypy and graalpy, which are not looked for here."""
+    """A spec from its text. Raises SpecInvalid."""
     asked = text.strip()
     lowered = asked.lower()
-    if lowered.startswith(("pypy", "graalpy")):
-        raise SpecInvalid(
-            f"{asked}: only CPython is looked for; run {lowered.split('3')[0]} from a run: step"
-        )
-    freethreaded = bool(re.fullmatch(r"\d+\.\d+(\.\d+)?t(-dev)?", lowered))
-    if freethreaded:
-        lowered = lowered.replace("t", "")
-    if re.fullmatch(r"\d+\.\d+-dev", lowered):
-        lowered, prereleases = lowered.removesuffix("-dev"), True
     prereleases = prereleases or bool(re.search(r"\d-?(a|b|rc|alpha|beta)\.?\d", lowered))
     alternatives = tuple(_alternative(part.strip(), asked) for part in lowered.split("||"))
-    return Spec(asked, alternatives, prereleases, freethreaded)
+    return Spec(asked, alternatives, prereleases)
 
 
 def parse_version(text: str) -> Version:
-    """A version as Python prints it: `3.12.1`, `3.13.0rc2`. Raises SpecInvalid."""
-    match = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)(?:(a|b|c|rc)(\d+))?\+?", text.strip())
+    """A version as a tool prints it: `3.12.1`, `3.13.0rc2`, `1.22rc1`. Raises SpecInvalid."""
+    match = re.fullmatch(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?:(a|b|beta|c|rc)(\d+))?\+?", text.strip())
     if match is None:
-        raise SpecInvalid(f"{text!r} is no version of Python")
+        raise SpecInvalid(f"{text!r} is no version")
     major, minor, micro, stage, serial = match.groups()
-    return Version(int(major), int(minor), int(micro), (_STAGES[stage], int(serial)) if stage else _FINAL)
+    pre = (_STAGES[stage], int(serial)) if stage else _FINAL
+    return Version(int(major), int(minor), int(micro or 0), pre)
 
 
 def _alternative(text: str, whole: str) -> tuple[_Range, ...]:
@@ -154,13 +145,15 @@ def _bounds(partial: str, whole: str) -> tuple[Version, Version]:
     match = _PARTIAL.fullmatch(partial)
     if match is None:
         raise SpecInvalid(
-            f"{whole!r} is no version spec: {partial!r} is not understood; write 3.12, 3.x or '>=3.9 <3.13'"
+            f"{whole!r} is no version spec: {partial!r} is not understood; write it like 3.12, 3.x or '>=3.9 <3.13'"
         )
     major, minor, micro, pre = match.groups()
     if not major.isdigit():
         return _LOWEST, _HIGHEST
     if minor is None or not minor.isdigit():
         return Version(int(major), 0, 0, _FIRST), Version(int(major) + 1, 0, 0, _FIRST)
+    if pre and micro is None:
+        micro = "0"  # Go calls its first candidate of a minor release 1.22rc1
     if micro is None or not micro.isdigit():
         return Version(int(major), int(minor), 0, _FIRST), Version(int(major), int(minor) + 1, 0, _FIRST)
     if pre:

@@ -12,16 +12,22 @@ from relevo.cli import exits
 def command(workflows: tuple[str, ...]) -> int:
     """Check workflow files without running them; without a name, all that there are.
 
-    Tells every mistake, and everything that relevo cannot run, by file, line and column.
+    Tells every mistake by file, line and column, and warns of scripts that would run text of strangers, of names that nothing
+    gives a value, and of what relevo cannot run. Warnings alone leave a file good; `relevo plan` and `relevo run` refuse what
+    relevo cannot run.
 
     \b
     Examples:
       relevo check
       relevo check ci.yml deploy.yml
     """
+    from msgspec.structs import replace
+
+    from relevo.cli.text import counted
     from relevo.cli.workflows import candidates, find, root
     from relevo.domain.errors import UserError
     from relevo.workflow.calls import local_files
+    from relevo.workflow.diagnostics import WorkflowInvalid
     from relevo.workflow.reader import read
     from relevo.workflow.support import unsupported
 
@@ -31,15 +37,17 @@ def command(workflows: tuple[str, ...]) -> int:
     for name in names:
         found = find(name, directory)
         try:
-            problems = [
-                str(problem)
-                for problem in unsupported(read(found.text, found.path, local_files(found.directory)))
-            ]
+            workflow = read(found.text, found.path, local_files(found.directory))
         except UserError as error:
-            problems = [str(error)]
-        for problem in problems:
-            click.echo(problem, err=True)
-        bad += bool(problems)
-        if not problems:
-            click.echo(f"{found.path}: good")
+            click.echo(error, err=True)
+            bad += 1
+            continue
+        refused = [one for one in unsupported(workflow) if one.severity == "error"]
+        warnings = WorkflowInvalid(
+            replace(one, severity="warning") for one in (*workflow.warnings, *unsupported(workflow))
+        )
+        if warnings.diagnostics:
+            click.echo(warnings, err=True)
+        told = f", with {counted(len(warnings.diagnostics), 'warning')}" if warnings.diagnostics else ""
+        click.echo(f"{found.path}: good{told}{'; relevo cannot run it' if refused else ''}")
     return exits.BAD_INPUT if bad else exits.SUCCEEDED

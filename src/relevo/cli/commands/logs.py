@@ -36,7 +36,7 @@ def command(
     """Show what the steps of a job wrote.
 
     RUN may be the beginning of a run's id, or `latest`, which it also is when it is left out. JOB is the job's id as it is
-    shown; left out: all jobs, one after another.
+    shown, or that of a call, for all jobs in it; left out: all jobs, one after another.
 
     \b
     Examples:
@@ -56,8 +56,8 @@ def command(
     async def main() -> int:
         async with connect.client() as api:
             progress, chosen = await _choose(api, run, job)
-            if raw and chosen is None:
-                names = list(progress.jobs)
+            names = _names(progress, chosen)
+            if raw and chosen not in progress.jobs:
                 if len(names) != 1:
                     raise UserError(
                         "--raw is for one job: name it",
@@ -65,24 +65,22 @@ def command(
                     )
                 chosen = names[0]
             if chosen is not None or not follow or progress.ended:
-                await _show(api, progress, chosen)
+                await _show(api, progress, chosen, names)
                 return 0
         return await _live(progress.run)
 
-    async def _show(api: EngineApi, progress: Progress, chosen: str | None) -> None:
+    async def _show(api: EngineApi, progress: Progress, chosen: str | None, names: list[str]) -> None:
         from relevo.cli.log_reading import write_job, write_raw
 
         if raw:
             assert chosen is not None
             await write_raw(api, progress, chosen, attempt=attempt, follow=follow, to=sys.stdout.buffer)
             return
-        names = (
-            [chosen]
-            if chosen is not None
-            else [known.name for known in progress.jobs.values() if known.attempts]
-        )
+        alone = chosen in progress.jobs
         for name in names:
-            if chosen is None:
+            if not alone and not progress.jobs[name].attempts:
+                continue
+            if not alone:
                 click.echo(click.style(f"══ {name}", bold=True))
             await write_job(
                 api, progress, name, attempt=attempt, follow=follow, timestamps=timestamps, tail=tail
@@ -103,13 +101,20 @@ async def _choose(api: EngineApi, run: str | None, job: str | None) -> tuple[Pro
             raise
         for row in await api.runs(limit=1):
             progress = await progress_of(api, row.run)
-            if run in progress.jobs:
+            if run in progress.jobs or run in progress.calls:
                 return progress, run
         raise
-    if job is not None and job not in progress.jobs:
+    if job is not None and job not in progress.jobs and job not in progress.calls:
         names = ", ".join(list(progress.jobs)[:20]) or "none so far"
         raise UserError(f"run {progress.run} has no job {job!r}", hint=f"its jobs: {names}")
     return progress, job
+
+
+def _names(progress: Progress, chosen: str | None) -> list[str]:
+    """The jobs that are meant: one, all in a call, or all."""
+    if chosen is None:
+        return list(progress.jobs)
+    return [name for name in progress.jobs if name == chosen or name.startswith(f"{chosen} / ")]
 
 
 async def _live(run: str) -> int:

@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
-
-if TYPE_CHECKING:
-    from relevo.workflow.model import Workflow
 
 
 @click.command("plan", short_help="Show which jobs a workflow has, and in which order they run.")
 @click.argument("workflow", required=False, metavar="[FILE|NAME]")
-def command(workflow: str | None) -> int:
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object, for programs.")
+@click.option("--mermaid", is_flag=True, help="As a Mermaid flowchart, for READMEs and issues.")
+def command(workflow: str | None, as_json: bool, mermaid: bool) -> int:
     """Show which jobs a workflow has, what each waits for, and in which order they can run. Nothing is started.
 
+    What relevo cannot run is told, too, by file, line and column.
+
     \b
-    Example:
+    Examples:
       relevo plan ci.yml
+      relevo plan ci.yml --mermaid
     """
+    from relevo.cli import exits, plan_view
     from relevo.cli.workflows import find
     from relevo.workflow.calls import local_files
     from relevo.workflow.reader import read
+    from relevo.workflow.support import unsupported
 
+    if as_json and mermaid:
+        raise click.UsageError("--json and --mermaid cannot be used together")
     found = find(workflow)
-    for line in _lines(read(found.text, found.path, local_files(found.directory))):
-        click.echo(line)
-    return 0
-
-
-def _lines(workflow: Workflow) -> list[str]:
-    from relevo.cli.text import counted, table
-
-    depth: dict[str, int] = {}
-    left = dict(workflow.jobs)
-    while left:
-        ready = [id for id, job in left.items() if all(need in depth for need in job.needs)]
-        for id in ready:
-            depth[id] = 1 + max((depth[need] for need in left[id].needs), default=0)
-        for id in ready:
-            del left[id]
-    rows = [["stage", "job", "needs", "runs-on", "steps", ""]]
-    for id in sorted(depth, key=lambda id: depth[id]):
-        job = workflow.jobs[id]
-        runs_on = ", ".join(job.runs_on) if isinstance(job.runs_on, list) else str(job.runs_on)
-        extra = "matrix" if job.matrix is not None else ""
-        if job.if_ is not None:
-            extra = f"{extra} if: {job.if_}".strip()
-        rows.append([str(depth[id]), id, ", ".join(job.needs), runs_on, str(len(job.spec.steps)), extra])
-    return [
-        f"{workflow.name or workflow.path}: {counted(len(workflow.jobs), 'job')}",
-        *table(rows, right=frozenset({0, 4}), indent="  "),
-    ]
+    read_workflow = read(found.text, found.path, local_files(found.directory))
+    refused = unsupported(read_workflow)
+    if as_json:
+        click.echo(plan_view.as_json(read_workflow, refused))
+    else:
+        for line in plan_view.as_mermaid(read_workflow) if mermaid else plan_view.as_text(read_workflow):
+            click.echo(line)
+        for problem in refused:
+            click.echo(problem, err=True)
+    return exits.BAD_INPUT if any(one.severity == "error" for one in refused) else exits.SUCCEEDED

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from relevo.providers.contract import WorkerUnavailable
-from relevo.providers.process.launcher import LARGEST, SOCKET
+from relevo.providers.process.launcher import HELD, LARGEST, NAMESPACE, SOCKET
 from relevo.runtime import processes
 from relevo.runtime.processes import ProcessIdentity
 
-_SCRIPT: Final = os.path.join(os.path.dirname(__file__), "launcher.py")
+#: the launcher as a module: Python keeps those compiled, scripts not
+_PROGRAM: Final = f"import sys; sys.path.append({os.path.dirname(__file__)!r}); import launcher; launcher.main(sys.argv[1:])"
 #: a launcher answers in a millisecond; one that was stopped is woken before this
 ANSWER_S: Final = 30.0
 _RIGHTS: Final = (socket.SOL_SOCKET, socket.SCM_RIGHTS)
@@ -36,7 +37,7 @@ class Launcher:
 
     def __init__(self, pid: int, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         self.identity: ProcessIdentity = processes.identity(pid)
-        self.inner = 0  #: pid of its other self inside a PID namespace
+        self.inner = 0  #: pid of its other self, who starts the steps, where it leaves a parent behind
         self.gone = False
         self.listener: Listener | None = None
         self._sock = sock
@@ -52,12 +53,12 @@ class Launcher:
         return self.inner or self.identity.pid
 
     async def until_inside(self) -> None:
-        """Returns once it is in its PID namespace. Raises WorkerUnavailable when it cannot be."""
+        """Returns once its other self is there. Raises WorkerUnavailable when it cannot be."""
         if not self.gone and not self.inner:
             self._inside = self._loop.create_future()
             await self._inside
         if not self.inner:
-            raise WorkerUnavailable("a launcher could not make its own PID namespace")
+            raise WorkerUnavailable("a launcher could not make its other self")
 
     async def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: str, pipe: int) -> None:
         """Start a step with the pipe as stdout and stderr. Raises WorkerUnavailable, FileNotFoundError, PermissionError."""
@@ -154,15 +155,14 @@ class Launcher:
             self._answer.set_exception(error)
 
 
-def spawn(kill_file: str = "", *, namespace: bool = False) -> tuple[int, socket.socket]:
-    """Start a launcher; returns its pid and the agent's end of its socket. Raises OSError."""
+def spawn(mode: str = HELD, groups: Sequence[str] = ()) -> tuple[int, socket.socket]:
+    """Start a launcher (see there); returns its pid and the agent's end of its socket. Raises OSError."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         ours.setblocking(False)
-        arguments = ["--pid-namespace"] if namespace else [kill_file] if kill_file else []
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", _SCRIPT, *arguments],
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, mode, *groups],
             {"LC_ALL": "C.UTF-8"},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, theirs.fileno(), SOCKET),
@@ -183,7 +183,7 @@ def spawn(kill_file: str = "", *, namespace: bool = False) -> tuple[int, socket.
 def try_namespace() -> str:
     """Why a launcher cannot have its own PID namespace here; "" when it can. Blocks for some milliseconds."""
     try:
-        pid, sock = spawn(namespace=True)
+        pid, sock = spawn(NAMESPACE)
     except OSError as error:
         return str(error)
     try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from relevo.domain.ids import AttemptKey
 from relevo.providers.contract import WorkerSpec, WorkerUnavailable
@@ -16,7 +17,12 @@ from relevo.providers.process.slot import NotHeld, Slot, SlotRecord, clear_once,
 from relevo.providers.process.trees import make_tree
 from relevo.providers.process.worker import ProcessWorker
 from relevo.runtime import processes
+from relevo.runtime.disk import lacks_room
 
+T = TypeVar("T")
+
+#: how often a worker is tried again for which the disk had no room
+ROOM_S: Final = 0.5
 #: how often live workers are looked after
 CARE_S: Final = 5.0
 
@@ -83,6 +89,17 @@ class ProcessProvider:
         return cleared
 
     async def create(self, spec: WorkerSpec) -> ProcessWorker:
+        while True:
+            try:
+                return await self._create(spec)
+            except OSError as error:
+                if not lacks_room(error):
+                    raise WorkerUnavailable(
+                        f"a worker cannot be registered in {self._folder}: {error}"
+                    ) from error
+            await asyncio.sleep(ROOM_S)
+
+    async def _create(self, spec: WorkerSpec) -> ProcessWorker:
         while self._free:
             slot = self._free.pop()
             if slot.usable():
@@ -97,6 +114,10 @@ class ProcessProvider:
             await slot.take(spec)
         except WorkerUnavailable:
             await worker.destroy()
+            raise
+        except BaseException:
+            # No room for its file, a caller that was cancelled: nobody else knows of this worker.
+            worker.abandon()
             raise
         return worker
 
@@ -128,19 +149,21 @@ class ProcessProvider:
             self._free.append(slot)
 
     def _look_after(self) -> None:
+        # First, that nothing which goes wrong below makes us forget somebody.
+        self._care = asyncio.get_running_loop().call_later(CARE_S, self._look_after)
         for worker in list(self._workers):
-            worker.look_after()
-        self._doomed = [slot for slot in self._doomed if not slot.raze_once()]
-        self._care = None
-        if self._workers or self._doomed:
-            self._take_care()
+            _warned(worker.look_after)
+        self._doomed = [slot for slot in self._doomed if not _warned(slot.raze_once)]
+        if not self._workers and not self._doomed:
+            self._care.cancel()
+            self._care = None
 
     def _take_care(self) -> None:
         if self._care is None:
             self._care = asyncio.get_running_loop().call_later(CARE_S, self._look_after)
 
     def _doom(self, slot: Slot) -> None:
-        if not slot.raze_once():
+        if not _warned(slot.raze_once):
             self._doomed.append(slot)
             self._take_care()
 
@@ -152,6 +175,8 @@ class ProcessProvider:
                 os.path.join(self._folder, str(number)), self.mechanism, self._groups(f"slot-{number}")
             )
         except OSError as error:
+            if lacks_room(error):
+                raise
             raise WorkerUnavailable(f"a worker cannot be registered in {self._folder}: {error}") from error
         try:
             slot.open()
@@ -228,6 +253,17 @@ def choose_mechanism(layout: cgroups.Layout, among: Sequence[str] = trees.MECHAN
         if not trees.why_unusable(name, layout):
             return name
     return "subreaper"
+
+
+def _warned(call: Callable[[], T]) -> T | None:
+    """What it returns; None when the kernel or the disk refused: it is called again."""
+    try:
+        return call()
+    except OSError as error:
+        logging.getLogger(__name__).warning(
+            "a worker could not be cleared away: %s; it is tried again", error
+        )
+        return None
 
 
 async def _clear(record: SlotRecord) -> None:

@@ -19,6 +19,7 @@ from msgspec import Struct
 from relevo.domain.ids import AttemptKey
 from relevo.providers.contract import WorkerSpec, WorkerUnavailable
 from relevo.providers.process import cgroups, launching, procfs
+from relevo.providers.process.launcher import GUARDED, HELD, NAMESPACE
 from relevo.providers.process.launching import Launcher
 from relevo.providers.process.limits import Limits
 from relevo.providers.process.trees import Tree, make_tree
@@ -32,6 +33,8 @@ MARK: Final = "RELEVO_ATTEMPT"
 PATIENCE_S: Final = 10.0
 #: looks at a family in one pass
 RESCANS: Final = 20
+#: mechanism → mode of its launcher, where that leaves a parent behind
+_MODES: Final = {"pid-namespace": NAMESPACE, "subreaper": GUARDED}
 
 
 class NotHeld(WorkerUnavailable):
@@ -170,7 +173,11 @@ class Slot:
         """Registers it. Raises OSError."""
         self.record = SlotRecord(mechanism=mechanism, folders=folders, boot_id=processes.boot_id())
         self._file = SlotFile(path)
-        self._file.write(self.record)
+        try:
+            self._file.write(self.record)
+        except OSError:
+            self._file.remove()
+            raise
         self._tree = make_tree(mechanism, folders)
         self._spec: WorkerSpec | None = None
         self._new = True
@@ -185,9 +192,9 @@ class Slot:
     def open(self) -> None:
         """Start the launcher in its place. Raises WorkerUnavailable, after which only `raze` may be called."""
         record = self.record
-        kill_file = f"{record.folders['unified']}/cgroup.kill" if record.mechanism == "cgroup-v2" else ""
+        mode = _MODES.get(record.mechanism, HELD)
         try:
-            pid, sock = launching.spawn(kill_file, namespace=record.mechanism == "pid-namespace")
+            pid, sock = launching.spawn(mode, list(record.folders.values()))
         except OSError as error:
             raise WorkerUnavailable(f"a launcher cannot be started: {error}") from error
         self.launcher = Launcher(pid, sock, asyncio.get_running_loop())
@@ -211,15 +218,20 @@ class Slot:
     async def _limit(self, spec: WorkerSpec) -> None:
         assert self.launcher is not None
         assert self.limits is not None
-        if self.record.mechanism == "pid-namespace":
+        if self.record.mechanism in _MODES:
             await self.launcher.until_inside()  # both its selves are to stand in the limited groups
         self.limits.apply(spec)
 
-    def leave(self) -> None:
-        """The attempt is done with it, and it is clean."""
-        self.record.attempt = None
-        self._file.write(self.record)
+    def leave(self) -> bool:
+        """The attempt is done with it, and it is clean. False when that could not be written down: then it must go."""
+        attempt, self.record.attempt = self.record.attempt, None
+        try:
+            self._file.write(self.record)
+        except OSError:
+            self.record.attempt = attempt
+            return False
         self._spec = None
+        return True
 
     def usable(self) -> bool:
         """Whether an attempt may have it: clean, or so new that nothing was ever started in it."""
@@ -232,7 +244,7 @@ class Slot:
             launcher is not None
             and not launcher.gone
             and self._tree.holds_only(launcher.identity.pid)
-            and (launcher.inner != 0 or self.record.mechanism != "pid-namespace")
+            and (launcher.inner != 0 or self.record.mechanism not in _MODES)
             and not procfs.children(launcher.parent)
         )
 

@@ -5,7 +5,7 @@
 | cgroup-v2 | every descendant, whatever it does | at once (cgroup.kill) |
 | cgroup-v1 | the same | freezer, then SIGKILL to each |
 | pid-namespace | the same | with its process 1; steps see only their own processes |
-| subreaper | every descendant while the launcher lives; else what carries the mark in its environment | walk over /proc, again until none is left |
+| subreaper | every descendant while the launcher or its guard lives; else what carries the mark in its environment | walk over /proc, again until none is left |
 """
 
 from __future__ import annotations

@@ -231,11 +231,16 @@ class ProcessWorker:
             return
         if self._process is not None:
             self._process.ending = True
-        clean = not self._condemned and self._quiet(slot)
+        clean = not self._condemned and self._quiet(slot) and slot.leave()
         if not clean:
             self._condemned = True
             await slot.raze()
         self._given_back(slot, clean)
+
+    def abandon(self) -> None:
+        """Nobody has it, and nobody will destroy it: end it, now or in a later `look_after`."""
+        self._condemned = True
+        self.look_after()
 
     def look_after(self) -> None:
         """Called now and then: go on ending what a `destroy` could not, wake a launcher that was stopped."""
@@ -252,8 +257,6 @@ class ProcessWorker:
             return
         self._slot = None
         self._close_pipes()
-        if clean:
-            slot.leave()
         self._give_back(self, slot, clean)
 
     def _quiet(self, slot: Slot) -> bool:

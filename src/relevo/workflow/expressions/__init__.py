@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from relevo.workflow.expressions.compiler import CONTEXTS, Run, Scope, build
 from relevo.workflow.expressions.errors import ExpressionError
-from relevo.workflow.expressions.functions import STATUS
+from relevo.workflow.expressions.functions import SPELLING, STATUS
 from relevo.workflow.expressions.parser import parse
 from relevo.workflow.expressions.syntax import Call, Compare, Index, Logic, Name, Node, Not, Spread
 from relevo.workflow.expressions.values import ExactDict, Value, equal, to_number, to_text, truthy
@@ -76,17 +76,27 @@ class Expression:
 
     def check(self, allowed: Iterable[str]) -> None:
         """Raises ExpressionError when it names a context, hashFiles or a status function that is not in `allowed`."""
-        names = {name.lower() for name in allowed}
-        for name, column in self.names():
-            if name not in names:
-                raise self._refused(f"context '{name}'", column, known=name in CONTEXTS)
-        for name, column in self.calls():
-            if (name in STATUS or name == "hashfiles") and name not in names:
-                raise self._refused(f"function '{name}'", column, known=True)
+        for problem in self.problems(allowed):
+            raise problem
 
-    def _refused(self, what: str, column: int, *, known: bool) -> ExpressionError:
-        message = f"{what} is not available here" if known else f"unknown {what}"
-        return ExpressionError(message, stage="parsing", column=column, source=self.source)
+    def problems(self, allowed: Iterable[str]) -> list[ExpressionError]:
+        """What `check` would raise, all of it."""
+        names = {name.lower() for name in allowed}
+        found = [
+            self._refused("context", name, column, known=name in CONTEXTS)
+            for name, column in self.names()
+            if name not in names
+        ]
+        found += [
+            self._refused("function", SPELLING.get(name, name), column, known=True)
+            for name, column in self.calls()
+            if (name in STATUS or name == "hashfiles") and name not in names
+        ]
+        return sorted(found, key=lambda problem: problem.column)
+
+    def _refused(self, what: str, name: str, column: int, *, known: bool) -> ExpressionError:
+        message = f"{what} '{name}' is not available here" if known else f"unknown {what} '{name}'"
+        return ExpressionError(message, stage="parsing", column=column, source=self.source, name=name)
 
 
 def _walk(root: Node) -> list[Node]:

@@ -35,6 +35,10 @@ ARITY: Final[dict[str, tuple[int, int]]] = {
     "always": (0, 0),
     "cancelled": (0, 0),
 }
+#: How functions are written, where that is not all in lower case.
+SPELLING: Final = {
+    name.lower(): name for name in ("startsWith", "endsWith", "toJSON", "fromJSON", "hashFiles")
+}
 STATUS: Final = frozenset({"success", "failure", "always", "cancelled"})
 
 _FORMAT: Final = re.compile(r"\{\{|\}\}|\{([0-9]+)\}|[{}]")

@@ -170,7 +170,13 @@ class _Reader:
     def _call(self, name: Token) -> Node:
         function = name.text.lower()
         if function not in ARITY:
-            raise self._error(f"unknown function '{name.text}'", name)
+            raise ExpressionError(
+                f"unknown function '{name.text}'",
+                stage="parsing",
+                column=name.column,
+                source=self._source,
+                name=name.text,
+            )
         self._advance()
         self._enter()
         arguments: list[Node] = []

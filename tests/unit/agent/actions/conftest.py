@@ -62,6 +62,9 @@ class FakeContext:
         self.workspace = str(base / "workspace")
         self.temp = str(base / "temp")
         self.tool_cache = str(base / "tools")
+        self.caches = str(base.parent / "caches")
+        self.job_status = "success"
+        self.posts = 0
         for folder in (self.workspace, self.temp):
             os.makedirs(folder, exist_ok=True)
         self.github: dict[str, Any] = {
@@ -117,7 +120,8 @@ class FakeContext:
     def save_state(self, name: str, value: str) -> None:
         self.state[name] = value
 
-    def register_post(self) -> None: ...
+    def register_post(self) -> None:
+        self.posts += 1
 
     async def blocking(self, function: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.to_thread(function, *args)
@@ -134,6 +138,39 @@ class FakeContext:
         return 0
 
 
+class WorkingContext(FakeContext):
+    """A FakeContext that runs processes."""
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        on_output: Callable[[bytes], None] | None = None,
+    ) -> int:
+        self.ran.append(list(argv))
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            cwd=cwd or self.workspace,
+            env=self.env if env is None else env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            said, _ = await process.communicate()
+        except asyncio.CancelledError:
+            process.terminate()
+            await process.wait()
+            raise
+        if on_output is not None:
+            on_output(said)
+        else:
+            self.logged.append(said.decode())
+        return process.returncode or 0
+
+
 @pytest.fixture
 def engine() -> FakeEngine:
     return FakeEngine()
@@ -145,5 +182,15 @@ def context(tmp_path: Path, engine: FakeEngine) -> Callable[..., FakeContext]:
 
     def make(place: str = "one", **inputs: str) -> FakeContext:
         return FakeContext(tmp_path / place, engine, **inputs)
+
+    return make
+
+
+@pytest.fixture
+def working(tmp_path: Path, engine: FakeEngine) -> Callable[..., WorkingContext]:
+    """As `context`, with processes that run."""
+
+    def make(place: str = "one", **inputs: str) -> WorkingContext:
+        return WorkingContext(tmp_path / place, engine, **inputs)
 
     return make

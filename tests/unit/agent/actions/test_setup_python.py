@@ -12,8 +12,7 @@ import pytest
 
 from relevo.agent.actions import pythons, setup_python
 from relevo.agent.actions.contract import ActionFailed
-from relevo.agent.actions.pythons import Candidate
-from relevo.agent.actions.version_specs import parse
+from relevo.agent.actions.pythons import Candidate, parse_spec
 
 OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -66,7 +65,7 @@ def test_only_those_that_may_match_are_asked_and_only_once(tmp_path: Path, inter
     new = interpreter("bin/python3.12", "3.12.1")
     found = found_in(tmp_path, PATH=str(tmp_path / "bin"))
     for _ in range(2):
-        assert [str(python.version) for python in pythons.matching(parse(">=3.10"), found)] == ["3.12.1"]
+        assert [str(python.version) for python in pythons.matching(parse_spec(">=3.10"), found)] == ["3.12.1"]
     assert not Path(f"{old}.asked").exists()
     assert not Path(f"{late}.asked").exists()
     assert Path(f"{new}.asked").read_text() == "asked\n"
@@ -77,7 +76,7 @@ def test_the_latest_comes_first_and_sources_decide_among_equals(tmp_path: Path, 
     kept = interpreter(".pyenv/versions/3.12.4/bin/python", "3.12.4")
     interpreter(".pyenv/versions/3.12.1/bin/python", "3.12.1")
     found = found_in(tmp_path, PATH=str(tmp_path / "bin"))
-    matching = pythons.matching(parse("3.12"), found)
+    matching = pythons.matching(parse_spec("3.12"), found)
     assert [str(python.version) for python in matching] == ["3.12.4", "3.12.4", "3.12.1"]
     assert matching[0].executable == str(kept)
 
@@ -96,8 +95,8 @@ def test_freethreaded_only_when_asked_for(tmp_path: Path, interpreter: Any) -> N
     interpreter("bin/python3.13t", "3.13.1", freethreaded=True)
     interpreter("bin/python3.13", "3.13.0")
     found = found_in(tmp_path, PATH=str(tmp_path / "bin"))
-    assert [str(python.version) for python in pythons.matching(parse("3.13"), found)] == ["3.13.0"]
-    assert [str(python.version) for python in pythons.matching(parse("3.13t"), found)] == ["3.13.1"]
+    assert [str(python.version) for python in pythons.matching(parse_spec("3.13"), found)] == ["3.13.0"]
+    assert [str(python.version) for python in pythons.matching(parse_spec("3.13t"), found)] == ["3.13.1"]
 
 
 def test_a_virtual_environment_stands_for_its_interpreter() -> None:
@@ -213,18 +212,72 @@ async def test_several_versions_and_the_last_one_is_python(
     assert len(ctx.logged) == 2
 
 
-async def test_pip_inputs_and_the_cache(context: Any) -> None:
-    ctx = context(
-        python_version=OWN, pip_version="24.0", pip_install="-r 'my requirements.txt' wheel", cache="pip"
-    )
+async def test_pip_inputs(context: Any) -> None:
+    ctx = context(python_version=OWN, pip_version="24.0", pip_install="-r 'my requirements.txt' wheel")
     ctx.env = dict(os.environ)
     await setup_python.main(ctx)
     assert [argv[1:] for argv in ctx.ran] == [
         ["-m", "pip", "install", "--upgrade", "pip==24.0"],
         ["-m", "pip", "install", "-r", "my requirements.txt", "wheel"],
     ]
-    assert ctx.notices
     assert ctx.warnings == []
+
+
+async def test_what_pip_downloaded_is_cached_by_its_requirements(working: Any, tmp_path: Path) -> None:
+    def prepared(place: str, wanted: str) -> Any:
+        ctx = working(place, python_version=OWN, cache="pip")
+        ctx.env = {
+            **os.environ,
+            "HOME": str(tmp_path / place),
+            "PIP_CACHE_DIR": str(tmp_path / place / "pip"),
+        }
+        (Path(ctx.workspace) / "requirements.txt").write_text(wanted)
+        return ctx
+
+    first = prepared("one", "a==1")
+    await setup_python.main(first)
+    assert first.outputs["cache-hit"] == "false"
+    (tmp_path / "one/pip").mkdir()
+    (tmp_path / "one/pip/wheel").write_text("bytes")
+    await setup_python.post(first)
+    second = prepared("two", "a==1")
+    await setup_python.main(second)
+    assert second.outputs["cache-hit"] == "true"
+    assert (tmp_path / "two/pip/wheel").read_text() == "bytes"
+    other = prepared("three", "a==2")
+    await setup_python.main(other)
+    assert other.outputs["cache-hit"] == "false"
+    assert (tmp_path / "three/pip/wheel").read_text() == "bytes", "the nearest is better than none"
+
+
+async def test_pyproject_serves_where_there_are_no_requirements(working: Any, tmp_path: Path) -> None:
+    ctx = working(python_version=OWN, cache="pip")
+    ctx.env = {**os.environ, "PIP_CACHE_DIR": str(tmp_path / "pip")}
+    with pytest.raises(
+        ActionFailed, match=r"no file in .* matches \*\*/pyproject.toml: check the repository out"
+    ):
+        await setup_python.main(ctx)
+    (Path(ctx.workspace) / "pyproject.toml").write_text("[project]")
+    await setup_python.main(ctx)
+    assert ctx.posts == 1
+
+
+async def test_the_caches_of_pipenv_and_poetry(working: Any, tmp_path: Path) -> None:
+    poetry = tmp_path / "bin/poetry"
+    poetry.parent.mkdir()
+    listed = 'virtualenvs.in-project = true\nvirtualenvs.path = "{cache-dir}/v"  # /nowhere/pypoetry/v'
+    poetry.write_text(f"#!/bin/sh\ncat <<'E'\n{listed}\nE\n")
+    poetry.chmod(0o755)
+    for manager, lock, paths in (
+        ("pipenv", "Pipfile.lock", "~/.local/share/virtualenvs"),
+        ("poetry", "poetry.lock", "/nowhere/pypoetry/v\\n**/.venv"),
+    ):
+        ctx = working(manager, python_version=OWN, cache=manager)
+        ctx.env = {**os.environ, "PATH": f"{poetry.parent}:{os.environ['PATH']}"}
+        (Path(ctx.workspace) / lock).write_text("x")
+        await setup_python.main(ctx)
+        assert f'"{paths}"' in ctx.state["cache"]
+        assert f"-{manager}-" in ctx.state["cache"]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +298,7 @@ def test_version_files(tmp_path: Path, name: str, text: str, expected: str) -> N
     (tmp_path / name).write_text(text)
     assert setup_python.read_version_file(str(tmp_path / name)) == expected
     for line in expected.splitlines():
-        parse(line)
+        parse_spec(line)
 
 
 @pytest.mark.parametrize(

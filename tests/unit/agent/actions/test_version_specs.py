@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relevo.agent.actions import version_specs
+from relevo.agent.actions.pythons import parse_spec
 from relevo.agent.actions.version_specs import SpecInvalid, Version, parse, parse_version
 
 ALL = [
@@ -60,7 +61,7 @@ SCENARIOS = {
 
 @pytest.mark.parametrize("spec", SCENARIOS)
 def test_scenarios(spec: str) -> None:
-    admitted = [version for version in ALL if parse(spec).admits(version)]
+    admitted = [version for version in ALL if parse_spec(spec).versions.admits(version)]
     assert " ".join(map(str, admitted)) == SCENARIOS[spec]
 
 
@@ -70,10 +71,21 @@ def test_prereleases_when_allowed() -> None:
 
 
 def test_freethreaded() -> None:
-    spec = parse("3.13t")
+    spec = parse_spec("3.13t")
     assert spec.freethreaded
-    assert spec.admits(parse_version("3.13.0"))
-    assert parse("3.14t-dev").admits(parse_version("3.14.0a1"))
+    assert spec.text == "3.13t"
+    assert spec.versions.admits(parse_version("3.13.0"))
+    assert parse_spec("3.14t-dev").versions.admits(parse_version("3.14.0a1"))
+
+
+def test_as_other_tools_write_versions() -> None:
+    assert parse_version("v20.20.2") == Version(20, 20, 2)
+    assert parse_version("1.22") == Version(1, 22, 0)
+    assert parse("1.22rc1").admits(parse_version("1.22rc1"))
+    assert parse("1.22-rc.1").admits(parse_version("1.22rc1"))
+    assert not parse("1.22rc1").admits(parse_version("1.22.0"))
+    assert not parse("1.22").admits(parse_version("1.22rc1"))
+    assert parse("1.22").admits(parse_version("1.22.7"))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +93,7 @@ def test_freethreaded() -> None:
 )
 def test_what_is_refused(text: str) -> None:
     with pytest.raises(SpecInvalid):
-        parse(text)
+        parse_spec(text)
 
 
 versions = st.builds(
@@ -101,7 +113,7 @@ def test_a_version_reads_back_and_admits_itself(version: Version) -> None:
 
 @given(st.sampled_from(sorted(SCENARIOS)), versions)
 def test_a_minor_release_is_left_out_only_if_none_of_it_is_admitted(text: str, version: Version) -> None:
-    spec = parse(text)
+    spec = parse_spec(text).versions
     if spec.admits(version):
         assert spec.may_admit(version.major, version.minor)
 
@@ -109,6 +121,6 @@ def test_a_minor_release_is_left_out_only_if_none_of_it_is_admitted(text: str, v
 @given(st.text("0123456789.x*<>=~^|- abrcdevt", max_size=20))
 def test_any_text_is_a_spec_or_refused(text: str) -> None:
     try:
-        parse(text)
+        parse_spec(text)
     except SpecInvalid:
         pass

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import pytest
 from relevo.domain.ids import AttemptKey
 from relevo.providers.contract import WorkerSpec, WorkerUnavailable
 from relevo.providers.process import ProcessProvider, launching
+from relevo.providers.process import provider as provider_module
 from relevo.providers.process import slot as slot_module
 from relevo.providers.process.slot import read_record
 from relevo.testing.contracts.providers import RecordingSink, attempt_key
@@ -52,16 +54,19 @@ def start_agent(state_dir: str, mechanism: str, argv: list[str]) -> subprocess.P
 
 
 async def killed_agent(
-    state_dir: str, mechanism: str, argv: list[str], token: str, count: int, before: int
+    state_dir: str, mechanism: str, argv: list[str], token: str, count: int, before: int, which: str = "inner"
 ) -> None:
-    """An agent that was killed when its step ran, the launcher having got the signal `before` (0: none)."""
+    """An agent that was killed when its step ran, selves of the launcher having got the signal `before` (0: none)."""
     with start_agent(state_dir, mechanism, argv) as agent:
         assert agent.stdout is not None
         try:
             outer, inner = (await asyncio.to_thread(agent.stdout.readline)).split()
             await until_living(token, count)
-            if before:
-                os.kill(int(inner if before == signal.SIGSTOP else outer), before)
+            selves = {"outer": int(outer), "inner": int(inner)}
+            for pid in {selves[name] for name in which.split()} if before else ():
+                if before == signal.SIGKILL:
+                    os.kill(agent.pid, signal.SIGSTOP)  # it is to notice nothing before it is killed too
+                os.kill(pid, before)
         finally:
             agent.kill()
 
@@ -76,6 +81,9 @@ async def test_a_launcher_ends_its_tree_when_the_agent_is_killed(
     argv = list(family_command([HIDDEN], token, wait=True).argv)
     await killed_agent(state_dir, mechanism, argv, token, 2, before=0)
     await until_living(token, 0)  # nobody recovered yet
+    async with asyncio.timeout(20):
+        while own_groups(provider):
+            await asyncio.sleep(0.005)
     assert await provider.recover() == [KEY]
     assert await provider.recover() == []
 
@@ -92,14 +100,29 @@ async def test_recover_ends_what_a_stopped_launcher_could_not(
     await works(provider)
 
 
-async def test_recover_ends_what_a_killed_launcher_left(
+@pytest.mark.parametrize("which", ["outer", "inner"])
+async def test_nothing_outlives_agent_and_launcher(
+    provider: ProcessProvider, state_dir: str, mechanism: str, which: str
+) -> None:
+    """Whichever of the launcher's two selves is killed with the agent. Where there are two, nobody need recover."""
+    token = new_token()
+    argv = list(family_command([HIDDEN], token, wait=True).argv)
+    await killed_agent(state_dir, mechanism, argv, token, 2, before=signal.SIGKILL, which=which)
+    if mechanism in ("pid-namespace", "subreaper"):
+        await until_living(token, 0)
+    assert await provider.recover() == [KEY]
+    assert living(token) == []
+    await works(provider)
+
+
+async def test_recover_ends_what_carries_the_mark(
     provider: ProcessProvider, state_dir: str, mechanism: str
 ) -> None:
-    """Only the mark can be found in /proc then, where nothing holds the tree together."""
+    """Agent, launcher and guard are killed at once: only the mark can be found then, where nothing holds the tree."""
     token = new_token()
     member = HIDDEN._replace(clear_environment=mechanism != "subreaper")
     argv = list(family_command([member], token, wait=True).argv)
-    await killed_agent(state_dir, mechanism, argv, token, 2, before=signal.SIGKILL)
+    await killed_agent(state_dir, mechanism, argv, token, 2, before=signal.SIGKILL, which="outer inner")
     assert await provider.recover() == [KEY]
     assert living(token) == []
     await works(provider)
@@ -154,11 +177,11 @@ async def test_a_slot_is_registered_before_anything_is_made(
     seen: list[object] = []
     real = launching.spawn
 
-    def spawn(kill_file: str = "", *, namespace: bool = False) -> object:
+    def spawn(mode: str, groups: list[str]) -> object:
         record = read_record(os.path.join(state_dir, "slots", "0"))
         assert record is not None
         seen.append((record.mechanism, [os.path.exists(folder) for folder in record.folders.values()]))
-        return real(kill_file, namespace=namespace)
+        return real(mode, groups)
 
     monkeypatch.setattr(launching, "spawn", spawn)
     worker = await provider.create(WorkerSpec(attempt_key(), "/"))
@@ -229,3 +252,67 @@ async def works(provider: ProcessProvider) -> None:
     assert (await sink.until_ended()).ok
     assert bytes(sink.data) == b"fine\n"
     await worker.destroy()
+
+
+async def test_a_worker_that_has_no_room_for_its_file_waits_and_is_not_forgotten(
+    provider: ProcessProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await works(provider)
+    write = slot_module.SlotFile.write
+    refusals = [OSError(errno.ENOSPC, "no room")] * 2
+
+    def refuse(self: slot_module.SlotFile, record: slot_module.SlotRecord) -> None:
+        if refusals:
+            raise refusals.pop()
+        write(self, record)
+
+    monkeypatch.setattr(slot_module.SlotFile, "write", refuse)
+    monkeypatch.setattr(provider_module, "ROOM_S", 0.0)
+    await works(provider)
+    assert not refusals
+    while provider._workers:
+        provider._look_after()
+        await asyncio.sleep(0.001)
+
+
+async def test_a_slot_that_cannot_be_written_off_is_not_used_again(
+    provider: ProcessProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await provider.create(WorkerSpec(KEY, "/"))
+    with monkeypatch.context() as patch:
+        patch.setattr(slot_module.SlotFile, "write", full)
+        await worker.destroy()
+    assert not provider._workers
+    assert not provider._free
+
+
+async def test_nothing_is_forgotten_when_its_clean_up_fails(
+    provider: ProcessProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the kernel answers: it is tried again until it is done."""
+    worker = await provider.create(WorkerSpec(KEY, "/"))
+    worker.abandon()
+    with monkeypatch.context() as patch:
+        patch.setattr(slot_module, "raze_once", full)
+        provider._look_after()
+    assert provider._care is not None
+    while provider._workers:
+        provider._look_after()
+        await asyncio.sleep(0.001)
+
+
+async def test_a_caller_that_was_cancelled_leaves_no_worker(provider: ProcessProvider) -> None:
+    creating = asyncio.ensure_future(provider.create(WorkerSpec(KEY, "/")))
+    await asyncio.sleep(0)
+    creating.cancel()
+    try:
+        await (await creating).destroy()  # it was ready at once
+    except asyncio.CancelledError:
+        pass
+    while provider._workers:
+        provider._look_after()
+        await asyncio.sleep(0.001)
+
+
+def full(*anything: object) -> None:
+    raise OSError(errno.ENOSPC, "no room")
