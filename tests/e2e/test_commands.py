@@ -104,6 +104,45 @@ def test_retry_runs_all_of_it_again(user):
     assert user.witness.read_text().split() == ["good", "flaky", "good", "flaky"]
 
 
+ARTIFACTS = """on: workflow_dispatch
+jobs:
+  good:
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo x > file
+      - {uses: actions/upload-artifact@v4, with: {name: 'good-${{ github.run_attempt }}', path: file}}
+  flaky:
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo x > file
+      - {uses: actions/upload-artifact@v4, with: {name: 'flaky-${{ github.run_attempt }}', path: file}}
+      - run: test ${{ github.run_attempt }} -ge 2
+  look:
+    needs: [good, flaky]
+    if: always()
+    runs-on: ubuntu-latest
+    steps:
+      - {uses: actions/download-artifact@v4, with: {path: all}}
+      - run: echo $(ls all) >> $WITNESS
+"""
+
+
+def test_a_retry_sees_the_artifacts_of_jobs_that_were_not_run_again_and_no_others(user):
+    user.workflow(ARTIFACTS)
+    first = user.relevo("run", "w.yml", "--json")
+    assert first.code == 1
+    failed = user.relevo("retry", first.run, "--job", "flaky", "--json")
+    assert failed.code == 0, failed.err
+    assert user.relevo("retry", failed.run, "--job", "look", "--json").code == 0
+    assert user.relevo("retry", failed.run, "--json").code == 0
+    assert user.witness.read_text().splitlines() == [
+        "flaky-1 good-1",
+        "flaky-2 good-1",
+        "flaky-2 good-1",
+        "flaky-3 good-3",
+    ]
+
+
 def agent_of(user) -> int:
     import json
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,10 @@ class Outcome(Struct):
         return "\n".join(lines)
 
 
-def run_many(seeds: Iterable[int], *, stop_at: int = 20, **options: Any) -> Outcome:
-    """Live schedules one after another, until so many have gone wrong."""
+def run_many(
+    seeds: Iterable[int], *, stop_at: int = 20, until: Collection[str] = (), **options: Any
+) -> Outcome:
+    """Live schedules one after another, until so many have gone wrong, or one of these invariants did not hold."""
     outcome = Outcome()
     began = time.perf_counter()
     with undisturbed():
@@ -66,6 +68,8 @@ def run_many(seeds: Iterable[int], *, stop_at: int = 20, **options: Any) -> Outc
                 world.run()
             except Violation as error:
                 outcome.violations.append((seed, error.invariant, str(error)))
+                if error.invariant in until:
+                    stop_at = 0
             outcome.schedules += 1
             outcome.virtual_s += world.now
             for what in world.reached:

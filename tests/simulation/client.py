@@ -35,6 +35,7 @@ class _Wish:
         self.asked_at = 0.0
         self.run = ""
         self.accepted_at = 0.0
+        self.late = plan.cancelled_late
 
 
 class Client:
@@ -145,6 +146,9 @@ class Client:
         if run.ended:
             if not run.delivered:
                 self._deliver(process, wish)
+            if wish.late:
+                wish.late = False
+                self._ask(process, run.id, c.CancelRun("too late"))
             return
         after = wish.plan.cancel_after_s
         if after is not None and age >= after:

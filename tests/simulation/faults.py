@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from relevo.providers.contract import Exit
+from relevo.workers.manager import BACKSTOP_S
 from tests.simulation.plans import FaultPlan
 from tests.simulation.truth import kill_all
 
@@ -69,6 +70,14 @@ def _for_a_while(world: World, plan: FaultPlan, end: Callable[[], None]) -> None
 def _engine_dies(world: World, plan: FaultPlan) -> bool:
     if not _engine_lives(world):
         return False
+    world.crash_engine(world.engine)
+    return True
+
+
+def _engine_dies_while_it_starts(world: World, plan: FaultPlan) -> bool:
+    if not _engine_lives(world):
+        return False
+    world.engines_to_die_starting += 1 + plan.nth % 2
     world.crash_engine(world.engine)
     return True
 
@@ -149,6 +158,18 @@ def _agent_stops(world: World, plan: FaultPlan) -> bool:
     return True
 
 
+def _agent_stops_for_minutes(world: World, plan: FaultPlan) -> bool:
+    """On a machine of its own, where nobody kills it: the engine's back-stop comes before it goes on."""
+    if not _agent_works(world, plan):
+        return False
+    process = world.agents[plan.agent]
+    host = process.host
+    world.note("agent stops for minutes", process.name)
+    host.stop()
+    _for_a_while(world, FaultPlan(plan.kind, 0.0, plan.agent, BACKSTOP_S + 10 + plan.nth, 0), host.resume)
+    return True
+
+
 def _both_die(world: World, plan: FaultPlan) -> bool:
     if not _engine_lives(world) or not world.agents[plan.agent].up:
         return False
@@ -168,6 +189,16 @@ def _power_goes(world: World, plan: FaultPlan) -> bool:
     kill_all(process.machine)
     world.log_disk.crash(world.entropy)
     process.disk.crash(world.entropy)
+    return True
+
+
+def _power_goes_with_the_disk_full(world: World, plan: FaultPlan) -> bool:
+    """What the agent finds lost cannot be written down at once when it is back."""
+    if not _power_goes(world, plan):
+        return False
+    disk = world.agents[0].disk
+    disk.fill()
+    _for_a_while(world, plan, disk.free)
     return True
 
 
@@ -266,6 +297,7 @@ def _frame_is_repeated(world: World, plan: FaultPlan) -> bool:
 
 KINDS: Final[dict[str, Begin]] = {
     "engine dies": _engine_dies,
+    "engine dies while it starts": _engine_dies_while_it_starts,
     "engine dies before a commit": _engine_dies_before_commit,
     "engine dies after a commit": _engine_dies_after_commit,
     "engine leaves": _engine_leaves,
@@ -274,8 +306,10 @@ KINDS: Final[dict[str, Begin]] = {
     "agent dies": _agent_dies,
     "agent dies writing": _agent_dies_writing,
     "agent stops": _agent_stops,
+    "agent stops for minutes": _agent_stops_for_minutes,
     "both die": _both_die,
     "power goes": _power_goes,
+    "power goes, disk full": _power_goes_with_the_disk_full,
     "worker goes": _worker_goes,
     "workers cannot be made": _workers_cannot_be_made,
     "clock jumps": _clock_jumps,

@@ -29,6 +29,7 @@ class RunPlan(Struct):
     force_after_s: float | None = None  #: after that
     held: str = "retry"  #: what is done about a held job: retry, fail, leave
     delivered_twice: bool = False
+    cancelled_late: bool = False  #: once more when it has ended
 
 
 class FaultPlan(Struct):
@@ -94,6 +95,7 @@ def _run(random: Random, index: int, jobs: int) -> RunPlan:
         3.0 * random.random() ** 2 if cancelled else None,
         3.0 * random.random() if cancelled and random.random() < 0.3 else None,
         random.choice(("retry", "retry", "fail", "leave")),
+        random.random() < 0.2,
         random.random() < 0.2,
     )
 

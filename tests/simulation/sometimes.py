@@ -38,6 +38,7 @@ SOMETIMES: Final = (
     "a spared job starts after a cancel",
     "a submission is refused",
     "adopted",
+    "an agent cannot start",
     "an engine dies while it starts",
     "an engine takes up where another stopped",
     "engine dies after a commit",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -41,6 +41,8 @@ LOGS: Final = "/home/logs"
 FINISHES_S: Final = 240.0
 #: What agents may take to hand in their last words, and the engine to let go of their slots.
 SETTLES_S: Final = 60.0
+#: What an engine may take to read all that lives.
+STARTS_S: Final = 0.01
 
 _records = m.decoder(m.Records)
 
@@ -82,6 +84,12 @@ class WorldStore(MemoryStore):
         if fate == "after":
             self._world.saw("engine dies after a commit")
             self._world.crash_engine(self._process)
+
+    async def scan_live(self, *, limit: int = 1_000) -> AsyncGenerator[Sequence[Stored], None]:
+        # reading takes its time, and a process may die in it
+        async for batch in super().scan_live(limit=min(limit, 4)):
+            await self._process.blocking.run(lambda: None)
+            yield batch
 
     def _stored(self, append: Append) -> Stored | RelevoError:
         outcome = super()._stored(append)
@@ -136,8 +144,9 @@ class EngineProcess:
         self.host.set_exception_handler(world.host_error)
         random = Random(f"engine {world.plan.seed} {epoch}")
         self.store = WorldStore(world, self, lambda: 0.0003 + 0.004 * random.random() ** 3)
+        self.blocking = Blocking(self.host, random)
         claim = Claim(world.log_disk, LOGS, epoch)
-        self.logs = FileLogStore(world.log_disk, LOGS, self.host, Blocking(self.host, random), claim)
+        self.logs = FileLogStore(world.log_disk, LOGS, self.host, self.blocking, claim)
         self.opened = False
         self.fenced = False
         system = ActorSystem(self.host, order=random.randrange)
@@ -200,6 +209,7 @@ class World:
         self.engine: EngineProcess
         self.agents = [AgentProcess(self, index) for index in range(self.plan.agents)]
         self.commits = 0
+        self.engines_to_die_starting = 0
         self._fates: dict[int, str] = {}
         self._troubles = 0
         self._calm_since = 0.0
@@ -362,6 +372,9 @@ class World:
 
     async def _open_engine(self, process: EngineProcess) -> None:
         self.trouble()
+        if self.engines_to_die_starting:
+            self.engines_to_die_starting -= 1
+            self.loop.call_later(STARTS_S * self.random.random(), self._crash_starting, process)
         try:
             await process.engine.open()
         finally:
@@ -371,6 +384,10 @@ class World:
         self.note("engine open", process.epoch)
         if self.checker.runs:
             self.saw("an engine takes up where another stopped")
+
+    def _crash_starting(self, process: EngineProcess) -> None:
+        if not process.opened:
+            self.crash_engine(process)
 
     def crash_engine(self, process: EngineProcess) -> None:
         """SIGKILL; another one starts after a while."""
@@ -515,7 +532,14 @@ class World:
         )
         self._watch_spool(process, agent, host)
         self.note("agent starts", process.name)
-        host.create_task(agent.start())
+        host.create_task(self._open_agent(process, agent))
+
+    async def _open_agent(self, process: AgentProcess, agent: Agent) -> None:
+        try:
+            await agent.start()
+        except OSError:
+            self.saw("an agent cannot start")
+            self.crash_agent(process)  # whoever keeps it starts it again
 
     def _watch_spool(self, process: AgentProcess, agent: Agent, host: SimHost) -> None:
         spool = agent.spool

@@ -287,7 +287,13 @@ class LocalApi:
         limits = Limits.of(
             keep_days=keep_days, keep_runs=keep_runs, max_bytes=max_bytes, max_cache_bytes=max_cache_bytes
         )
-        pruned = await prune(self._engine.parts, limits, dry=dry, remove_kept=self._remove_kept)
+        pruned = await prune(
+            self._engine.parts,
+            limits,
+            dry=dry,
+            remove_kept=self._remove_kept,
+            watch=self._engine.orchestrator.naming,
+        )
         gone = await asyncio.to_thread(prune_caches, self._caches, limits, self._clock.wall_ms(), dry=dry)
         return {**pruned, "caches": gone.entries, "cache_bytes": gone.size_bytes}
 

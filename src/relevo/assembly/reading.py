@@ -10,6 +10,7 @@ from relevo.domain import events as e
 from relevo.domain.errors import UserError
 from relevo.domain.ids import AttemptKey
 from relevo.domain.run import Job, Run, evolve
+from relevo.domain.states import AT_AGENT
 from relevo.domain.stored import Stored
 from relevo.logs.contract import LogFrame, LogStore
 from relevo.orchestrator.public import Projection, resolved
@@ -93,7 +94,8 @@ class Reading:
                 return
             raise UserError(f"job {job!r} has no attempt {number}", hint=f"it had {found.number}")
         key = AttemptKey(run, found.index, number)
-        if follow and self._bus is not None:
+        goes_on = number == found.number and found.status in AT_AGENT
+        if follow and self._bus is not None and goes_on:
             async for frame in self._logs.follow(key, start):
                 yield frame
         else:

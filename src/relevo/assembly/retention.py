@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 from msgspec import Struct
@@ -12,6 +13,7 @@ from relevo.agent.caches import MAX_BYTES as CACHES_MAX_BYTES
 from relevo.agent.caches import Caches, Gone
 from relevo.assembly.engine import Parts
 from relevo.domain import events as e
+from relevo.orchestrator.plans import context_fact, spec_fact
 
 KEEP_DAYS: Final = 90.0
 KEEP_RUNS: Final = 10_000
@@ -33,8 +35,25 @@ class Limits(Struct, frozen=True):
         return cls(**{name: value for name, value in given.items() if value is not None})
 
 
+#: Of keys of facts, those that no live run names, nor one that was accepted since it was made. They are void from then on.
+Unnamed = Callable[[set[str]], Sequence[str]]
+
+
+class Named(Struct, frozen=True):
+    """What a run names that others may name too."""
+
+    blobs: set[str]  #: digests of its artifacts and its snapshot
+    facts: set[str]  #: keys of its specification and contexts
+
+
 async def _nothing_kept(run: str) -> None:
     """There are no workspaces."""
+
+
+@contextmanager
+def _nobody_else() -> Iterator[Unnamed]:
+    """No run is live, and none comes."""
+    yield sorted
 
 
 async def prune(
@@ -43,18 +62,32 @@ async def prune(
     *,
     dry: bool = False,
     remove_kept: Callable[[str], Awaitable[None]] = _nothing_kept,
+    watch: Callable[[], AbstractContextManager[Unnamed]] = _nobody_else,
 ) -> dict[str, Any]:
-    """Remove old ended runs and the blobs that nobody names any more; `dry`: only tell which.
+    """Remove old ended runs, and the blobs and facts that nobody names any more; `dry`: only tell which.
 
     Returns `runs` (ids) and `bytes` (of logs and blobs that were, or would be, freed). `remove_kept`: removes the kept
-    workspaces of a run.
+    workspaces of a run. `watch`: looks on what runs name that are accepted meanwhile.
     """
+    with watch() as unnamed:
+        return await _prune(parts, limits, dry, remove_kept, unnamed)
+
+
+async def _prune(
+    parts: Parts,
+    limits: Limits,
+    dry: bool,
+    remove_kept: Callable[[str], Awaitable[None]],
+    unnamed: Unnamed,
+) -> dict[str, Any]:
     usage = parts.logs.usage()
     rows = list(await parts.store.runs(live=False, limit=1_000_000))
     blobs = dict(await parts.blobs.list())
-    named: dict[str, set[str]] = {}
+    named: dict[str, Named] = {}
     await _look(parts, named)
-    users = Counter(digest for digests in named.values() for digest in digests)
+    users = Counter(digest for run in named.values() for digest in run.blobs)
+    facts_users = Counter(key for run in named.values() for key in run.facts)
+    unshared: dict[str, set[str]] = {}
     wanted = await _retried_by_live(parts)
     total = sum(usage.values()) + sum(blobs.values())
     oldest_ms = parts.clock.wall_ms() - limits.keep_days * _DAY_MS
@@ -66,17 +99,20 @@ async def prune(
         if row.run in wanted or not (too_old or too_many or total - freed > limits.max_bytes):
             continue
         gone.append(row.run)
-        mine = named.pop(row.run, set())
-        users.subtract(mine)
-        freed += usage.get(row.run, 0) + sum(blobs.get(digest, 0) for digest in mine if not users[digest])
+        mine = named.pop(row.run, Named(set(), set()))
+        users.subtract(mine.blobs)
+        facts_users.subtract(mine.facts)
+        unshared[row.run] = {key for key in mine.facts if not facts_users[key]}
+        freed += usage.get(row.run, 0)
+        freed += sum(blobs.get(digest, 0) for digest in mine.blobs if not users[digest])
     if not dry:
         for run in gone:
             await parts.logs.delete(run)
-            await parts.store.delete_run(run)
+            await parts.store.delete_run(run, facts=unnamed(unshared[run]))
             await remove_kept(run)
         # Runs that were accepted meanwhile may name what an old one named; what was just put, nobody names yet.
         await _look(parts, named)
-        kept = set().union(*named.values())
+        kept = set().union(*(run.blobs for run in named.values()))
         for digest in blobs:
             if digest not in kept and digest not in parts.blobs.fresh:
                 await parts.blobs.delete(digest)
@@ -93,7 +129,7 @@ def prune_caches(folder: str, limits: Limits, now_ms: int, *, dry: bool = False)
     return Caches(folder).evict(now_ms / 1000, max_bytes=limits.max_cache_bytes, dry=dry)
 
 
-async def _look(parts: Parts, named: dict[str, set[str]]) -> None:
+async def _look(parts: Parts, named: dict[str, Named]) -> None:
     """Take up what runs name that are live or not known yet."""
     for row in await parts.store.runs(limit=1_000_000):
         if row.live or row.run not in named:
@@ -112,15 +148,15 @@ async def _retried_by_live(parts: Parts) -> set[str]:
     return wanted
 
 
-async def _named(parts: Parts, run: str) -> set[str]:
-    """Digests of the blobs that a run names: its artifacts and its snapshot."""
-    found: set[str] = set()
+async def _named(parts: Parts, run: str) -> Named:
+    found = Named(set(), set())
     for stored in await parts.store.read(run):
         for event in e.decode(stored.events):
             if isinstance(event, e.ArtifactSaved):
-                found.add(event.digest)
+                found.blobs.add(event.digest)
             elif isinstance(event, e.RunAccepted):
-                found |= await _snapshot(parts, event.contexts)
+                found.blobs.update(await _snapshot(parts, event.contexts))
+                found.facts.update((spec_fact(event.spec), context_fact(event.contexts)))
     return found
 
 
@@ -130,7 +166,7 @@ async def _snapshot(parts: Parts, contexts: str) -> set[str]:
     from relevo.orchestrator.plans import SharedContexts
     from relevo.protocol.snapshot import CONTEXT_KEY
 
-    blob = await parts.store.fact(f"context/{contexts}")
+    blob = await parts.store.fact(context_fact(contexts))
     if blob is None:
         return set()
     digest = msgspec.msgpack.decode(blob, type=SharedContexts).github.get(CONTEXT_KEY)

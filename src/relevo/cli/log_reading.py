@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, BinaryIO
 
 from relevo.cli.log_text import LogText
-from relevo.cli.output import colours
+from relevo.cli.output import colours, note
 from relevo.cli.palette import Palette
 from relevo.cli.progress import Progress
 
@@ -45,13 +45,25 @@ async def _name_step(api: EngineApi, progress: Progress, job: str, step: int) ->
             return
 
 
+async def _next_attempt(api: EngineApi, progress: Progress, job: str, number: int) -> int | None:
+    """The number of the attempt that follows attempt `number`, once it runs; None when there is none."""
+    known = progress.jobs[job]
+    if not progress.ended:
+        async for event in api.events(progress.run, progress.sequence):
+            progress.apply(event)
+            if known.ended or known.status == "held" or (known.attempts > number and known.steps):
+                break
+    return known.attempts if known.attempts > number else None
+
+
 async def write_raw(
     api: EngineApi, progress: Progress, job: str, *, attempt: int | None, follow: bool, to: BinaryIO
 ) -> None:
-    """The exact bytes."""
+    """The exact bytes of one attempt. When it is lost while it is followed, they end there."""
     if follow:
         await _started(api, progress, job)
-    async for frame in api.log(progress.run, job, attempt=attempt, follow=follow):
+    number = attempt or progress.jobs[job].attempts or None
+    async for frame in api.log(progress.run, job, attempt=number, follow=follow):
         to.write(frame.data)
         if follow:
             to.flush()
@@ -68,15 +80,33 @@ async def write_job(
     timestamps: bool,
     tail: int | None,
 ) -> None:
-    """The log as text, or the last `tail` lines of it."""
+    """The log as text, or the last `tail` lines of it. Who follows a job goes over to its next attempt when one is lost."""
     if follow:
         await _started(api, progress, job)
+    number = attempt or progress.jobs[job].attempts or None
+    await _write_attempt(api, progress, job, number, follow, timestamps, tail)
+    while follow and attempt is None and number is not None:
+        number = await _next_attempt(api, progress, job, number)
+        if number is not None:
+            note(f"attempt {number} of {job}:")
+            await _write_attempt(api, progress, job, number, follow, timestamps, tail)
+
+
+async def _write_attempt(
+    api: EngineApi,
+    progress: Progress,
+    job: str,
+    number: int | None,
+    follow: bool,
+    timestamps: bool,
+    tail: int | None,
+) -> None:
     known = progress.jobs[job]
     # The names of an earlier attempt's steps are those of the last one: both have the same steps.
     names = {index: step.name for index, step in known.steps.items()}
     text = LogText(names, Palette(colours(sys.stdout)), timestamps=timestamps)
     last: deque[str] = deque(maxlen=tail)
-    async for frame in api.log(progress.run, job, attempt=attempt, follow=follow):
+    async for frame in api.log(progress.run, job, attempt=number, follow=follow):
         if frame.step not in names:
             await _name_step(api, progress, job, frame.step)
             names.update({index: step.name for index, step in known.steps.items()})

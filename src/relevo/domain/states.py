@@ -78,6 +78,8 @@ JOB_ENDS: Final = frozenset(
         JobStatus.SKIPPED,
     }
 )
+#: Its current attempt is with an agent, or on its way there.
+AT_AGENT: Final = frozenset({JobStatus.ASSIGNED, JobStatus.STARTING, JobStatus.RUNNING, JobStatus.CANCELLING})
 ATTEMPT_ENDS: Final = frozenset(
     {
         AttemptStatus.SUCCEEDED,

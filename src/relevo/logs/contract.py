@@ -68,6 +68,9 @@ class LogStore(Protocol):
         Raises LogMismatch when size or digest disagree with what is held.
         """
 
+    def no_more(self, attempt: AttemptKey) -> None:
+        """The attempt is over, and no end record will come: it was lost, or wrote nothing. Followers end with what is held."""
+
     def size(self, attempt: AttemptKey) -> int:
         """Bytes held, 0 when there are none."""
 
@@ -87,7 +90,7 @@ class LogStore(Protocol):
         """Offset of the first byte of a line (0-based), by the line index; the log's size when there are fewer."""
 
     def follow(self, attempt: AttemptKey, start: int = 0) -> AsyncIterator[LogFrame]:
-        """Frames from an offset on, waiting for more until the end record. A slow follower holds up nobody.
+        """Frames from an offset on, waiting for more until the end record, or `no_more`. A slow follower holds up nobody.
 
         It costs no copy for each follower beyond its own reads, and no memory grows with a follower that does not read.
         """

@@ -60,6 +60,7 @@ class FileLogStore:
         self._attempts = 0
         self._tails: dict[AttemptKey, Tail] = {}
         self._empty_ends: dict[AttemptKey, LogEnd] = {}
+        self._endless: dict[AttemptKey, None] = {}  #: over, without an end record
         self._deleting: set[str] = set()
         self._loading = Lock()  # frames() may be called in a pool
         self._closed = False
@@ -121,6 +122,12 @@ class FileLogStore:
             log.hasher = None
         elif log.end != end:
             raise LogMismatch(f"log of {attempt}: a second end record says {end}, the first {log.end}")
+        self._wake(attempt)
+
+    def no_more(self, attempt: AttemptKey) -> None:
+        self._endless[attempt] = None
+        if len(self._endless) > EMPTY_ENDS:
+            del self._endless[next(iter(self._endless))]
         self._wake(attempt)
 
     def size(self, attempt: AttemptKey) -> int:
@@ -210,8 +217,9 @@ class FileLogStore:
             self._attempts -= len(known.attempts)
             if not known.in_sync:
                 known.release()
-        for attempt in [key for key in self._empty_ends if key.run == run]:
-            del self._empty_ends[attempt]
+        for known_ends in (self._empty_ends, self._endless):
+            for attempt in [key for key in known_ends if key.run == run]:
+                del known_ends[attempt]
         for attempt, tail in self._tails.items():
             if attempt.run == run:
                 tail.forget()
@@ -356,7 +364,7 @@ class FileLogStore:
         """Whether nothing more can come. Raises when that is not for the best."""
         if self._closed:
             raise LogUnavailable("the log store is closed")
-        if tail.deleted or self.ended(attempt) is not None:
+        if tail.deleted or attempt in self._endless or self.ended(attempt) is not None:
             return True
         log = self._find(attempt)
         if log is not None and log.missing is not None and log.missing_stop:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
@@ -22,7 +23,7 @@ from relevo.domain.run import Job, Run, evolve
 from relevo.domain.states import JOB_ENDS
 from relevo.domain.stored import Stored
 from relevo.orchestrator.apart import whole
-from relevo.orchestrator.artifacts import artifacts_of
+from relevo.orchestrator.artifacts import artifacts_of, stored_carried
 from relevo.orchestrator.calling import secrets_seen
 from relevo.orchestrator.plans import (
     Carried,
@@ -30,8 +31,10 @@ from relevo.orchestrator.plans import (
     Plan,
     PlanCache,
     SharedContexts,
+    context_fact,
     demand_of,
     needs_of,
+    spec_fact,
 )
 from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
 from relevo.protocol import messages as m
@@ -61,7 +64,6 @@ UNREADABLE: Final = (RelevoError, msgspec.MsgspecError, LookupError)
 
 _log = logging.getLogger(__name__)
 _shared_decoder = msgspec.msgpack.Decoder(SharedContexts)
-_carried_decoder = msgspec.msgpack.Decoder(dict[str, Carried])
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -102,6 +104,7 @@ class Orchestrator:
         self._demands: dict[tuple[tuple[str, ...], float | None, int | None], Demand] = {}
         self._known_facts: set[str] = set()
         self._shared: WeakValueDictionary[str, HeldContexts] = WeakValueDictionary()
+        self._naming: list[set[str]] = []  # of who looks on: keys of facts that runs name
         self._reloading: dict[str, list[Envelope]] = {}
         self._reloads: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -170,7 +173,7 @@ class Orchestrator:
             return
         plan = await self._plan(accepted.spec)
         shared = await self._contexts(accepted.contexts)
-        carried = await self._stored_carried(run.id) if accepted.retried_from else {}
+        carried = await stored_carried(self.store, run.id) if accepted.retried_from else {}
         actor = self._spawn(run, plan, shared, carried)
         self.manager.keep(run.id, actor.placed())
         actor.resume_effects()
@@ -183,7 +186,7 @@ class Orchestrator:
     async def _plan(self, digest: str) -> Plan:
         plan = self.plans.get(digest)
         if plan is None:
-            blob = await self.store.fact(f"spec/{digest}")
+            blob = await self.store.fact(spec_fact(digest))
             if blob is None:
                 raise RelevoError(f"the store lacks spec {digest}")
             plan = self.plans.decode(digest, blob)
@@ -193,7 +196,7 @@ class Orchestrator:
         known = self._shared.get(digest)
         if known is not None:
             return known
-        blob = await self.store.fact(f"context/{digest}")
+        blob = await self.store.fact(context_fact(digest))
         if blob is None:
             raise RelevoError(f"the store lacks contexts {digest}")
         return self.remember_contexts(digest, blob)
@@ -228,7 +231,10 @@ class Orchestrator:
         """Accept a run; the future is done when it is durable, with StoreUnavailable or FactExists when it was not."""
         shared = self.remember_contexts(submit.contexts, shared_blob)
         further = []
-        for key, blob in ((f"spec/{submit.spec}", plan.blob), (f"context/{submit.contexts}", shared_blob)):
+        keys = (spec_fact(submit.spec), context_fact(submit.contexts))
+        for watcher in self._naming:
+            watcher.update(keys)
+        for key, blob in zip(keys, (plan.blob, shared_blob), strict=True):
             if key not in self._known_facts:
                 further.append(Fact(key, blob))
         reply: asyncio.Future[bool] = self._loop.create_future()
@@ -239,6 +245,23 @@ class Orchestrator:
             reply.add_done_callback(lambda done: self._facts_known(done, further))
         self._refs[submit.run].tell(Envelope(submit, None, reply, (*further, *facts)))
         return reply
+
+    @contextmanager
+    def naming(self) -> Iterator[Callable[[set[str]], list[str]]]:
+        """Look on what runs name, those now live and those to come; see `retention.Unnamed`."""
+        named = {context_fact(digest) for digest in self._shared}
+        named.update(spec_fact(actor.plan.digest) for actor in self._actors.values())
+
+        def unnamed(keys: set[str]) -> list[str]:
+            found = sorted(keys - named)
+            self._known_facts.difference_update(found)  # a run to come stores them again
+            return found
+
+        self._naming.append(named)
+        try:
+            yield unnamed
+        finally:
+            self._naming.remove(named)
 
     def _facts_known(self, done: asyncio.Future[bool], facts: list[Fact]) -> None:
         if not done.cancelled() and done.exception() is None:
@@ -347,10 +370,6 @@ class Orchestrator:
         if not self._actors and not self._reloading:
             self.idle.set()
 
-    async def _stored_carried(self, run: str) -> dict[str, Carried]:
-        blob = await self.store.fact(f"carried/{run}")
-        return _carried_decoder.decode(blob) if blob else {}
-
     async def stored_plan(self, accepted: e.RunAccepted) -> tuple[Plan, bytes]:
         """Plan and encoded contexts of a run that is stored."""
         plan = await self._plan(accepted.spec)
@@ -437,9 +456,9 @@ class Orchestrator:
 
     unplaced = withdraw
 
-    def attempt_ended(self, key: AttemptKey, job: Job, result: str) -> None:
-        self.manager.ended(key, job.agent)
-        ATTEMPTS_ENDED.labels(result).inc()
+    def attempt_ended(self, key: AttemptKey, job: Job, event: e.AttemptEnded) -> None:
+        self.manager.ended(key, job.agent, log=bool(event.log_size) and event.result != "lost")
+        ATTEMPTS_ENDED.labels(event.result).inc()
         if job.status not in JOB_ENDS:  # the end of a job frees its place by itself
             self.scheduler.withdraw(key.run, key.job)
 

@@ -63,6 +63,16 @@ class Carried(Struct, frozen=True):
     outputs: dict[str, str]
 
 
+def spec_fact(digest: str) -> str:
+    """Key of the fact that holds a workflow; runs of the same text share it."""
+    return f"spec/{digest}"
+
+
+def context_fact(digest: str) -> str:
+    """Key of the fact that holds a run's shared contexts; its retries share it."""
+    return f"context/{digest}"
+
+
 class Template(Struct, frozen=True):
     """A job of a file, as often as that file is called."""
 

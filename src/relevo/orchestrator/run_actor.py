@@ -16,7 +16,7 @@ from relevo.domain.errors import RelevoError
 from relevo.domain.ids import AttemptKey
 from relevo.domain.machine import handle
 from relevo.domain.run import Run
-from relevo.domain.states import JobStatus
+from relevo.domain.states import AT_AGENT, JobStatus
 from relevo.domain.stored import Stored
 from relevo.orchestrator.apart import as_stored, inputs_stored, outputs_stored, shortened
 from relevo.orchestrator.calling import returned
@@ -211,7 +211,7 @@ class RunActor(Actor[Envelope]):
 
     def _ended(self, event: e.AttemptEnded) -> None:
         key = AttemptKey(self.run.id, event.job, event.number)
-        self._home.attempt_ended(key, self.run.jobs[event.job], event.result)
+        self._home.attempt_ended(key, self.run.jobs[event.job], event)
 
     def _cancelling(self, event: e.JobCancelling) -> None:
         job = self.run.jobs[event.job]
@@ -239,7 +239,7 @@ class RunActor(Actor[Envelope]):
         return {
             AttemptKey(run.id, job.index, job.number)
             for job in run.jobs
-            if job.number and job.status in _PLACED
+            if job.number and job.status in AT_AGENT
         }
 
     def resume_effects(self) -> None:
@@ -251,7 +251,7 @@ class RunActor(Actor[Envelope]):
                 home.enqueue(self, job.index)
             elif job.delayed:
                 home.later(job.node.decl.backoff_s, run.id, c.QueueJob(job.index))
-            elif job.number and job.status in _PLACED:
+            elif job.number and job.status in AT_AGENT:
                 key = AttemptKey(run.id, job.index, job.number)
                 home.adopt(key, job)
 
@@ -266,7 +266,6 @@ _EFFECTS: Final[dict[type, Callable[[RunActor, Any], None]]] = {
     e.JobCancelling: RunActor._cancelling,
     e.JobEnded: RunActor._over,
 }
-_PLACED: Final = frozenset({JobStatus.ASSIGNED, JobStatus.STARTING, JobStatus.RUNNING, JobStatus.CANCELLING})
 
 
 def run_row(run: Run) -> RunRow:

@@ -169,8 +169,10 @@ class EventStore(Protocol):
     async def run(self, run: str) -> RunRow | None:
         """One run row, by full id."""
 
-    async def delete_run(self, run: str) -> None:
+    async def delete_run(self, run: str, *, facts: Sequence[str] = ()) -> None:
         """Remove an ended run: its stream, row and facts (`kind/<run>` and `kind/<run>/…`). Idempotent.
+
+        `facts`: keys of facts that only this run named, and that go with it.
 
         Raises LiveRun, Fenced or StoreUnavailable.
         """

@@ -141,7 +141,7 @@ class MemoryStore:
                 disk.facts[fact.key] = fact.value
         return stored
 
-    async def delete_run(self, run: str) -> None:
+    async def delete_run(self, run: str, *, facts: Sequence[str] = ()) -> None:
         disk = self.disk
         self._check_open()
         await self._settled()
@@ -156,7 +156,7 @@ class MemoryStore:
         disk.rows.pop(run, None)
         self._damaged.pop(run, None)
         for key in list(disk.facts):
-            if key.split("/")[1:2] == [run]:
+            if key.split("/")[1:2] == [run] or key in facts:
                 del disk.facts[key]
 
     async def close(self) -> None:

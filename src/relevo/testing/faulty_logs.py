@@ -55,6 +55,9 @@ class FaultyLogStore:
         self._perhaps_fail("end")
         self.inner.end(attempt, end)
 
+    def no_more(self, attempt: AttemptKey) -> None:
+        self.inner.no_more(attempt)
+
     def size(self, attempt: AttemptKey) -> int:
         return self.inner.size(attempt)
 

@@ -136,8 +136,8 @@ class FaultyStore:
     async def run(self, run: str) -> RunRow | None:
         return await self.inner.run(run)
 
-    async def delete_run(self, run: str) -> None:
-        await self.inner.delete_run(run)
+    async def delete_run(self, run: str, *, facts: Sequence[str] = ()) -> None:
+        await self.inner.delete_run(run, facts=facts)
 
     async def close(self) -> None:
         await self.inner.close()

@@ -33,6 +33,7 @@ class SimDisk:
 
     def __init__(self) -> None:
         self._files: dict[str, _File] = {}
+        self._removed: dict[str, _File] = {}  #: back when the power goes too soon
         self._folders: dict[str, bool] = {"/": True}  #: with: the name survives the loss of power
         self._room: int | None = None
         self._ragged = False
@@ -51,7 +52,9 @@ class SimDisk:
             self._need_folder(path)
             self._need_room(path, 0)
             file = self._files[path] = _File()
-            file.named = durable
+            self._removed.pop(path, None)
+            if durable:
+                self._names_durable(os.path.dirname(path))
         return _SimAppendFile(self, path, file)
 
     def read(self, path: str, start: int = 0, size: int | None = None) -> bytes:
@@ -67,18 +70,20 @@ class SimDisk:
         file = _File()
         file.data = bytearray(data)
         file.durable = data
-        file.named = True
         self._files[path] = file
+        self._names_durable(os.path.dirname(path))
 
     def rename(self, source: str, target: str) -> None:
         self._need_folder(target)
         file = self._file(source)
         del self._files[source]
-        file.named = True
         self._files[target] = file
+        self._names_durable(os.path.dirname(target))
 
     def remove(self, path: str) -> None:
-        self._files.pop(path, None)
+        file = self._files.pop(path, None)
+        if file is not None and file.named:
+            self._removed[path] = file
 
     def remove_tree(self, path: str) -> None:
         below = path + "/"
@@ -110,9 +115,14 @@ class SimDisk:
         for name in self._folders:
             if os.path.dirname(name) == folder:
                 self._folders[name] = True
+        self._names_durable(folder)
+
+    def _names_durable(self, folder: str) -> None:
         for name, file in self._files.items():
             if os.path.dirname(name) == folder:
                 file.named = True
+        for name in [name for name in self._removed if os.path.dirname(name) == folder]:
+            del self._removed[name]
 
     # --- what befalls it
 
@@ -128,7 +138,7 @@ class SimDisk:
         self._kill_entropy = entropy
 
     def crash(self, entropy: Entropy) -> None:
-        """The power goes. Unsynced names are gone or not; of unsynced bytes a prefix stays, in which pages may be zero."""
+        """The power goes. Unsynced names are gone or not, unsynced removals hold or not; of unsynced bytes a prefix stays, in which pages may be zero."""
         self.kill()
         for name in sorted(self._folders):
             if name not in self._folders:
@@ -145,6 +155,13 @@ class SimDisk:
             file.named = True
             file.data = bytearray(_torn(bytes(file.data), file.durable, entropy))
             file.durable = bytes(file.data)
+            file.given_up = False  # what the kernel took for clean is gone with its memory
+        removed, self._removed = self._removed, {}
+        for name in sorted(removed):
+            if name not in self._files and os.path.dirname(name) in self._folders and entropy.uniform() < 0.5:
+                file = self._files[name] = removed[name]
+                file.data = bytearray(file.durable)
+                file.given_up = False
 
     def fill(self, room: int = 0, *, ragged: bool = False) -> None:
         """The disk is full but for so many bytes. `ragged`: a write that fails leaves a part of its bytes behind."""

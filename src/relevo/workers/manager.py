@@ -207,9 +207,11 @@ class WorkerManager:
             if state.link is not None and state.ready:
                 state.link.send(placed.cancel)
 
-    def ended(self, key: AttemptKey, agent: str) -> None:
-        """It is stored that it ended."""
+    def ended(self, key: AttemptKey, agent: str, *, log: bool) -> None:
+        """It is stored that it ended. `log`: its log has an end record."""
         self._agent(agent).placed.pop(key, None)
+        if not log:
+            self._logs.no_more(key)
 
     def keep(self, run: str, keys: set[AttemptKey]) -> None:
         """Of a run that was read again, only these attempts are anywhere."""

@@ -99,6 +99,60 @@ def test_a_run_that_a_live_one_retries_stays():
     run_virtual(main())
 
 
+def test_facts_go_with_the_last_run_that_names_them():
+    async def main():
+        world = World()
+        engine = await world.engine()
+        agent = FakeAgent(engine)
+        agent.hello()
+        same = [await _run(world, agent) for _ in range(2)]
+        live = await _run(world, agent, end=False)
+
+        def kinds() -> list[str]:
+            return sorted(key.partition("/")[0] for key in world.disk.facts)
+
+        async def removed(keep_runs: int) -> list[str]:
+            watch = engine.orchestrator.naming
+            return (await prune(engine.parts, Limits(keep_runs=keep_runs), watch=watch))["runs"]
+
+        assert kinds() == ["context", "context", "context", "spec"]
+        assert await removed(0) == same
+        assert kinds() == ["context", "spec"]  # the live one names them
+        agent.finish(agent.assigned()[-1])
+        await until(lambda: not engine.orchestrator.live)
+        assert await removed(0) == [live]
+        assert kinds() == []
+        again = await _run(world, agent)
+        assert kinds() == ["context", "spec"]  # stored anew
+        assert await removed(0) == [again]
+        await engine.close()
+
+    run_virtual(main())
+
+
+def test_facts_stay_that_a_run_names_which_comes_while_old_ones_go():
+    async def main():
+        world = World()
+        engine = await world.engine()
+        agent = FakeAgent(engine)
+        agent.hello()
+        old = await _run(world, agent)
+        came = []
+
+        async def remove_logs(run):
+            came.append(await world.submit(ONE))
+
+        engine.parts.logs.delete = remove_logs
+        watch = engine.orchestrator.naming
+        assert (await prune(engine.parts, NOTHING_STAYS, watch=watch))["runs"] == [old]
+        await engine.close()
+        engine = await world.engine()
+        assert list(engine.orchestrator.live) == came
+        await engine.close()
+
+    run_virtual(main())
+
+
 def test_caches_go_by_their_own_limit(tmp_path):
     caches = Caches(str(tmp_path / "caches"))
     written = caches.new()

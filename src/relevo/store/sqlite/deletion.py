@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import apsw
 
 from relevo.store.contract import LiveRun
 
 
-def delete_run(cursor: apsw.Cursor, run: str, sequence: int) -> None:
-    """Remove an ended run within the open transaction; `sequence` is the last one given. Raises LiveRun."""
+def delete_run(cursor: apsw.Cursor, run: str, sequence: int, facts: Sequence[str] = ()) -> None:
+    """Remove an ended run within the open transaction, and the facts with these keys; `sequence` is the last one given.
+
+    Raises LiveRun.
+    """
     # `get` reads to the end: a statement left open would hold its snapshot, and the next commit would find it stale.
     found = cursor.execute("SELECT version, head, live FROM streams WHERE stream = ?", (run,)).get
     if found is not None:
@@ -25,7 +30,9 @@ def delete_run(cursor: apsw.Cursor, run: str, sequence: int) -> None:
             " ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
             (sequence,),
         )
-    cursor.executemany("DELETE FROM facts WHERE key = ?", [(key,) for key in facts_of(cursor, run)])
+    cursor.executemany(
+        "DELETE FROM facts WHERE key = ?", [(key,) for key in (*facts_of(cursor, run), *facts)]
+    )
 
 
 def facts_of(cursor: apsw.Cursor, run: str) -> list[str]:

@@ -138,7 +138,7 @@ class SqliteReader:
     async def run(self, run: str) -> RunRow | None:
         return await self._readers.run(reading.read_run, self._path, run)
 
-    async def delete_run(self, run: str) -> None:
+    async def delete_run(self, run: str, *, facts: Sequence[str] = ()) -> None:
         raise StoreUnavailable(f"{self._path} is open for reading only")
 
     async def close(self) -> None:
@@ -194,7 +194,7 @@ class SqliteStore(SqliteReader):
         else:
             self._writer.append(append, done)
 
-    async def delete_run(self, run: str) -> None:
+    async def delete_run(self, run: str, *, facts: Sequence[str] = ()) -> None:
         if self._closed:
             raise StoreUnavailable(f"{self._path} is closed")
         deleted: asyncio.Future[None] = self._loop.create_future()
@@ -208,7 +208,7 @@ class SqliteStore(SqliteReader):
             else:
                 deleted.set_exception(error)
 
-        self._writer.delete(run, done)
+        self._writer.delete(run, tuple(facts), done)
         await deleted
 
     async def close(self) -> None:

@@ -38,6 +38,7 @@ class Deletion(Struct, frozen=True):
     """An ended run is to be removed."""
 
     run: str
+    facts: tuple[str, ...]  #: keys of those that nobody else names
 
 
 Work = tuple[Append | Deletion, Callable[[Any], None]]
@@ -77,9 +78,9 @@ class Writer:
         """Queue an append."""
         self._hand_over((append, done))
 
-    def delete(self, run: str, done: Callable[[RelevoError | None], None]) -> None:
+    def delete(self, run: str, facts: tuple[str, ...], done: Callable[[RelevoError | None], None]) -> None:
         """Queue the removal of a run."""
-        self._hand_over((Deletion(run), done))
+        self._hand_over((Deletion(run, facts), done))
 
     def end(self, ended: Callable[[], None]) -> None:
         """Commit what is queued, then close the connection and call `ended` on the loop."""
@@ -163,7 +164,7 @@ class Writer:
             check_fence(cursor, self._epoch)
             first = works[0][0]
             if isinstance(first, Deletion):
-                return self._delete(cursor, first.run)
+                return self._delete(cursor, first)
             commit = Commit(cursor, self._heads, self._sequence, self._epoch)
             outcomes = [commit.judge(append) for append, _ in works if isinstance(append, Append)]
             commit.write()
@@ -176,10 +177,10 @@ class Writer:
         self._sequence = commit.sequence
         return outcomes
 
-    def _delete(self, cursor: apsw.Cursor, run: str) -> list[Any]:
-        self._heads.pop(run, None)
+    def _delete(self, cursor: apsw.Cursor, deletion: Deletion) -> list[Any]:
+        self._heads.pop(deletion.run, None)
         try:
-            delete_run(cursor, run, self._sequence)
+            delete_run(cursor, deletion.run, self._sequence, deletion.facts)
         except LiveRun as error:
             return [error]
         return [None]

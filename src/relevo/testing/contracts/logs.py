@@ -217,6 +217,18 @@ class LogStoreContract:
         assert await followed(store, A, len(text)) == b""
         await store.close()
 
+    async def test_followers_of_a_log_without_an_end_are_let_go(self, open_store: OpenStore) -> None:
+        store = open_store()
+        store.write(A, frame(0, b"all there is"))
+        followers = [asyncio.ensure_future(followed(store, key)) for key in (A, A, B)]
+        await asyncio.sleep(0)
+        store.no_more(A)
+        store.no_more(B)
+        assert await asyncio.gather(*followers) == [b"all there is", b"all there is", b""]
+        assert await followed(store, A, 4) == b"there is"
+        assert store.ended(A) is None
+        await store.close()
+
     async def test_a_follower_far_behind_misses_nothing(self, open_store: OpenStore) -> None:
         store = open_store()
         first: asyncio.Event = asyncio.Event()

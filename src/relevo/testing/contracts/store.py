@@ -318,6 +318,16 @@ class EventStoreContract:
         assert [s.stream for s in await collect(store.scan())] == ["ab"]
         assert (await commit(store, append("a", row=row("a", live=False)))).version == 1
 
+    async def test_facts_that_only_a_run_named_go_with_it(self, store: EventStore) -> None:
+        facts = [Fact("spec/1", b"x"), Fact("spec/2", b"y")]
+        await commit(store, append("a", row=row("a", live=True), facts=facts))
+        with pytest.raises(LiveRun):
+            await store.delete_run("a", facts=["spec/1"])
+        assert len(await store.facts("spec/")) == 2
+        await commit(store, append("a", 1, row=row("a", live=False)))
+        await store.delete_run("a", facts=["spec/1", "spec/none"])
+        assert [key for key, _ in await store.facts("spec/")] == ["spec/2"]
+
     async def test_no_sequence_is_given_twice(self, home: StoreHome, store: EventStore) -> None:
         for version in range(3):
             await commit(store, append("a", version, row=row("a", live=False)))

@@ -113,13 +113,14 @@ async def test_a_slot_with_leftovers_is_not_used_again(provider: ProcessProvider
     await worker.destroy()
 
 
-def members(generations: int) -> st.SearchStrategy[Member]:
+@st.composite
+def members(draw: st.DrawFn, generations: int) -> Member:
     """Who stops has no time for children."""
-    flags = [st.booleans()] * 4
+    flags = [draw(st.booleans()) for _ in range(4)]
     if generations == 1:
-        return st.builds(Member, *flags, st.booleans())
-    children = st.lists(members(generations - 1), max_size=2).map(tuple)
-    return st.builds(Member, *flags, st.just(False), children)
+        return Member(*flags, stopped=draw(st.booleans()))
+    children = draw(st.integers(0, 2))
+    return Member(*flags, children=tuple(draw(members(generations - 1)) for _ in range(children)))
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
