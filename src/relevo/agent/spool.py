@@ -104,7 +104,8 @@ class Spool:
         self._retry: asyncio.TimerHandle | None = None
         self._bytes = 0  # of frames not acknowledged
         self._waiters: list[asyncio.Future[None]] = []
-        self._intents: dict[AttemptKey, Intent] = {}  # of attempts that have not ended
+        self._intents: dict[AttemptKey, Intent] = {}  # of attempts whose end is not acknowledged
+        self._ends: dict[AttemptKey, int] = {}  # of those that have ended: the number of the end record
         self._carrying: asyncio.Task[None] | None = None
         self._unneeded: list[str] = []  # segments that go once the intents in them stand elsewhere too
         self.next = 1  #: number of the record to come
@@ -161,16 +162,20 @@ class Spool:
 
     def _take(self, batch: Records | Intent, frame: Frame, found: Found) -> None:
         if isinstance(batch, Intent):
-            found.intended.add(AttemptKey(batch.run, batch.job, batch.number))
+            key = AttemptKey(batch.run, batch.job, batch.number)
+            found.intended.add(key)
+            self._intents[key] = batch
             return
         self._keep(Frame(batch.first, len(batch.records), frame.segment, frame.position, frame.size))
         self.next = batch.first + len(batch.records)
-        for record in batch.records:
+        for number, record in enumerate(batch.records, batch.first):
             key = AttemptKey(record.run, record.job, record.number)
             if isinstance(record, AttemptStarted):
                 found.started.add(key)
             elif isinstance(record, AttemptFinished):
                 found.ended.add(key)
+                if key in self._intents:
+                    self._ends[key] = number
 
     def _keep(self, frame: Frame) -> None:
         self._frames.append(frame)
@@ -229,10 +234,13 @@ class Spool:
 
     def add(self, record: AnyRecord, size: int = 100) -> None:
         """Take a record; it is written at the end of the loop's turn. `size`: about how long it is."""
+        if self._intents and type(record) is AttemptFinished:
+            key = AttemptKey(record.run, record.job, record.number)
+            if key in self._intents:
+                # Not before the engine has it: the end may be lost with the power, and what was intended must not be.
+                self._ends[key] = self.next + len(self._pending)
         self._pending.append(record)
         self._pending_bytes += size
-        if self._intents and type(record) is AttemptFinished:
-            self._intents.pop(AttemptKey(record.run, record.job, record.number), None)
         if self._pending_bytes >= BATCH_BYTES:
             self.flush()
         elif not self._scheduled:
@@ -292,7 +300,7 @@ class Spool:
         self._close_file()
         self._segment = segment
         self._file = file
-        if self._intents and self._carrying is None:
+        if (self._intents or self._unneeded) and self._carrying is None:
             self._carrying = self._loop.create_task(self._carried())
         return file
 
@@ -308,7 +316,7 @@ class Spool:
             self._disk.remove(self._path(segment))
 
     def _remove(self, segment: str) -> None:
-        if self._carrying is not None:
+        if self._carrying is not None or (self._intents and self._file is None):
             self._unneeded.append(segment)
         else:
             self._disk.remove(self._path(segment))
@@ -376,6 +384,9 @@ class Spool:
             if gone is not None and gone != frame.segment:
                 self._remove(gone)
             gone = frame.segment
+        for key in [key for key, number in self._ends.items() if number < next_number]:
+            del self._ends[key]
+            self._intents.pop(key, None)
         if gone is not None and gone != self._segment and not (frames and frames[0].segment == gone):
             self._remove(gone)
         self._relieve()

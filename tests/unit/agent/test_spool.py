@@ -267,6 +267,9 @@ async def test_an_intent_outlives_the_segment_it_was_written_to():
         spool.add(record(number, 1 << 20))
         spool.flush()
     spool.add(m.AttemptFinished("run", 2, 1, "succeeded"))
+    spool.flush()
+    await asyncio.sleep(0)
+    spool.acknowledge(spool.next)
     for number in range(40):
         spool.add(record(number, 1 << 20))
         spool.flush()
@@ -274,6 +277,49 @@ async def test_an_intent_outlives_the_segment_it_was_written_to():
     spool.acknowledge(spool.next)
     assert len(disk.list("/spool")) == 1
     assert spool_on(disk).open().intended == {AttemptKey("run", 1, 1)}
+
+
+@given(st.integers(0, 1_000))
+def test_an_intent_outlives_the_loss_of_an_end_that_nobody_has_yet(seed: int):
+    async def live() -> None:
+        disk = SimDisk()
+        spool = Spool(disk, "/home/spool", asyncio.get_running_loop(), at_once)
+        spool.open()
+        await spool.intend(Intent("run", 1, 1, 0))
+        for number in range(17):
+            spool.add(record(number, 1 << 20))
+            spool.flush()
+        spool.add(m.AttemptFinished("run", 1, 1, "succeeded"))
+        spool.flush()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        spool.acknowledge(18)
+        assert len(disk.list("/home/spool")) == 1
+        disk.crash(SeededEntropy(seed))
+        found = Spool(disk, "/home/spool", asyncio.get_running_loop(), at_once).open()
+        assert AttemptKey("run", 1, 1) in found.intended | found.ended
+
+    asyncio.run(live())
+
+
+async def test_an_intent_of_an_earlier_agent_stays_until_it_stands_elsewhere():
+    disk = SimDisk()
+    spool = spool_on(disk)
+    spool.open()
+    spool.add(record(1))
+    await spool.intend(Intent("run", 1, 1, 0))
+    spool.close()
+    heir = spool_on(disk)
+    heir.open()
+    heir.acknowledge(heir.next)
+    assert spool_on(disk).open().intended == {AttemptKey("run", 1, 1)}
+    heir.add(m.AttemptFinished("run", 1, 1, "lost", held=True))
+    heir.flush()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(disk.list("/spool")) == 1
+    heir.acknowledge(heir.next)
+    assert heir.empty
 
 
 async def test_a_segment_goes_only_after_the_intents_in_it_are_durable_elsewhere():
