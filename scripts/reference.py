@@ -17,7 +17,9 @@ from relevo.workflow.diagnostics import Diagnostic
 from relevo.workflow.expressions import CONTEXTS
 from relevo.workflow.expressions.functions import ARITY, STATUS
 from relevo.workflow.grammar import Condition, Fields, Items, OneOf, Shape, Text
+from relevo.workflow.instead import INSTEAD
 from relevo.workflow.language import WORKFLOW
+from relevo.workflow.language_action import ACTION
 from relevo.workflow.language_events import EVENTS
 from relevo.workflow.reader import read
 from relevo.workflow.support import NATIVE_ACTIONS, unsupported
@@ -49,8 +51,18 @@ _DIFFERENT: Final = {
     f"{JOB}.cancel-timeout-minutes": "read, not used",
     f"{JOB}.uses": "workflows of the same repository (`./…`); those of other repositories are refused",
     f"{JOB}.runs-on": "`ubuntu-*`, `linux`, `self-hosted` and the architecture mean this machine; others are refused",
-    f"{STEP}.uses": "built-in actions only, see below",
+    f"{STEP}.uses": "built-in actions and local composite ones only, see below",
 }
+_ACTION_DIFFERENT: Final = {
+    "inputs.<name>.required": "an input that is not given is warned of; as on GitHub it is empty then",
+    "runs.using": "`composite`; other kinds are refused by name",
+    "runs.steps[].uses": "built-in actions and local composite ones only",
+    "runs.steps[].if": "when the job is cancelled, inner steps that ask for it (`always()`, `cancelled()`) run before the step ends",
+}
+#: Keys of action.yml that only actions of other kinds have.
+_OF_OTHER_KINDS: Final = tuple(
+    f"runs.{name}" for name in ("main", "pre", "post", "image", "entrypoint", "args", "env")
+)
 _OWN: Final = "relevo's own"
 _CONTEXT_DIFFERENCES: Final = {
     "github": "from git and the machine; `github.token` is empty, and `github.event` holds what git knows",
@@ -60,19 +72,13 @@ _CONTEXT_DIFFERENCES: Final = {
 }
 _STARTED: Final = "started by `relevo run --event {}` only; nothing listens for it"
 _EVENT_DIFFERENCES: Final = {
-    "push": "`relevo run --event push`; filters are decided from git",
-    "pull_request": "`relevo run --event pull_request`; filters are decided from git",
+    "push": "`relevo run --event push`; filters are decided from git, without GitHub's limit of 300 files",
+    "pull_request": "`relevo run --event pull_request[:TYPE]`; filters are decided from git, without GitHub's limit of 300 files",
     "workflow_dispatch": "`relevo run --event workflow_dispatch --input NAME=VALUE`",
 }
 _SPELLING: Final = {
     name.lower(): name for name in ("startsWith", "endsWith", "toJSON", "fromJSON", "hashFiles")
 }
-_OTHER_ACTIONS: Final = (
-    *("actions/cache", "actions/cache/save", "actions/cache/restore", "actions/setup-node"),
-    *("actions/setup-go", "actions/setup-java", "actions/github-script", "docker/login-action"),
-    *("docker/setup-buildx-action", "docker/build-push-action", "astral-sh/setup-uv"),
-    *("codecov/codecov-action", "pypa/gh-action-pypi-publish", "softprops/action-gh-release"),
-)
 #: Source: GitHub, Variables reference, "Default environment variables", and the files for workflow commands.
 _VARIABLE_NAMES: Final = """
     CI GITHUB_ACTION GITHUB_ACTION_PATH GITHUB_ACTION_REPOSITORY GITHUB_ACTIONS GITHUB_ACTOR GITHUB_ACTOR_ID
@@ -109,6 +115,10 @@ def reference() -> str:
             "## Actions\n",
             "Inputs and outputs of the built-in ones: [actions](actions.md).\n",
             _table(("action", "relevo"), _action_rows()),
+            "## Keys of action.yml\n",
+            "The file of a local action is read when the step that uses it starts, so it may be made by an earlier step. Checks "
+            "look at it as it is in the working tree, if it is there.\n",
+            _table(("key", "relevo", "expressions in it may use"), _action_key_rows()),
             "## Environment variables of steps\n",
             _table(("variable", "relevo"), _variable_rows()),
         ]
@@ -163,6 +173,17 @@ def _key_rows(refusals: dict[str, str]) -> Iterator[tuple[str, ...]]:
         status = _status(path, refusals)
         names = ", ".join(_SPELLING.get(name, name) for name in sorted(allowed))
         yield f"`{path}`", status, names
+
+
+def _action_key_rows() -> Iterator[tuple[str, ...]]:
+    rows: dict[str, set[str]] = {}
+    for path, names in _keys(ACTION, "", ()):
+        passed_over = path.startswith(_OF_OTHER_KINDS) or path in (".<name>", "inputs.<name>.<name>")
+        if not passed_over:
+            rows.setdefault(path, set()).update(names)
+    for path, allowed in rows.items():
+        told = _OWN if ".relevo" in path else _different(_ACTION_DIFFERENT.get(path))
+        yield f"`{path}`", told, ", ".join(_SPELLING.get(name, name) for name in sorted(allowed))
 
 
 def _status(path: str, refusals: dict[str, str]) -> str:
@@ -239,11 +260,14 @@ def _event_keys(shape: Shape) -> Iterator[tuple[str, Shape]]:
 def _action_rows() -> Iterator[tuple[str, ...]]:
     for name in sorted(NATIVE_ACTIONS):
         yield f"`{name}`", "built in, at any version"
-    for name in (*_OTHER_ACTIONS, "./path", "docker://image", "any/other"):
+    for name in (*sorted(INSTEAD), "./path", "docker://image", "any/other"):
         if name not in NATIVE_ACTIONS:
             uses = name if name.startswith(("./", "docker:")) else f"{name}@v1"
             said = unsupported(read(json.dumps(_with_steps([{"uses": uses}])).encode(), "w.yml"))
-            yield f"`{name}`", _refusal(said[0]) if said else "as GitHub"
+            yield (
+                f"`{name}`",
+                _refusal(said[0]) if said else "as GitHub, where its `runs.using` is `composite`",
+            )
 
 
 def _variable_rows() -> Iterator[tuple[str, ...]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -297,3 +299,52 @@ jobs:
     assert done.code in (1, 2)
     assert "RELEVO_JOB_LIMIT" in done.out.decode() + done.err
     assert user.relevo("run", "w.yml", env={"RELEVO_JOB_LIMIT": "6"}).code == 0
+
+
+CACHES = """
+on: workflow_dispatch
+jobs:
+  a:
+    runs-on: ubuntu-latest
+    steps:
+      - run: mkdir out; head -c 5000 /dev/zero > out/file
+      - {uses: actions/cache/save@v4, with: {path: out, key: k}}
+"""
+
+
+def test_caches_are_counted_and_given_back(user):
+    user.workflow(CACHES)
+    assert user.relevo("run", "w.yml").code == 0
+    told = {one["what"]: one["found"] for one in json.loads(user.relevo("doctor", "--json").out)["findings"]}
+    assert told["caches"].startswith("1 cache of jobs, 5.")
+    assert "1 cache would be removed" in user.relevo("prune", "--cache-size", "0", "--dry-run").err
+    assert "cache" not in user.relevo("prune").err
+    assert "1 cache removed, 5." in user.relevo("prune", "--cache-size", "0").err
+    told = {one["what"]: one["found"] for one in json.loads(user.relevo("doctor", "--json").out)["findings"]}
+    assert told["caches"].startswith("0 caches of jobs")
+
+
+CANCELLED = """
+on: workflow_dispatch
+jobs:
+  a:
+    runs-on: ubuntu-latest
+    steps:
+      - {uses: actions/cache@v4, with: {path: out, key: k}}
+      - run: mkdir out; echo data > out/file
+      - {name: waits, run: sleep 1000}
+"""
+
+
+def test_a_cancelled_job_leaves_no_cache(user):
+    user.workflow(CANCELLED)
+    started = user.start("run", "w.yml", "--json")
+    event = user.await_event(
+        started, lambda event: event["event"] == "step.started" and event["name"] == "waits"
+    )
+    assert user.relevo("cancel", event["run"]).code == 0
+    started.wait(60)
+    folder = Path(user.env["RELEVO_HOME"]) / "agents/local/caches"
+    assert not list(folder.rglob("*"))
+    log = user.relevo("logs", event["run"], "a", "--raw").out.decode()
+    assert "The job did not succeed: no cache is saved" in log

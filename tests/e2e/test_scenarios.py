@@ -1,9 +1,10 @@
-"""Workflow files and what comes of them: each folder of `scenarios/` is run by the program itself, in a home of its own.
+"""Workflow files and what comes of them: each folder of `scenarios/` is run by the program itself, as the working tree, in a home
+of its own.
 
 expected.json: `exit`, `status`, `jobs` {id: {status, attempts?, outputs?}} (exactly these jobs); `log` {job: text, exact},
 `log_ends`, `log_hex`, `log_has` {job: [parts]}; `stderr` [parts]; `events` [parts of events that must be there]; `args` for the
-command line; `witness`: the steps get a file to write to in $WITNESS; `programs`: what the machine must have, else the scenario is skipped by their name. Further .yml
-files beside workflow.yml are those that it calls.
+command line; `witness`: the steps get a file to write to in $WITNESS; `programs`: what the machine must have, else the scenario is
+skipped by their name. Whatever lies beside workflow.yml is in the tree, too.
 """
 
 from __future__ import annotations
@@ -34,9 +35,7 @@ def test_scenario(scenario: str, tmp_path: Path) -> None:
     if lacking:
         pytest.skip(f"not on PATH: {', '.join(lacking)}")
     folder = tmp_path / "tree"
-    folder.mkdir()
-    for file in (FOLDER / scenario).glob("*.yml"):
-        shutil.copy(file, folder)
+    shutil.copytree(FOLDER / scenario, folder, ignore=shutil.ignore_patterns("expected.json"))
     env = {**os.environ, "RELEVO_HOME": str(tmp_path / "home"), "NO_COLOR": "1"}
     args = [*expected.get("args", [])]
     if expected.get("witness"):

@@ -12,7 +12,7 @@ from blake3 import blake3
 from relevo.domain import events as e
 from relevo.domain.errors import InvalidTransition, RelevoError
 from relevo.domain.ids import AttemptKey
-from relevo.domain.run import ACTIVE, Run, evolve
+from relevo.domain.run import ACTIVE, Node, Run, evolve
 from relevo.domain.states import JOB_ENDS, JobStatus, RunStatus
 from relevo.domain.stored import Stored
 from relevo.orchestrator.run_actor import run_row
@@ -120,6 +120,10 @@ class Checker:
                 world.saw("retried after a delay")
         elif isinstance(event, e.JobHeld):
             world.saw("held")
+        elif isinstance(event, e.CallCancelling):
+            world.saw("a call is cancelled")
+        elif isinstance(event, e.CallReturned):
+            world.saw("a call gives something back")
         elif isinstance(event, e.JobEnded):
             self._job_ended(stream, run, event)
         elif isinstance(event, e.RunReleased):
@@ -140,12 +144,16 @@ class Checker:
             self._world.saw("a spared job starts after a cancel")
             if not self._spared(run, event.job):
                 self._world.violated("cancelled", f"{key} is assigned in a run that is being cancelled")
+        elif run.jobs[event.job].node.cancelled:
+            self._world.saw("a spared job starts in a call that is being cancelled")
+            if not self._spared(run, event.job):
+                self._world.violated("cancelled", f"{key} is assigned in a call that is being cancelled")
         for other in self._world.truth.running:
             if other.run == key.run and other.job == key.job:
                 self._world.violated("one live attempt", f"{key} is assigned while {other} runs")
 
     def _spared(self, run: Run, job: int) -> bool:
-        spec = self._world.spec_of(run.id, run.jobs[job].node.decl.id)
+        spec = self._world.spec_of(run.id, run.jobs[job].node)
         return spec is not None and spec.if_ == "always()"
 
     def _attempt_ended(self, stored: Stored, run: Run, event: e.AttemptEnded) -> None:
@@ -180,7 +188,7 @@ class Checker:
         self._durable(key, pieces)
 
     def _really_succeeded(self, run: Run, key: AttemptKey) -> None:
-        spec = self._world.spec_of(run.id, run.jobs[key.job].node.decl.id)
+        spec = self._world.spec_of(run.id, run.jobs[key.job].node)
         starts = {start.step: start for start in self._world.truth.starts.get(key, ())}
         for index, step in enumerate(spec.spec.steps if spec is not None else ()):
             start = starts.get(index)
@@ -211,7 +219,11 @@ class Checker:
                 world.saw("a time-out overtakes a cancel")
         if event.status == "timed-out":
             world.saw("timed out")
-        if event.status == "succeeded" and not job.number:
+        if job.nodes:
+            left = [inner.path for inner in job.nodes if not inner.ended]
+            if left:
+                world.violated("real end", f"{stream}/{event.job} is over before {left} that it calls")
+        elif event.status == "succeeded" and not job.number:
             world.violated("real end", f"{stream}/{event.job} is green without an attempt")
 
     def _compare(self, stream: str, run: Run, process: Any) -> None:
@@ -253,14 +265,27 @@ class Checker:
     def needs_seen(self, key: AttemptKey, node: str, word: str) -> None:
         """A job's expression for another's output came to this."""
         run = self.runs[key.run]
-        spec = self._world.spec_of(key.run, node)
-        legs = run.nodes[run.names[node]].jobs
-        told = "".join(step.run or "" for step in spec.spec.steps if step.id == "told") if spec else ""
-        expected = told.rpartition("::")[2] if any(job.status is JobStatus.SUCCEEDED for job in legs) else ""
+        seen = _needed(run, run.jobs[key.job].node, node)
+        expected = self._told(key.run, seen)
         if expected:
             self._world.saw("outputs of a need")
+            if seen.inner:
+                self._world.saw("outputs of a call")
+            elif seen.call is not run.jobs[key.job].node.call:
+                self._world.saw("outputs as an input of a call")
             if word != expected:
                 self._world.violated("outputs", f"{key} sees {word!r} of {node}, {expected!r} was told")
+
+    def _told(self, run: str, node: Node) -> str:
+        """The word that a node, or the workflow that it calls, gives back; "" when it need not."""
+        spec = self._world.spec_of(run, node)
+        if spec is None or not any(job.status is JobStatus.SUCCEEDED for job in node.jobs):
+            return ""
+        if spec.called is not None:
+            giving = spec.called.on["workflow_call"]["outputs"]["word"]["value"].split(".")[1]
+            inner = (one for job in node.jobs for one in job.nodes if job.status is JobStatus.SUCCEEDED)
+            return "".join({self._told(run, one) for one in inner if one.decl.id == giving})
+        return "".join(step.run or "" for step in spec.spec.steps if step.id == "told").rpartition("::")[2]
 
     def acknowledged(self, records: m.Records) -> None:
         """Records are acknowledged to their agent, which forgets them: what they said must be durable."""
@@ -350,6 +375,16 @@ class Checker:
                 )
 
 
+def _needed(run: Run, node: Node, id: str) -> Node:
+    """What a job's script calls `id`: a node of its own file, or one that the calling job hands the output of over."""
+    siblings = node.call.nodes if node.call is not None else [one for one in run.nodes if one.call is None]
+    found = next((one for one in siblings if one.decl.id == id), None)
+    if found is not None:
+        return found
+    assert node.call is not None
+    return _needed(run, node.call.node, id)
+
+
 def picture(run: Run) -> tuple[Any, ...]:
     """All that a run is, comparable."""
     return (
@@ -359,12 +394,24 @@ def picture(run: Run) -> tuple[Any, ...]:
         run.busy,
         run.held,
         tuple(run.ready),
+        tuple(run.returning),
         [
-            (job.status, job.number, job.attempt, job.agent, job.record, job.lost, job.retries, job.delayed)
+            (
+                job.status,
+                job.number,
+                job.attempt,
+                job.agent,
+                job.record,
+                job.lost,
+                job.retries,
+                job.delayed,
+                job.cancelling,
+                job.nodes_left,
+            )
             for job in run.jobs
         ],
         [
-            (node.waiting, node.expanded, node.left, node.active, node.failures, node.outputs)
+            (node.path, node.waiting, node.expanded, node.left, node.active, node.failures, node.outputs)
             for node in run.nodes
         ],
     )

@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from relevo.workflow.model import JobNode, JobSpec, Position, RetrySpec, StepSpec, Workflow
+from tests.simulation.calls import calling
 
 RUNS: Final = 3
 JOBS: Final = 20  #: of all runs together
@@ -63,7 +64,10 @@ def plan_of(seed: int, kinds: tuple[str, ...]) -> Plan:
     for index in range(RUNS):
         jobs = left if index == RUNS - 1 else left // (RUNS - index) + random.randrange(-1, 2)
         left -= jobs
-        runs.append(_run(random, index, jobs))
+        calls = Random(
+            f"calls {seed} {index}"
+        )  # of their own, so that schedules without calls stay what they are
+        runs.append(_run(random, calls, index, jobs))
     faults = [_fault(random, kinds, agents) for _ in range(FAULTS + (random.random() < 0.25))]
     return Plan(
         seed,
@@ -86,11 +90,11 @@ def _fault(random: Random, kinds: tuple[str, ...], agents: int) -> FaultPlan:
     )
 
 
-def _run(random: Random, index: int, jobs: int) -> RunPlan:
+def _run(random: Random, calls: Random, index: int, jobs: int) -> RunPlan:
     cancelled = random.random() < 0.3
     return RunPlan(
         random.random() * 1.5,
-        _workflow(random, index, jobs),
+        calling(calls, _workflow(random, index, jobs)),
         random.random() < 0.1,
         3.0 * random.random() ** 2 if cancelled else None,
         3.0 * random.random() if cancelled and random.random() < 0.3 else None,

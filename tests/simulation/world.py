@@ -16,6 +16,7 @@ from relevo.assembly.engine import Engine, Parts
 from relevo.bus.inprocess import InProcessBus
 from relevo.domain.errors import RelevoError
 from relevo.domain.ids import AttemptKey
+from relevo.domain.run import Node
 from relevo.domain.stored import Stored
 from relevo.logs.claim import Claim
 from relevo.logs.store import FileLogStore
@@ -334,10 +335,16 @@ class World:
         """A hash of all that happened."""
         return hashlib.blake2b(repr(self.trace).encode()).hexdigest()
 
-    def spec_of(self, run: str, node: str) -> JobNode | None:
-        """The job of a run as its workflow has it."""
+    def spec_of(self, run: str, node: Node) -> JobNode | None:
+        """The job of a run as its workflow, or one that it calls, has it."""
         plan = self.client.plans.get(run)
-        return plan.workflow.jobs[node] if plan is not None else None
+        if plan is None:
+            return None
+        if node.call is None:
+            return plan.workflow.jobs[node.decl.id]
+        caller = self.spec_of(run, node.call.node)
+        assert caller is not None and caller.called is not None  # noqa: PT018
+        return caller.called.jobs[node.decl.id]
 
     def living_agents(self) -> set[str]:
         """Names of the incarnations that live."""

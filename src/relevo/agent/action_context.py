@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from relevo.agent.actions.contract import ActionFailed, Blobs
 from relevo.agent.masks import Masks
-from relevo.agent.step_contexts import StepContexts
+from relevo.agent.step_contexts import Contexts
 from relevo.agent.step_log import Running, StepLog
 from relevo.agent.step_record import StepRecord
 from relevo.domain.ids import AttemptKey
@@ -39,7 +39,7 @@ class StepActionContext:
         env: Mapping[str, str],
         state: Mapping[str, str],
         *,
-        contexts: StepContexts,
+        contexts: Contexts,
         tool_cache: str,
         masks: Masks,
         reporter: Blobs,
@@ -48,7 +48,8 @@ class StepActionContext:
         worker: Worker,
         blocking: Blocking,
     ) -> None:
-        self.inputs = inputs
+        """`inputs` as they were written."""
+        self.inputs = {name: text.strip() for name, text in inputs.items()}
         self.env = env
         self.state = state
         self.workspace = contexts.folders.workspace
@@ -68,7 +69,7 @@ class StepActionContext:
 
     @property
     def job_status(self) -> str:
-        return self._contexts.status
+        return self._contexts.job_status
 
     def input(self, name: str, default: str = "") -> str:
         return self.inputs.get(name.lower()) or default

@@ -3,6 +3,7 @@
 interrupt() ─► process: SIGINT ── 7.5 s ─► SIGTERM ── 2.5 s ─► all processes of the worker are killed
            └─► awaited: its task is cancelled ─────── 10 s ─► and again
 kill()      ─► the last of these at once
+force()     ─► and whatever begins later is ended before it starts
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ class Interrupted(Exception):
 class Activity:
     """One for each attempt; `begin` before each step. All on the loop, from one task."""
 
-    __slots__ = ("_cancels", "_loop", "_running", "_task", "_timers", "interrupted", "killed")
+    __slots__ = ("_cancels", "_loop", "_running", "_task", "_timers", "forced", "interrupted", "killed")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.interrupted = False
         self.killed = False
+        self.forced = False  #: nothing may run any more
         self._loop = loop
         self._running: Running | None = None  # of the process that is starting or runs
         self._task: asyncio.Task[Any] | None = None  # that awaits something
@@ -43,7 +45,7 @@ class Activity:
 
     def begin(self) -> None:
         """Something begins that nobody interrupted yet."""
-        self.interrupted = self.killed = False
+        self.interrupted = self.killed = self.forced
 
     def end(self) -> None:
         """It has ended."""
@@ -68,6 +70,11 @@ class Activity:
         self._cancel_task()
         if self._running is not None:
             self._running.wake()
+
+    def force(self) -> None:
+        """End what goes on now, and let nothing else begin. Idempotent."""
+        self.forced = True
+        self.kill()
 
     async def awaiting(self, work: Coroutine[Any, Any, T], *, even_interrupted: bool = False) -> T:
         """What `work` returns. Raises Interrupted when it was ended before; `even_interrupted`: by `kill` only."""

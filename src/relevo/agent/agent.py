@@ -7,6 +7,7 @@ slot that comes free is filled without asking the engine.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -139,6 +140,8 @@ class Agent:
         found = self.spool.open()
         self.blobs.open()
         self.damage = found.damage
+        for damage in found.damage:
+            logging.getLogger(__name__).warning("what was spooled is lost in part: %s", damage)
         gone = set(await self._provider.recover()) | found.started | found.intended
         for key in sorted(gone - found.ended):
             self.spool.add(

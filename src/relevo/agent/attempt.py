@@ -70,7 +70,6 @@ class AttemptRun:
         "_event",
         "_exit_code",
         "_folders",
-        "_forced",
         "_inline",
         "_job",
         "_loop",
@@ -137,7 +136,6 @@ class AttemptRun:
         self._creating = False
         self._current: tuple[PreparedStep, Evaluated] | None = None  # the step that runs
         self._reason = ""  # why the job is ended before its steps are: cancelled, timed-out, fenced
-        self._forced = False
         self._deadlines: list[Deadline] = []
         self._exit_code: int | None = None  # of the step that made the job fail
         self._over = False
@@ -171,17 +169,13 @@ class AttemptRun:
         if not self._reason:
             self._reason = reason
             self._contexts.status = CANCELLED
-            self._deadlines.append(Deadline(self._clock, self._loop, FORCED_AFTER_S, self._force))
+            self._deadlines.append(Deadline(self._clock, self._loop, FORCED_AFTER_S, self._activity.force))
             if self._creating or (
                 self._current is not None and not still_wanted(*self._current, self._contexts)
             ):
                 self._activity.interrupt()
         if force or reason == "fenced":
-            self._force()
-
-    def _force(self) -> None:
-        self._forced = True
-        self._activity.kill()
+            self._activity.force()
 
     def _expired(self) -> None:
         self.cancel("timed-out", False)
@@ -238,7 +232,7 @@ class AttemptRun:
         return ""
 
     async def _step(self, step: PreparedStep) -> None:
-        if self._forced:
+        if self._activity.forced:
             self._skip(step)
             return
         contexts = self._contexts
@@ -254,7 +248,7 @@ class AttemptRun:
             self._reporter.annotation(step.index, "error", message)
             self._ended(step, name_of(step.spec), {}, StepEnd(FAILURE, message=message))
             return
-        if evaluated is None or self._forced:
+        if evaluated is None or self._activity.forced:
             self._skip(step)
             return
         name = self._masks.hide(evaluated.name)
@@ -295,7 +289,7 @@ class AttemptRun:
             outcome=end.outcome,
             conclusion=conclusion,
             exit_code=end.exit_code,
-            message=end.message,
+            message=self._masks.hide(end.message),
             summary=end.summary,
         )
 
@@ -307,7 +301,7 @@ class AttemptRun:
     async def _run_posts(self) -> None:
         index = len(self._job.steps)
         for post in reversed(self._steps.posts):
-            if self._forced:
+            if self._activity.forced:
                 return
             name = self._masks.hide(f"Post {post.name}")
             self._reporter.step_started(index, name)
@@ -318,7 +312,11 @@ class AttemptRun:
             if end.outcome == FAILURE and self._contexts.status == SUCCESS:
                 self._contexts.status = FAILURE
             self._reporter.step_finished(
-                index, name, outcome=end.outcome, conclusion=end.outcome, message=end.message
+                index,
+                name,
+                outcome=end.outcome,
+                conclusion=end.outcome,
+                message=self._masks.hide(end.message),
             )
             index += 1
 

@@ -7,14 +7,21 @@ from typing import Final
 
 from relevo.agent.masks import Masks
 from relevo.agent.prepared import Evaluated, PreparedJob, PreparedStep, evaluated
-from relevo.agent.step_contexts import CANCELLED, SUCCESS, StepContexts, evaluated_env, evaluated_name
+from relevo.agent.step_contexts import (
+    CANCELLED,
+    SUCCESS,
+    Contexts,
+    StepContexts,
+    evaluated_env,
+    evaluated_name,
+)
 from relevo.workflow.expressions import ExpressionError, Value
 from relevo.workflow.templates import evaluate, evaluate_condition, evaluate_text
 
 OUTPUTS_LIMIT_BYTES: Final = 1 << 20
 
 
-def evaluate_step(step: PreparedStep, contexts: StepContexts) -> Evaluated | None:
+def evaluate_step(step: PreparedStep, contexts: Contexts) -> Evaluated | None:
     """A step ready to run; None when its condition does not hold.
 
     Raises ExpressionError, ShellInvalid, ValueError for a time-out that is none, OSError from hashFiles.
@@ -42,7 +49,7 @@ def evaluate_step(step: PreparedStep, contexts: StepContexts) -> Evaluated | Non
     )
 
 
-def still_wanted(step: PreparedStep, evaluated: Evaluated, contexts: StepContexts) -> bool:
+def still_wanted(step: PreparedStep, evaluated: Evaluated, contexts: Contexts) -> bool:
     """Whether a step that runs goes on now that the job is cancelled: as its condition says then."""
     if step.spec.if_ is None:
         return False
@@ -52,7 +59,7 @@ def still_wanted(step: PreparedStep, evaluated: Evaluated, contexts: StepContext
         return False
 
 
-def continues_on_error(step: PreparedStep, env: Mapping[str, str], contexts: StepContexts) -> bool:
+def continues_on_error(step: PreparedStep, env: Mapping[str, str], contexts: Contexts) -> bool:
     """Whether the job goes on as if this step had succeeded. Raises ExpressionError."""
     value = step.spec.continue_on_error
     if value is False:

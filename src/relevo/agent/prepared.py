@@ -23,7 +23,7 @@ class Evaluated(Struct, frozen=True):
     shells: tuple[Shell, ...] = ()
     working_directory: str = ""
     timeout_s: float | None = None
-    inputs: dict[str, str] = {}
+    inputs: dict[str, str] = {}  #: names in lower case, values as they were written
 
 
 class PreparedStep(Struct, frozen=True):
@@ -37,6 +37,7 @@ class PreparedStep(Struct, frozen=True):
     constant: Evaluated | None  #: None: something has to be evaluated, or is wrong and must be told
     env_constant: bool
     hashes: bool  #: calls hashFiles, so that evaluating it reads files
+    file: str  #: what its script's file is called, without an ending
 
 
 class PreparedJob(Struct, frozen=True):
@@ -67,22 +68,38 @@ def _prepare(spec: JobSpec) -> PreparedJob:
             env = None
             break
         env.update({name: to_text(value) for name, value in layer.items()})
-    scripts = 0
-    steps = []
-    for index, step in enumerate(spec.steps):
-        action_id = step.id
-        if not action_id:
-            scripts += 1
-            action_id = "__run" if scripts == 1 else f"__run_{scripts}"
-        steps.append(_prepare_step(spec, index, step, action_id))
-    return PreparedJob(spec, tuple(steps), env)
+    steps = tuple(
+        _prepare_step(
+            step,
+            index,
+            action_id,
+            f"_{index + 1}",
+            step.shell if step.shell is not None else spec.defaults_shell,
+            step.working_directory or spec.defaults_working_directory or "",
+        )
+        for index, (step, action_id) in enumerate(zip(spec.steps, _action_ids(spec.steps), strict=True))
+    )
+    return PreparedJob(spec, steps, env)
 
 
-def _prepare_step(job: JobSpec, index: int, step: StepSpec, action_id: str) -> PreparedStep:
-    shell = step.shell if step.shell is not None else job.defaults_shell
-    working_directory = step.working_directory
-    if working_directory is None:
-        working_directory = job.defaults_working_directory or ""
+def prepare_inner(steps: tuple[StepSpec, ...], within: PreparedStep) -> tuple[PreparedStep, ...]:
+    """The steps of a composite action that a step uses. They are part of that step, and take no defaults of the job."""
+    return tuple(
+        _prepare_step(
+            step,
+            within.index,
+            within.action_id,
+            f"{within.file}_{number}",
+            step.shell,
+            step.working_directory or "",
+        )
+        for number, step in enumerate(steps, 1)
+    )
+
+
+def _prepare_step(
+    step: StepSpec, index: int, action_id: str, file: str, shell: str | None, working_directory: str
+) -> PreparedStep:
     env_constant = not isinstance(step.env, str) and not has_expression(step.env)
     return PreparedStep(
         index,
@@ -93,7 +110,31 @@ def _prepare_step(job: JobSpec, index: int, step: StepSpec, action_id: str) -> P
         _constant(step, shell, working_directory) if env_constant else None,
         env_constant,
         any(_mentions(part, "hashfiles") for part in (step.if_, *_evaluated_parts(step))),
+        file,
     )
+
+
+def _action_ids(steps: tuple[StepSpec, ...]) -> list[str]:
+    # as GitHub names steps without an id: __run, __run_2, __actions_checkout, __self (of a local action)
+    counts: dict[str, int] = {}
+    found = []
+    for step in steps:
+        name = step.id
+        if not name:
+            name = f"__{_origin(step.uses)}"
+            counts[name] = count = counts.get(name, 0) + 1
+            name = name if count == 1 else f"{name}_{count}"
+        found.append(name)
+    return found
+
+
+def _origin(uses: str | None) -> str:
+    if not uses:
+        return "run"
+    if uses.startswith("./"):
+        return "self"
+    place = uses.partition("@")[0].removeprefix("docker://")
+    return "".join(char if char.isalnum() else "_" for char in "_".join(place.split("/")[:2]))
 
 
 def _evaluated_parts(step: StepSpec) -> tuple[Value, ...]:
@@ -142,7 +183,7 @@ def evaluated(
         shells(shell) if run is not None else (),
         working_directory,
         timeout_of(timeout_minutes),
-        {key.lower(): to_text(value).strip() for key, value in with_.items()},
+        {key.lower(): to_text(value) for key, value in with_.items()},
     )
 
 

@@ -156,7 +156,13 @@ class Spool:
             if not size or crc32(payload) != int.from_bytes(data[position + 4 : position + 8], "big"):
                 found.damage.append(f"{self._path(name)} at byte {position}: checksum disagrees")
                 return position
-            self._take(_decoder.decode(payload), Frame(0, 0, name, position + 8, size), found)
+            try:
+                batch = _decoder.decode(payload)
+            except msgspec.MsgspecError as error:
+                # Of a relevo that speaks otherwise: what it had to say is lost, and its attempts are run again.
+                found.damage.append(f"{self._path(name)} at byte {position}: not understood: {error}")
+                return position
+            self._take(batch, Frame(0, 0, name, position + 8, size), found)
             position += 8 + size
         return None
 

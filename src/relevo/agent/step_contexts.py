@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
-from typing import Final
+from typing import Final, Protocol
 
 from relevo.agent.environment import github_variables, kept, put_in_front, runner_context, runner_variables
 from relevo.agent.prepared import PreparedJob, PreparedStep, first_line, name_of
@@ -22,8 +22,42 @@ CANCELLED: Final = "cancelled"
 SKIPPED: Final = "skipped"
 
 
+class Contexts(Protocol):
+    """What a step sees and changes: those of the job, or of the composite action that the step is part of."""
+
+    status: str  #: so far, of the job or of the composite action: success, failure, cancelled
+    steps: dict[str, Value]
+    folders: Folders
+    depth: int  #: composite actions around
+
+    @property
+    def job_status(self) -> str:
+        """Of the job so far."""
+
+    def scope(self, step_env: Mapping[str, str], *, status: str | None = None, files: bool = True) -> Scope:
+        """What an expression sees now, with a step's own environment laid over what is there.
+
+        `status`: as if that were the one so far. `files`: hashFiles is available.
+        """
+
+    def github(self) -> dict[str, Value]:
+        """The `github` context as steps see it."""
+
+    def environment(self, step_env: Mapping[str, str]) -> dict[str, str]:
+        """The whole environment of a process of the step that was begun."""
+
+    def set_env(self, name: str, value: str) -> None:
+        """A variable for the steps that follow, in the whole job."""
+
+    def add_path(self, folder: str) -> None:
+        """A folder in front of PATH for the steps that follow, in the whole job."""
+
+    def finish_step(self, step_id: str, outputs: dict[str, str], outcome: str, conclusion: str) -> None:
+        """A step with an id has ended: `steps.<id>` is there for those that follow."""
+
+
 class StepContexts:
-    """One for each attempt."""
+    """Those of the job. One for each attempt."""
 
     __slots__ = (
         "_action_id",
@@ -37,6 +71,7 @@ class StepContexts:
         "_secrets",
         "_standing",
         "_variables",
+        "depth",
         "env",
         "folders",
         "status",
@@ -56,6 +91,7 @@ class StepContexts:
         self.env: dict[str, str] = {}  #: of workflow, job, run and GITHUB_ENV
         self.steps: dict[str, Value] = {}
         self.folders = folders
+        self.depth = 0
         self._attempt = attempt
         self._job = job
         self._contexts = contexts
@@ -82,15 +118,16 @@ class StepContexts:
         """`github.action` is this step's from here on."""
         self._action_id = step.action_id
 
-    def scope(self, step_env: Mapping[str, str], *, status: str | None = None, files: bool = True) -> Scope:
-        """What an expression sees now, with a step's own environment laid over the job's.
+    @property
+    def job_status(self) -> str:
+        return self.status
 
-        `status`: as if that were the job's. `files`: hashFiles is available.
-        """
+    def scope(self, step_env: Mapping[str, str], *, status: str | None = None, files: bool = True) -> Scope:
         if self._fixed is None:
             self._fixed = self._fixed_contexts()
         status = self.status if status is None else status
-        contexts = {**self._fixed, "job": {"status": status}, "steps": self.steps}
+        contexts = {**self._fixed, "steps": self.steps}
+        contexts["job"] = {**self._fixed["job"], "status": status}
         contexts["github"] = {**self._github, "action": self._action_id, "action_status": status}
         contexts["env"] = ExactDict({**self.env, **step_env})
         return Scope(
@@ -102,13 +139,11 @@ class StepContexts:
         )
 
     def github(self) -> dict[str, Value]:
-        """The `github` context as steps see it."""
         if self._fixed is None:
             self._fixed = self._fixed_contexts()
         return self._github
 
     def environment(self, step_env: Mapping[str, str]) -> dict[str, str]:
-        """The whole environment of a process of the step that was begun."""
         if self._variables is None:
             self._variables = self._fixed_variables()
         if self._standing is None:
@@ -120,18 +155,15 @@ class StepContexts:
         return environment
 
     def set_env(self, name: str, value: str) -> None:
-        """A variable for the steps that follow."""
         self.env[name] = value
         self._standing = None
 
     def add_path(self, folder: str) -> None:
-        """A folder in front of PATH for the steps that follow."""
         if folder in self._paths:
             self._paths.remove(folder)
         self._paths.append(folder)
 
     def finish_step(self, step_id: str, outputs: dict[str, str], outcome: str, conclusion: str) -> None:
-        """A step with an id has ended: `steps.<id>` is there for those that follow."""
         self.steps[step_id] = {"outputs": outputs, "outcome": outcome, "conclusion": conclusion}
 
     def _fixed_contexts(self) -> dict[str, Value]:
@@ -153,6 +185,7 @@ class StepContexts:
             "needs": contexts.needs,
             "strategy": contexts.strategy,
             "matrix": contexts.matrix,
+            "job": self._file(),
             "secrets": self._secrets,
             "runner": {
                 **runner_context(
@@ -160,6 +193,17 @@ class StepContexts:
                 ),
                 "workspace": folders.of_run,
             },
+        }
+
+    def _file(self) -> dict[str, Value]:
+        """What `job` tells of the file that the job stands in; `github` tells of the one that calls it."""
+        github, file = self._contexts.github, self._job.spec.file
+        repository = github.get("repository", "")
+        return {
+            "workflow_ref": f"{repository}/{file}@{github.get('ref', '')}",
+            "workflow_sha": github.get("workflow_sha", ""),
+            "workflow_repository": repository,
+            "workflow_file_path": file,
         }
 
     def _fixed_variables(self) -> dict[str, str]:

@@ -33,6 +33,10 @@ class StepLog:
         self._scanner: OutputScanner | None = None
         self._closed = False
 
+    def within(self, command: Callable[[OutputScanner, LogCommand], None]) -> StepLog:
+        """The log of a step that is part of this one: the same, with commands of its own."""
+        return StepLog(self._step, self._reporter, self._masks, command)
+
     def scan(self, data: bytes) -> None:
         """Bytes for the log that are read for commands."""
         if self._closed:

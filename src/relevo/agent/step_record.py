@@ -46,6 +46,12 @@ class StepRecord:
         self._counts: dict[str, int] = {}
         self._warned: set[str] = set()
 
+    def within(self) -> StepRecord:
+        """The record of a step that is part of this one: what it says is its own, annotations count for both."""
+        record = StepRecord(self._step, self._reporter, self._masks)
+        record._counts, record._warned = self._counts, self._warned
+        return record
+
     def command(self, scanner: OutputScanner, command: LogCommand) -> None:
         """A command that was found in the step's output."""
         name = command.name

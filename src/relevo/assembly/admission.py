@@ -18,7 +18,15 @@ from relevo.orchestrator.plans import JOB_LIMIT, Plan, PlanCache, SharedContexts
 from relevo.scheduler.labels import canonical
 from relevo.workflow.calls import called_by, with_called
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
-from relevo.workflow.events import DISPATCH, GitFacts, decide_event, usual_event
+from relevo.workflow.events import (
+    DISPATCH,
+    GitFacts,
+    decide_event,
+    split_event,
+    usual_activity,
+    usual_event,
+)
+from relevo.workflow.local_actions import LocalActions, check_local_actions
 from relevo.workflow.model import JobNode, Workflow
 from relevo.workflow.plan import select
 from relevo.workflow.reader import read
@@ -57,20 +65,24 @@ async def admit(
     facts = git_facts.read(directory)
     submission, load = files_of(submission, directory, facts)
     workflow = select(read(submission.workflow_text, submission.workflow_path, load), submission.jobs)
-    warnings = _check(workflow)
+    # a commit may hold other actions than the working tree: then their steps tell
+    local = LocalActions() if submission.committed else check_local_actions(workflow, directory)
+    warnings = _check(workflow, local)
     workflow = _matched(workflow, labels, submission.skip_unmatched)
-    event = submission.event or usual_event(workflow, submission.inputs)
+    event, activity = split_event(submission.event or usual_event(workflow, submission.inputs))
+    activity = activity or usual_activity(workflow, event)
     inputs: dict[str, Any] = {}
     if submission.event or event == DISPATCH:
-        inputs = decide_event(workflow, event, submission.inputs, _filter_facts(facts, workflow, event))
+        asked = _filter_facts(facts, workflow, event, activity, committed=submission.committed)
+        inputs = decide_event(workflow, event, submission.inputs, asked)
     # Else somebody starts it by hand: filters by branch or path say when it starts by itself, and that is not asked.
     submission = msgspec.structs.replace(submission, event=event)
     taken = None
-    if any(node.spec.checks_out for file, _ in with_called(workflow) for node in file.jobs.values()):
+    if checkouts := snapshot.checkouts(workflow, local.steps):
         taken = await snapshot.take(
             directory,
             committed=submission.committed,
-            history=snapshot.wants_history(workflow),
+            history=snapshot.wants_history(checkouts),
             blobs=blobs,
             facts=facts,
         )
@@ -82,6 +94,7 @@ async def admit(
         workflow_name=workflow.name or workflow.path,
         run_number=number,
         inputs=inputs,
+        activity=activity,
     )
     shared = SharedContexts(
         github=github,
@@ -95,25 +108,25 @@ async def admit(
     return Admitted(workflow, shared, _title(workflow, github, inputs), warnings)
 
 
-def _filter_facts(facts: git_facts.GitFacts, workflow: Workflow, event: str) -> GitFacts:
-    """What the filters of `on:` look at. Changed paths cost two git processes: only when a filter asks for them."""
+def _filter_facts(
+    facts: git_facts.GitFacts, workflow: Workflow, event: str, activity: str, *, committed: bool
+) -> GitFacts:
+    """What the filters of `on:` look at. Changed paths cost a few git processes: only when a filter asks for them."""
     configuration = workflow.on.get(event)
     asks = isinstance(configuration, dict) and bool({"paths", "paths-ignore"} & set(configuration))
-    changed = None
-    if asks:
-        base = snapshot.comparison_base(facts, event)
-        if base is not None:
-            changed = tuple(snapshot.changed_paths(facts, base))
-    return GitFacts(facts.ref if facts.ref != "HEAD" else "", facts.default_branch, changed)
+    changed = snapshot.changed_by(facts, event, committed=committed) if asks else None
+    ref = facts.ref if facts.ref != "HEAD" else ""
+    message = facts.head.message if facts.head is not None else ""
+    return GitFacts(ref, facts.default_branch, changed, activity, message)
 
 
-def _check(workflow: Workflow) -> tuple[Diagnostic, ...]:
+def _check(workflow: Workflow, local: LocalActions) -> tuple[Diagnostic, ...]:
     found = unsupported(workflow)
-    wrong = tuple(one for one in found if one.severity == "error")
+    wrong = (*(one for one in found if one.severity == "error"), *local.wrong, *local.refused)
     if wrong:
         raise WorkflowInvalid(wrong)
     warnings = [one for file, _ in with_called(workflow) for one in file.warnings]
-    return (*warnings, *(one for one in found if one.severity != "error"))
+    return (*warnings, *found, *local.warnings)
 
 
 def _matched(workflow: Workflow, labels: frozenset[str], skip: bool) -> Workflow:

@@ -41,7 +41,7 @@ class Submission(Struct, frozen=True):
 
     workflow_path: str  #: as the user named it; shown, and part of `github.workflow_ref`
     workflow_text: bytes
-    event: str = ""  #: "": the one that is meant by hand (workflow_dispatch, else push, …), unfiltered
+    event: str = ""  #: name, or name:type; "": the one that is meant by hand (workflow_dispatch, else push, …), unfiltered
     inputs: dict[str, str] = {}
     env: dict[str, str] = {}
     secrets: dict[str, str] = {}

@@ -209,7 +209,7 @@ async def _prune(embedded: Embedded) -> None:
 
 def _connected(engine: Engine) -> bool:
     agent = engine.manager.agents.get(AGENT)
-    return agent is not None and agent.link is not None
+    return (agent is not None and agent.link is not None) or engine.manager.left_to_finish(AGENT)
 
 
 def _agent(home: Home, slots: int | None, provider: str, window: int | None) -> LocalAgent:

@@ -31,9 +31,10 @@ def build(
     run_attempt: int = 1,
     workflow_name: str | None = None,
     inputs: Mapping[str, Any] | None = None,
+    activity: str = "",
 ) -> dict[str, Any]:
     """The context. `run` is relevo's id of the run (of the first one, when it is a retry: GitHub keeps `run_id`, too),
-    `inputs` what the workflow's `on:` made of the submission's. Without a snapshot `sha` is HEAD's, or zeros.
+    `inputs` what the workflow's `on:` made of the submission's, `activity` the event's activity type. Without a snapshot `sha` is HEAD's, or zeros.
     """
     repository = f"{facts.owner}/{facts.name}"
     sha = snapshot.commit if snapshot else (facts.head.sha if facts.head else _NO_COMMIT)
@@ -74,6 +75,8 @@ def build(
         "workflow_ref": f"{repository}/{submission.workflow_path}@{facts.ref}",
         "workflow_sha": sha,
     }
+    if activity:
+        context["event"]["action"] = activity
     if snapshot:
         context[CONTEXT_KEY] = snapshot.digest
     return context

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from relevo.assembly.secrets import Vault
     from relevo.logs.contract import LogFrame
     from relevo.store.contract import RunRow
+
+_DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -46,15 +48,23 @@ class LocalApi:
         self._reading = Reading(parts.store, parts.logs, parts.bus)
         self._entropy = parts.entropy
         self._clock = parts.clock
+        self._newest_ms = -1  # the time in the newest run's id, once it is known
 
     # --- submitting -----------------------------------------------------------------------------------------------
 
-    def new_id(self) -> str:
-        """A run id: sorts by time, 48 bits of milliseconds and 40 of chance, in Crockford's base 32."""
-        number = (self._clock.wall_ms() << 40) | int.from_bytes(self._entropy.token(5), "big")
+    async def new_id(self) -> str:
+        """A run id: 48 bits of milliseconds and 40 of chance, in Crockford's base 32.
+
+        It sorts behind that of every run before, also when the clock was set back.
+        """
+        if self._newest_ms < 0:
+            rows = await self._store.runs(limit=1)
+            self._newest_ms = max(self._newest_ms, _made_ms(rows[0].run) if rows else 0)
+        self._newest_ms = max(self._clock.wall_ms(), self._newest_ms + 1)
+        number = (self._newest_ms << 40) | int.from_bytes(self._entropy.token(5), "big")
         digits = []
         for _ in range(18):
-            digits.append("0123456789abcdefghjkmnpqrstvwxyz"[number & 31])
+            digits.append(_DIGITS[number & 31])
             number >>= 5
         return "".join(reversed(digits))
 
@@ -62,7 +72,7 @@ class LocalApi:
         """See EngineApi.submit."""
         from relevo.assembly.admission import admit
 
-        run = self.new_id()
+        run = await self.new_id()
         admitted = await admit(
             submission, self._engine.parts.blobs, labels=self._labels, run=run, number=self._number()
         )
@@ -217,7 +227,7 @@ class LocalApi:
                 run, c.RetryJob(self._held(live.run, job), self._clock.wall_ms())
             )
             return run
-        facts = _once(idempotency_key, again := self.new_id())
+        facts = _once(idempotency_key, again := await self.new_id())
         return await self._retry_ended(run, again, facts, failed=failed, job=job, secrets=secrets or {})
 
     async def _retry_ended(
@@ -314,6 +324,17 @@ class LocalApi:
             "version": __version__,
             "live": len(self._engine.orchestrator.live),
         }
+
+
+def _made_ms(run: str) -> int:
+    """The time in a run's id; 0 when it was made otherwise."""
+    number = 0
+    for digit in run:
+        place = _DIGITS.find(digit)
+        if place < 0:
+            return 0
+        number = number << 5 | place
+    return number >> 40 if len(run) == 18 else 0
 
 
 def _once(idempotency_key: str | None, run: str) -> list[Fact]:

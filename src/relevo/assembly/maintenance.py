@@ -77,7 +77,7 @@ async def _check(place: Home, *, rebuild: bool) -> Checked:
                     f"run {stream}: its row is not what its events tell; --rebuild writes it anew"
                 )
             problems += [f"run {stream}: {found}" for found in await logs.verify(stream)]
-            problems += _missing_logs(run, await _ends(store, stream), logs)
+            problems += _missing_logs(run, await _ends(store, stream), logs, f"{place.logs}/{stream}")
         if rebuild:
             await asyncio.to_thread(write_rows, place.database, rows)
             problems = [problem for problem in problems if "--rebuild" not in problem]
@@ -142,21 +142,24 @@ async def _ends(store: Any, stream: str) -> list[e.AttemptEnded]:
     ]
 
 
-def _missing_logs(run: Run, ends: list[e.AttemptEnded], logs: Any) -> list[str]:
-    """Logs that are shorter than the end that was accepted says, or are gone."""
+def _missing_logs(run: Run, ends: list[e.AttemptEnded], logs: Any, folder: str) -> list[str]:
+    """Logs that are not what the end that was accepted says, or are gone."""
     from relevo.domain.ids import AttemptKey
 
     found = []
     for end in ends:
         key = AttemptKey(run.id, end.job, end.number)
         try:
-            held = logs.size(key)
+            held, ended = logs.size(key), logs.ended(key)
         except DamagedError:
             continue  # told by the logs' own check
+        name = run.jobs[end.job].decl.name
         if held < end.log_size:
-            found.append(
-                f"run {run.id}: the log of {run.jobs[end.job].decl.name} holds {held} of {end.log_size} bytes"
-            )
+            found.append(f"run {run.id}: {folder}: the log of {name} holds {held} of {end.log_size} bytes")
+        elif ended is None:
+            found.append(f"run {run.id}: {folder}: the log of {name} has lost its end record")
+        elif (ended.size_bytes, ended.digest) != (end.log_size, end.log_digest):
+            found.append(f"run {run.id}: {folder}: the log of {name} is not the one that was accepted")
     return found
 
 

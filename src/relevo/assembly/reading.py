@@ -7,7 +7,7 @@ from typing import Any
 
 from relevo.bus.contract import Bus, Lagged
 from relevo.domain import events as e
-from relevo.domain.errors import UserError
+from relevo.domain.errors import DamagedError, UserError
 from relevo.domain.ids import AttemptKey
 from relevo.domain.run import Job, Run, evolve
 from relevo.domain.states import AT_AGENT
@@ -63,14 +63,21 @@ class Reading:
 
     async def state(self, run: str) -> Run:
         """A run as its events tell it. Raises UserError when there is none."""
+        return (await self._replayed(run))[0]
+
+    async def _replayed(self, run: str) -> tuple[Run, dict[tuple[int, int], int]]:
+        """A run, and the bytes of log that were accepted with the ends of its attempts, by job and number."""
         found = Run()
+        logs: dict[tuple[int, int], int] = {}
         for stored in await self._store.read(run):
             for event in e.decode(stored.events):
                 evolve(found, event)
+                if isinstance(event, e.AttemptEnded) and event.result != "lost":
+                    logs[event.job, event.number] = event.log_size
             found.version = stored.version
         if found.accepted is None:
             raise UserError(f"there is no run {run}", hint="relevo runs lists them")
-        return found
+        return found, logs
 
     async def log(
         self,
@@ -82,7 +89,7 @@ class Reading:
         follow: bool = False,
     ) -> AsyncIterator[LogFrame]:
         """See EngineApi.log."""
-        state = await self.state(run)
+        state, accepted = await self._replayed(run)
         found = job_named(state, job)
         if found.decl.calls:
             names = [known.decl.name for known in state.jobs if known.decl.name.startswith(f"{job} / ")]
@@ -98,9 +105,17 @@ class Reading:
         if follow and self._bus is not None and goes_on:
             async for frame in self._logs.follow(key, start):
                 yield frame
-        else:
-            for frame in self._logs.frames(key, start):
-                yield frame
+            return
+        reached = start
+        for frame in self._logs.frames(key, start):
+            reached = frame.offset + len(frame.data)
+            yield frame
+        promised = accepted.get((found.index, number), 0)
+        if reached < promised:
+            raise DamagedError(
+                f"the log of job {job!r} of run {run} holds {reached} of {promised} bytes",
+                where=f"logs/{run}",
+            )
 
     async def runs(self, *, live: bool | None = None, limit: int = 50) -> list[RunRow]:
         """Newest first."""

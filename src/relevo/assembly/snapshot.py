@@ -23,14 +23,16 @@ from relevo.assembly import borrowed_git, git_facts
 from relevo.domain.errors import InfrastructureError, UserError
 from relevo.protocol.snapshot import SnapshotHeader, encode_header
 from relevo.runtime import git
+from relevo.workflow.build import CHECKOUT, action_name
 from relevo.workflow.calls import with_called
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Iterable
 
     from relevo.assembly.git_facts import GitFacts
     from relevo.blobs.contract import BlobStore, BlobWriter
-    from relevo.workflow.model import Workflow
+    from relevo.workflow.model import StepSpec, Workflow
 
 _CHUNK_BYTES: Final = 1 << 20
 #: Commits need a time. Without any commit to take it from: one that zip files (no year before 1980) can hold.
@@ -100,15 +102,19 @@ async def take(
     return Snapshot(digest, taken.header.commit, taken.dirty, taken.facts)
 
 
-def wants_history(workflow: Workflow) -> bool:
+def checkouts(workflow: Workflow, inner: Iterable[StepSpec] = ()) -> list[StepSpec]:
+    """The steps that check out, those of called workflows included. `inner`: steps of actions that it uses."""
+    jobs = (job for file, _ in with_called(workflow) for job in file.jobs.values())
+    steps = (*(step for job in jobs for step in job.spec.steps), *inner)
+    return [step for step in steps if action_name(step.uses) == CHECKOUT]
+
+
+def wants_history(checkouts: Iterable[StepSpec]) -> bool:
     """Whether any checkout may need more than one commit: `fetch-depth` other than 1, or a `ref`."""
-    for job in (job for file, _ in with_called(workflow) for job in file.jobs.values()):
-        for step in job.spec.steps:
-            if step.uses is None or step.uses.partition("@")[0].lower() != "actions/checkout":
-                continue
-            given = {str(key).lower(): value for key, value in step.with_.items()}
-            if str(given.get("fetch-depth", 1)).strip() != "1" or given.get("ref"):
-                return True
+    for step in checkouts:
+        given = {str(key).lower(): value for key, value in step.with_.items()}
+        if str(given.get("fetch-depth", 1)).strip() != "1" or given.get("ref"):
+            return True
     return False
 
 
@@ -142,20 +148,54 @@ def changed_paths(facts: GitFacts, base: str, *, committed: bool = False) -> lis
     return [os.fsdecode(path) for path in printed.split(b"\0") if path]
 
 
+def changed_by(facts: GitFacts, event: str, *, committed: bool = False) -> tuple[str, ...] | None:
+    """The paths that an event changes, for its filters; None when that cannot be told. Blocking. Raises UserError."""
+    base = comparison_base(facts, event)
+    if base is None:
+        return None
+    changed = changed_paths(facts, base, committed=committed)
+    assert facts.head is not None
+    if not changed and base == facts.head.sha and facts.head.parents:
+        # All of it was pushed before: that push is meant.
+        changed = changed_paths(facts, facts.head.parents[0], committed=committed)
+    return tuple(changed)
+
+
 def comparison_base(facts: GitFacts, event: str) -> str | None:
-    """What the paths of an event are compared with: the commit before for `push`, where the branch left the default branch
-    for `pull_request`; None when there is nothing to compare with. Blocking.
+    """What the paths of an event are compared with; None when there is nothing to compare with. Blocking.
+
+    For `pull_request` where the branch left the default branch. For `push` where the branch is on origin; of a branch that is not
+    there yet, where it left the default branch; the commit before where all is known to be older.
     """
     if facts.repository is None or facts.head is None:
         return None
-    if not event.startswith("pull_request"):
-        return next(iter(facts.head.parents), None)
-    env = git_facts.environment(facts.repository)
+    if event.startswith("pull_request"):
+        return _fork_point(facts)
+    if facts.branch:
+        pushed = _commit_of(facts, f"refs/remotes/origin/{facts.branch}")
+        if pushed is None and facts.branch != facts.default_branch:
+            pushed = _fork_point(facts)
+        if pushed is not None:
+            return pushed
+    return next(iter(facts.head.parents), None)
+
+
+def _fork_point(facts: GitFacts) -> str | None:
     for name in (f"refs/remotes/origin/{facts.default_branch}", f"refs/heads/{facts.default_branch}"):
-        found = git.run(["merge-base", name, "HEAD"], env=env, cwd=facts.root, accepted=(0, 1, 128))
-        if found:
-            return found.decode().strip()
+        if found := _asked(facts, "merge-base", name, "HEAD"):
+            return found
     return None
+
+
+def _commit_of(facts: GitFacts, name: str) -> str | None:
+    return _asked(facts, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
+
+
+def _asked(facts: GitFacts, *arguments: str) -> str | None:
+    assert facts.repository is not None
+    env = git_facts.environment(facts.repository)
+    found = git.run(arguments, env=env, cwd=facts.root, accepted=(0, 1, 128)).decode().strip()
+    return found or None
 
 
 class _Taken(Struct):

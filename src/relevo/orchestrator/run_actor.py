@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from relevo.orchestrator.orchestrator import Orchestrator
 
 
-class Envelope(Struct, frozen=True, gc=False):
-    """A command for a run, and who wants to know what became of it."""
+class Envelope(Struct, frozen=True):
+    """A command for a run, and who wants to know what became of it.
+
+    The collector sees it: in the mailbox of an actor that was dropped it may close a cycle with who wants to know.
+    """
 
     command: c.Command
     batch: Batch | None = None

@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Struct
 
 VERSION: Final = 1
+#: The oldest version whose messages an engine of this one understands. An agent between the two finishes what it has.
+OLDEST: Final = 1
 #: Specs and contexts that an engine takes an agent to have of those that it sent on a connection: the last so many.
 NAMED_LIMIT: Final = 512
 

@@ -137,6 +137,9 @@ class WorkerManager:
         self._closed = False
         self._farewell: asyncio.Future[None] | None = None
         self._hellos = 0
+        self._refused: dict[
+            str, float
+        ] = {}  # agents of another protocol → when one last dialled that is to finish
         self.agents: dict[str, AgentState] = {}
         self.some_agent_ready = asyncio.Event()  #: set when the first agent has passed the start barrier
         self.on_fenced: Callable[[int], None] = lambda epoch: None
@@ -252,10 +255,8 @@ class WorkerManager:
         if self._closed:
             link.close()
             return
-        if hello.version != m.VERSION:
-            reason = f"the agent speaks protocol {hello.version}, this engine {m.VERSION}"
-            link.send(m.Refused(reason, self._epoch))
-            link.finish()
+        if not m.OLDEST <= hello.version <= m.VERSION:
+            self._refuse(link, hello)
             return
         if hello.epoch > self._epoch:
             # Somebody else is the engine by now: the store will say so at the next commit; the agent said it first.
@@ -267,6 +268,22 @@ class WorkerManager:
         placed = self._agent(hello.agent).placed
         unknown = [live for live in hello.live if AttemptKey(live.run, live.job, live.number) not in placed]
         link.welcome(self._epoch, hello.first, unknown)
+
+    def _refuse(self, link: Link, hello: m.Hello) -> None:
+        """It cannot be understood. What it runs it runs to its end alone, and its successor hands that in."""
+        reason = f"agent {hello.agent} (process {hello.pid}) speaks protocol {hello.version}, this engine {m.VERSION}"
+        if hello.agent not in self._refused:
+            _log.warning("%s: it is left to finish what it runs, then replaced; until then jobs wait", reason)
+        placed = self._agent(hello.agent).placed
+        known = [placed.get(AttemptKey(live.run, live.job, live.number)) for live in hello.live]
+        wanted = any(found is not None and found.cancel is None for found in known)
+        self._refused[hello.agent] = self._loop.time() if wanted else float("-inf")
+        link.send(m.Refused(reason, self._epoch))
+        link.finish()
+
+    def left_to_finish(self, agent: str) -> bool:
+        """Whether an agent that cannot be understood dials, and runs something that nobody cancelled."""
+        return self._loop.time() - self._refused.get(agent, float("-inf")) < SILENCE_S
 
     def confirmed(self, link: Link) -> None:
         hello = link.hello
@@ -307,6 +324,10 @@ class WorkerManager:
                 )
             else:
                 again.append(key)
+        if state.hello.version < m.VERSION:
+            # Of before an upgrade: it finishes what it has, and what it has not begun its successor gets.
+            link.send(m.Drain(stop=True))
+            return
         self._orders.agent_ready(state)
         if again:
             self.send(state, again)

@@ -8,7 +8,17 @@ from relevo.workflow import quantities, templates
 from relevo.workflow.diagnostics import Diagnostic
 from relevo.workflow.expressions import to_text
 from relevo.workflow.measure import size_bytes
-from relevo.workflow.model import JobNode, JobSpec, Position, RetrySpec, StepSpec, Value, Workflow
+from relevo.workflow.model import (
+    Action,
+    ActionInput,
+    JobNode,
+    JobSpec,
+    Position,
+    RetrySpec,
+    StepSpec,
+    Value,
+    Workflow,
+)
 from relevo.workflow.nodes import Mapping, Node, Scalar, Sequence, plain
 
 #: Minutes that a job may take unless it says otherwise.
@@ -23,7 +33,7 @@ def build(root: Mapping, path: str, lines: list[str], warnings: tuple[Diagnostic
     marks = {key.text: Position(key.line, key.column) for key, _ in root.entries}
     jobs_node = root.get("jobs")
     assert isinstance(jobs_node, Mapping)
-    shared = _Shared(root)
+    shared = _Shared(root, path)
     ids = {key.text.lower(): key.text for key, _ in jobs_node.entries}
     jobs = {key.text: _job(key, node, shared, ids, marks) for key, node in jobs_node.entries}
     return Workflow(
@@ -42,10 +52,51 @@ def build(root: Mapping, path: str, lines: list[str], warnings: tuple[Diagnostic
     )
 
 
+def build_action(root: Mapping, path: str, lines: list[str], warnings: tuple[Diagnostic, ...]) -> Action:
+    """The model of an action's file without errors."""
+    marks: dict[str, Position] = {}
+    runs = root.get("runs")
+    assert isinstance(runs, Mapping)
+    using = runs.get("using")
+    if using is not None:
+        marks["runs.using"] = Position(using.line, using.column)
+    steps_node = runs.get("steps")
+    items = steps_node.items if isinstance(steps_node, Sequence) else []
+    return Action(
+        path=path,
+        using=_text(using).lower(),
+        inputs=tuple(_input(key.text, node) for key, node in _entries(root.get("inputs"))),
+        outputs={
+            key.text: _value(node, "value")
+            for key, node in _entries(root.get("outputs"))
+            if node.key("value")
+        },
+        steps=tuple(_step(item, f"steps.{index}", marks) for index, item in enumerate(items)),
+        marks=marks,
+        marked_lines={position.line: lines[position.line - 1] for position in marks.values()},
+        warnings=warnings,
+    )
+
+
+def _entries(node: Node | None) -> list[tuple[Scalar, Mapping]]:
+    entries = node.entries if isinstance(node, Mapping) else []
+    return [(key, value) for key, value in entries if isinstance(value, Mapping)]
+
+
+def _input(name: str, node: Mapping) -> ActionInput:
+    return ActionInput(
+        name,
+        default=_value(node, "default"),
+        required=_value(node, "required") is True,
+        deprecation=_text(node.get("deprecationMessage")),
+    )
+
+
 class _Shared:
     """What all jobs take from the workflow."""
 
-    def __init__(self, root: Mapping) -> None:
+    def __init__(self, root: Mapping, path: str) -> None:
+        self.path = path
         self.env = _env(root)
         self.shell, self.working_directory = _defaults(root)
         self.own = _value(root, "relevo") or {}
@@ -124,6 +175,7 @@ def _spec(
         defaults_working_directory=working_directory or shared.working_directory,
         outputs=_value(node, "outputs") or {},
         checks_out=any(action_name(step.uses) == CHECKOUT for step in steps),
+        file=shared.path,
     )
 
 

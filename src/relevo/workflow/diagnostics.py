@@ -52,10 +52,13 @@ def _excerpt(diagnostic: Diagnostic) -> list[str]:
 
 
 class WorkflowInvalid(UserError):
-    """A workflow file that cannot be run; `diagnostics` holds all that was found, in order of the file."""
+    """A workflow file that cannot be run; `diagnostics` holds all that was found, in order of the file, and of files as they
+    came."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics = tuple(sorted(diagnostics, key=lambda found: (found.line, found.column)))
+        found = list(diagnostics)
+        paths = list(dict.fromkeys(one.path for one in found))
+        self.diagnostics = tuple(sorted(found, key=lambda one: (paths.index(one.path), one.line, one.column)))
         super().__init__("\n".join(map(str, self.diagnostics)))
 
 

@@ -19,6 +19,17 @@ _BRANCH: Final = "refs/heads/"
 _TAG: Final = "refs/tags/"
 _DEFAULT_ACTIVITIES: Final = ("opened", "synchronize", "reopened")
 _PULL_REQUESTS: Final = frozenset({"pull_request", "pull_request_target"})
+#: Activity types that are meant when none is named: the first of these that the workflow takes.
+_USUAL: Final[dict[str, tuple[str, ...]]] = {
+    "pull_request": ("synchronize", "opened"),
+    "pull_request_target": ("synchronize", "opened"),
+    "issues": ("opened",),
+    "release": ("published", "released"),
+    "workflow_run": ("completed",),
+}
+#: In a commit's message they keep `push` and `pull_request` from starting anything. Source: GitHub, Skipping workflow runs.
+_SKIPS: Final = ("[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]")
+_SKIP_TRAILERS: Final = ("skip-checks:true", "skip-checks: true")
 
 
 class GitFacts(Struct, frozen=True):
@@ -28,6 +39,7 @@ class GitFacts(Struct, frozen=True):
     base_branch: str = ""  #: of a pull request: what it is to be merged into
     changed_paths: tuple[str, ...] | None = None  #: None: not known, path filters let everything through
     activity: str = ""  #: the activity type; '' for the event's usual one
+    message: str = ""  #: of the head commit
 
 
 def decide_event(
@@ -50,9 +62,33 @@ def decide_event(
         raise UserError(
             f"inputs are given, but only {DISPATCH} takes them, not '{event}'", hint=f"use --event {DISPATCH}"
         )
-    if isinstance(configuration, dict):
-        _filter(workflow, event, configuration, facts)
+    _filter(workflow, event, configuration if isinstance(configuration, dict) else {}, facts)
     return {}
+
+
+def split_event(text: str) -> tuple[str, str]:
+    """`pull_request:closed` as event and activity type; '' where none is named. Raises UserError for a type that the event
+    does not have."""
+    from relevo.workflow.language_events import ACTIVITIES
+
+    event, _, activity = text.partition(":")
+    known = ACTIVITIES.get(event)
+    if activity and known is not None and activity not in known:
+        hint = did_you_mean(activity, known) if known else "leave it out"
+        raise UserError(f"the event {event} has no activity type '{activity}'", hint=hint)
+    return event, activity
+
+
+def usual_activity(workflow: Workflow, event: str) -> str:
+    """The activity type that is meant when an event is named without one; '' for events that have none."""
+    from relevo.workflow.language_events import ACTIVITIES
+
+    configuration = workflow.on.get(event)
+    types = _texts(configuration.get("types")) if isinstance(configuration, dict) else []
+    usual = _USUAL.get(event, ())
+    if types:
+        return next((one for one in usual if one in types), types[0])
+    return next(iter((*usual, *ACTIVITIES.get(event, ()))), "")
 
 
 def usual_event(workflow: Workflow, inputs: Mapping[str, str]) -> str:
@@ -80,17 +116,31 @@ def _filter(workflow: Workflow, event: str, configuration: dict[str, Any], facts
         types = types or list(_DEFAULT_ACTIVITIES)
     if types and facts.activity and facts.activity not in types:
         raise refused(f"'{facts.activity}' is not among the types {', '.join(types)}")
+    if event in ("push", "pull_request") and (word := _skips(facts.message)):
+        raise refused(f"the message of the commit says {word}")
     if event == "push":
         on_tag = facts.ref.startswith(_TAG)
+        filters = [name for name in configuration if name.partition("-")[0] in ("branches", "tags")]
+        if not facts.ref and filters:
+            raise refused(f"HEAD is at no branch and no tag, and it is filtered by {', '.join(filters)}")
         if on_tag:
             _filter_ref(configuration, "tags", "branches", facts.ref.removeprefix(_TAG), refused)
         else:
             _filter_ref(configuration, "branches", "tags", facts.ref.removeprefix(_BRANCH), refused)
         if on_tag:
             return  # paths are not looked at for tags
-    elif event in _PULL_REQUESTS:
+    elif event in _PULL_REQUESTS or event == "merge_group":
         _filter_ref(configuration, "branches", "", facts.base_branch, refused)
+    elif event == "workflow_run":
+        _filter_ref(configuration, "branches", "", facts.ref.removeprefix(_BRANCH), refused)
     _filter_paths(configuration, facts.changed_paths, refused)
+
+
+def _skips(message: str) -> str:
+    # what in a message says that nothing is to start; "" when nothing does
+    found = next((word for word in _SKIPS if word in message), "")
+    trailer = message.rstrip().rpartition("\n")[2].strip()
+    return found or (trailer if trailer in _SKIP_TRAILERS else "")
 
 
 def _filter_ref(configuration: dict[str, Any], kind: str, other: str, name: str, refused: Any) -> None:
@@ -117,7 +167,9 @@ def _filter_paths(configuration: dict[str, Any], changed: tuple[str, ...] | None
     if changed is None:
         return
     if wanted and not any(selects(wanted, path) for path in changed):
-        raise refused(f"no changed file is one of {', '.join(wanted)}")
+        raise refused(f"no changed file is one of {', '.join(wanted)}" if changed else "no file is changed")
+    if ignored and not changed:
+        raise refused("no file is changed")
     if ignored and all(selects(ignored, path) for path in changed):
         raise refused(f"all changed files are ignored by {', '.join(ignored)}")
 

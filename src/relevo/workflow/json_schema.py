@@ -1,4 +1,5 @@
-"""The workflow syntax as a JSON Schema (draft 2020-12), for editors. Made from `language.py`.
+"""The syntax of workflows, and of actions' files, as a JSON Schema (draft 2020-12), for editors. Made from `language.py` and
+`language_action.py`.
 
 Everything that the checker accepts is valid. What a schema cannot say stays with the checker: whether expressions are right,
 keys that differ in case only, and what must hold between parts (rules.py).
@@ -23,6 +24,7 @@ from relevo.workflow.grammar import (
     Text,
 )
 from relevo.workflow.language import WORKFLOW
+from relevo.workflow.language_action import ACTION
 from relevo.workflow.language_events import CALL_INPUT, DISPATCH_INPUT
 
 Schema = dict[str, Any]
@@ -36,6 +38,7 @@ _PATTERNS: Final[dict[Rule, str]] = {
     names.identifier: names.IDENTIFIER,
     names.step_id: f"^(?!__){names.IDENTIFIER.removeprefix('^')}",
     names.action: names.ACTION,
+    names.runs_using: names.USING,
     names.reusable_workflow: f"{names.LOCAL_WORKFLOW}|{names.REMOTE_WORKFLOW}",
 }
 
@@ -63,13 +66,27 @@ _RULES: Final[dict[int, list[Schema]]] = {
 
 def json_schema() -> Schema:
     """The schema of a workflow file."""
-    making = _Making()
-    root = making.of(WORKFLOW, False, "workflow")
+    return _schema_of(
+        WORKFLOW, "A workflow", "GitHub's workflow syntax and relevo's own keys, as relevo reads them."
+    )
+
+
+def action_json_schema() -> Schema:
+    """The schema of an action's file."""
+    return _schema_of(
+        ACTION,
+        "An action",
+        "GitHub's metadata syntax for actions and relevo's own keys, as relevo reads them.",
+    )
+
+
+def _schema_of(shape: Fields, title: str, description: str) -> Schema:
+    making = _Making(shape)
     return {
         "$schema": DIALECT,
-        "title": "A workflow",
-        "description": "GitHub's workflow syntax and relevo's own keys, as relevo reads them.",
-        **root,
+        "title": title,
+        "description": description,
+        **making.of(shape, False, "root"),
         "$defs": dict(sorted(making.definitions.items())),
     }
 
@@ -77,14 +94,15 @@ def json_schema() -> Schema:
 class _Making:
     """Shapes that stand in several places become definitions."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Shape) -> None:
+        self._root = root  #: the one that is no definition
         self.definitions: dict[str, Schema] = {}
         self._names: dict[tuple[int, bool], str] = {}
 
     def of(self, shape: Shape, expressions: bool, name: str) -> Schema:
         """The schema of a shape, where `${{ }}` may stand or not; `name` is what a definition is called."""
         expressions = expressions or bool(getattr(shape, "names", ()))
-        if not isinstance(shape, (Fields, OneOf)) or shape is WORKFLOW:
+        if not isinstance(shape, (Fields, OneOf)) or shape is self._root:
             return self._made(shape, expressions, name)
         key = (id(shape), expressions)
         if key not in self._names:

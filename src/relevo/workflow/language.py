@@ -48,7 +48,7 @@ _RETRY: Final = Fields(
 _JOB_OWN: Final = Fields(
     "`relevo`", {"resources": _RESOURCES, "priority": Number(whole=True), "retry": _RETRY}
 )
-_STEP_OWN: Final = Fields("`relevo` of a step", {"idempotent": Flag()})
+STEP_OWN: Final = Fields("`relevo` of a step", {"idempotent": Flag()})
 
 # --- parts that several places share --------------------------------------------------------------------------
 
@@ -154,7 +154,7 @@ _STEP_COMMON: Final[dict[str, Shape]] = {
     "name": Text(names=STEP),
     "id": Text(filled=True, rule=names.step_id, says="an id"),
     "continue-on-error": Flag(names=STEP),
-    "relevo": _STEP_OWN,
+    "relevo": STEP_OWN,
 }
 _STEP_RUNS: Final[dict[str, Shape]] = {
     **_STEP_COMMON,

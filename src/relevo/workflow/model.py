@@ -67,6 +67,7 @@ class JobSpec(Struct, frozen=True):
     outputs: dict[str, Value] = {}
     #: whether a step uses actions/checkout, so that the run needs a snapshot of the working tree
     checks_out: bool = False
+    file: str = ""  #: the workflow file that it stands in
 
 
 class JobNode(Struct, frozen=True):
@@ -119,6 +120,28 @@ class Workflow(Struct, frozen=True):
     marked_lines: dict[int, str] = {}  #: the text of lines that marks point at, for excerpts
     warnings: tuple[Diagnostic, ...] = ()
     size_bytes: int = 0  #: of the file alone, see measure.py
+
+
+class ActionInput(Struct, frozen=True):
+    """An input that an action takes."""
+
+    name: str  #: as the action spells it; case makes no difference
+    default: Value = None  #: may hold an expression
+    required: bool = False
+    deprecation: str = ""  #: what to tell whoever gives it
+
+
+class Action(Struct, frozen=True):
+    """An `action.yml` that was read and checked."""
+
+    path: str  #: of the file, relative to the working tree
+    using: str  #: `runs.using` in lower case: composite, node20, docker …
+    inputs: tuple[ActionInput, ...] = ()
+    outputs: dict[str, Value] = {}  #: name → its value, of composite actions
+    steps: tuple[StepSpec, ...] = ()
+    marks: dict[str, Position] = {}  #: "runs.using", and of `uses` the value: "steps.0.uses"
+    marked_lines: dict[int, str] = {}  #: the text of lines that marks point at, for excerpts
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 class Leg(Struct, frozen=True):

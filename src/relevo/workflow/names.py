@@ -11,9 +11,13 @@ IDENTIFIER: Final = rf"^[A-Za-z_][A-Za-z0-9_-]{{0,{_LONGEST - 1}}}$"
 ACTION: Final = r"^(docker://|\./|\.\\)|^[^@/\\]+[/\\][^@/\\][^@]*@[^@]+$"
 LOCAL_WORKFLOW: Final = r"^\./[^\0]+\.ya?ml$"
 REMOTE_WORKFLOW: Final = r"^[^/@\s]+/[^/@\s]+/[^@\s]+\.ya?ml@[^\s]+$"
+#: `runs.using` of actions.
+COMPOSITE: Final = "composite"
+USING: Final = r"^(?:[Cc][Oo][Mm][Pp][Oo][Ss][Ii][Tt][Ee]|[Dd][Oo][Cc][Kk][Ee][Rr]|[Nn][Oo][Dd][Ee][0-9]+)$"
 _LONGEST_GROUP: Final = 400
 _IMAGE_VERSION: Final = re.compile(r"(?:[0-9]+\.\*|\*)\Z")
 _IDENTIFIER: Final = re.compile(f"{IDENTIFIER[:-1]}\\Z")
+_USING: Final = re.compile(f"{USING[:-1]}\\Z")
 _ACTION: Final = re.compile(ACTION, re.DOTALL)
 _LOCAL_WORKFLOW: Final = re.compile(f"{LOCAL_WORKFLOW[:-1]}\\Z")
 _REMOTE_WORKFLOW: Final = re.compile(f"{REMOTE_WORKFLOW[:-1]}\\Z")
@@ -41,6 +45,18 @@ def action(text: str) -> str | None:
     if _ACTION.match(text):
         return None
     return f"'{text}' is no action: write owner/repository@ref, ./path or docker://image"
+
+
+def is_local(uses: str | None) -> bool:
+    """Whether a step's `uses:` names a folder of the tree, not an action of elsewhere."""
+    return uses is not None and uses.startswith("./")
+
+
+def runs_using(text: str) -> str | None:
+    """`runs.using` of an action, whether it can run here or not."""
+    if _USING.match(text):
+        return None
+    return f"'{text}' is nothing that an action is made of: write composite (or node20, docker)"
 
 
 def reusable_workflow(text: str) -> str | None:

@@ -9,6 +9,7 @@ from relevo.workflow import quantities, templates
 from relevo.workflow.diagnostics import did_you_mean
 from relevo.workflow.findings import Findings
 from relevo.workflow.injection import check_injection
+from relevo.workflow.names import COMPOSITE, runs_using
 from relevo.workflow.nodes import Mapping, Node, Scalar, Sequence
 from relevo.workflow.references import check_references
 
@@ -34,6 +35,21 @@ def check_rules(root: Mapping, findings: Findings) -> None:
     check_references(root, jobs, findings)
 
 
+def check_action_rules(root: Mapping, findings: Findings) -> None:
+    """Add what is wrong between the parts of an action's file."""
+    runs = root.get("runs")
+    if not isinstance(runs, Mapping):
+        return
+    using = runs.get("using")
+    if isinstance(using, Scalar) and runs_using(using.text) is None:
+        composite = using.text.lower() == COMPOSITE
+        if composite and (other := runs.key("main") or runs.key("image")):
+            findings.add(other, f"an action with `using: {using.text}` has no `{other.text}`, it has `steps`")
+        elif not composite and (steps := runs.key("steps")):
+            findings.add(steps, "only an action with `using: composite` has `steps`")
+    _check_steps(root, runs, findings, "action")
+
+
 # --- events ---------------------------------------------------------------------------------------------------
 
 
@@ -50,11 +66,26 @@ def _check_events(events: Mapping, findings: Findings) -> None:
                     f"use `{kind}` alone, with patterns that begin with ! for what to leave out",
                     severity="warning",
                 )
+            _check_patterns(name.text, kind, event, findings)
         inputs = event.get("inputs")
         if isinstance(inputs, Mapping):
             for key, definition in inputs.entries:
                 if isinstance(definition, Mapping):
                     _check_input(key, definition, findings)
+
+
+def _check_patterns(event: str, kind: str, configuration: Mapping, findings: Findings) -> None:
+    patterns = configuration.get(kind)
+    items = patterns.items if isinstance(patterns, Sequence) else [patterns]
+    texts = [item.text for item in items if isinstance(item, Scalar) and item.text]
+    key = configuration.key(kind)
+    if texts and key is not None and all(text.startswith("!") for text in texts):
+        findings.add(
+            key,
+            f"all `{kind}` of {event} begin with !: nothing is taken that they could leave out, and it never starts",
+            f"use `{kind}-ignore`, without !",
+            severity="warning",
+        )
 
 
 def _check_input(key: Scalar, definition: Mapping, findings: Findings) -> None:
@@ -151,11 +182,11 @@ def _check_containers(job: Mapping, findings: Findings) -> None:
             findings.add(image, "a container needs an image")
 
 
-def _check_steps(root: Mapping, job: Mapping, findings: Findings) -> None:
+def _check_steps(root: Mapping, holder: Mapping, findings: Findings, what: str = "job") -> None:
     seen: dict[str, Scalar] = {}
     background: set[str] = set()
-    for step in _steps(job.get("steps")):
-        check_injection(root, job, step, findings)
+    for step in _steps(holder.get("steps")):
+        check_injection(root, holder, step, findings)
         _check_targets(step, background, findings)
         node = step.get("id")
         if not isinstance(node, Scalar) or not node.text:
@@ -166,7 +197,7 @@ def _check_steps(root: Mapping, job: Mapping, findings: Findings) -> None:
         if first is not node:
             findings.add(
                 node,
-                f"the step id '{node.text}' is used twice in this job",
+                f"the step id '{node.text}' is used twice in this {what}",
                 f"the first one is in line {first.line}",
             )
 

@@ -9,7 +9,9 @@ from msgspec.structs import replace
 from relevo.workflow.build import action_name
 from relevo.workflow.calls import LOCAL, called_by, with_called
 from relevo.workflow.diagnostics import Diagnostic, Severity
+from relevo.workflow.instead import instead_of
 from relevo.workflow.model import JobNode, StepSpec, Workflow
+from relevo.workflow.names import is_local
 
 #: Actions that are built in, at any version.
 NATIVE_ACTIONS: Final = frozenset(
@@ -27,16 +29,6 @@ NATIVE_ACTIONS: Final = frozenset(
     }
 )
 
-_INSTEAD: Final = {
-    "actions/github-script": "write the script as a `run:` step: `node` for what computes, `gh api` or curl for what asks GitHub",
-    "docker/build-push-action": "call `docker build` and `docker push` in a `run:` step",
-    "docker/login-action": "call `docker login` in a `run:` step",
-    "docker/setup-buildx-action": "leave it out if the agent's docker has buildx",
-    "astral-sh/setup-uv": "install uv in a `run:` step: pip install uv",
-    "codecov/codecov-action": "call the codecov uploader in a `run:` step",
-    "pypa/gh-action-pypi-publish": "call `twine upload` in a `run:` step",
-    "softprops/action-gh-release": "call `gh release create` in a `run:` step",
-}
 _JOB_KEYS: Final[dict[str, tuple[str, str]]] = {
     "container": ("a job cannot run in a container yet", "install what it needs in a `run:` step"),
     "services": ("service containers are not supported yet", "start the service in a `run:` step"),
@@ -126,20 +118,20 @@ def _check_step(step: StepSpec, where: str, workflow: Workflow, found: list[Diag
     for key, (message, hint) in _STEP_KEYS.items():
         if f"{where}.{key}" in workflow.marks:
             _add(found, workflow, f"{where}.{key}", message, hint)
-    if step.uses is None:
-        return
-    name = action_name(step.uses)
-    if name in NATIVE_ACTIONS:
-        return
-    if name.startswith("./"):
-        message, hint = f"local actions are not supported yet: {step.uses}", "copy its steps in here"
-    elif name.startswith("docker://"):
-        message, hint = (
-            f"container actions are not supported yet: {step.uses}",
-            "call `docker run` in a `run:` step",
-        )
-    else:
-        message = f"the action {step.uses} is not built in"
-        hint = _INSTEAD.get(name, "write what it does as a `run:` step")
-        hint += f" (built in: {', '.join(sorted(NATIVE_ACTIONS))})" if name not in _INSTEAD else ""
-    _add(found, workflow, f"{where}.uses", message, hint)
+    refused = refused_action(step.uses) if step.uses is not None else None
+    if refused is not None:
+        _add(found, workflow, f"{where}.uses", *refused)
+
+
+def refused_action(uses: str) -> tuple[str, str] | None:
+    """Why an action cannot run here, and what to do instead; None for those that can, and for local ones: their file tells."""
+    name = action_name(uses)
+    if name in NATIVE_ACTIONS or is_local(uses):
+        return None
+    if name.startswith("docker://"):
+        return f"container actions are not supported yet: {uses}", "call `docker run` in a `run:` step"
+    message = f"the action {uses} is not built in"
+    if hint := instead_of(name):
+        return message, hint
+    built_in = ", ".join(sorted(NATIVE_ACTIONS))
+    return message, f"write what it does as a `run:` step (built in: {built_in})"

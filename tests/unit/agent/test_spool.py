@@ -210,6 +210,22 @@ async def test_a_write_that_a_crash_cut_is_cut_off(cut):
     assert numbers(again) == [1, 7]
 
 
+async def test_what_another_relevo_spooled_and_nobody_understands_is_named_and_stops_nobody():
+    disk = SimDisk()
+    spool = spool_on(disk)
+    spool.open()
+    for number in range(2):
+        spool.add(record(number))
+        spool.flush()
+    spool._write(b"\x93\xa7Strange\x01\x02", 0, 0)
+    again = spool_on(disk)
+    assert "not understood" in again.open().damage[0]
+    assert numbers(again) == [0, 1]
+    again.add(record(2))
+    again.flush()
+    assert numbers(again) == [0, 1, 2]
+
+
 async def test_flipped_bytes_are_named_and_end_the_spool_there():
     disk = SimDisk()
     spool = spool_on(disk)

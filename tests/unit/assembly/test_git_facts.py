@@ -7,7 +7,14 @@ import pytest
 
 from relevo.assembly import git_facts, github_context
 from relevo.assembly.api import Submission
-from relevo.assembly.snapshot import Snapshot, changed_paths, comparison_base, wants_history
+from relevo.assembly.snapshot import (
+    Snapshot,
+    changed_by,
+    changed_paths,
+    checkouts,
+    comparison_base,
+    wants_history,
+)
 from relevo.domain.errors import UserError
 from relevo.workflow.model import JobNode, JobSpec, Position, StepSpec, Workflow
 
@@ -119,6 +126,39 @@ def test_changed_paths(repository: Path, git: Any) -> None:
         changed_paths(facts, "nope")
 
 
+def test_a_push_is_compared_with_what_origin_has(repository: Path, git: Any, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(repository), str(clone))
+
+    def commit(name: str) -> None:
+        (clone / name).write_text(name)
+        git(clone, "add", "-A")
+        git(clone, "commit", "-q", "-m", name)
+
+    def changed(**options: Any) -> tuple[str, ...] | None:
+        return changed_by(git_facts.read(str(clone)), "push", **options)
+
+    (clone / "draft").write_text("x")
+    assert changed() == ("draft",)
+    commit("one")
+    commit("two")
+    assert changed() == ("draft", "one", "two")
+    git(clone, "push", "-q", "origin", "HEAD:refs/heads/elsewhere")
+    git(clone, "update-ref", "refs/remotes/origin/main", "HEAD")
+    assert changed() == ("two",)  # all of it is there: the last push is meant
+    (clone / "three").write_text("x")
+    assert changed() == ("three",)
+    assert changed(committed=True) == ("two",)
+    git(clone, "checkout", "-q", "-b", "topic")
+    commit("four")
+    commit("five")
+    assert changed() == ("five", "four", "three")  # a new branch: since it left the default one
+    git(clone, "update-ref", "refs/remotes/origin/topic", "HEAD^")
+    assert changed() == ("five",)
+    git(clone, "checkout", "-q", "--detach")
+    assert changed() == ("five",)
+
+
 def test_there_is_nothing_to_compare_a_first_commit_with(repository: Path, tmp_path: Path) -> None:
     assert comparison_base(git_facts.read(str(repository)), "push") is None
     assert comparison_base(git_facts.read(str(tmp_path)), "push") is None
@@ -144,7 +184,9 @@ def _workflow(**with_: Any) -> Workflow:
     ],
 )
 def test_when_history_is_needed(given: dict[str, Any], expected: bool) -> None:
-    assert wants_history(_workflow(**given)) is expected
+    assert wants_history(checkouts(_workflow(**given))) is expected
+    inner = StepSpec(Position(1, 1), uses="actions/checkout@v4", with_=given)
+    assert wants_history(checkouts(_workflow(), [inner])) is expected
 
 
 def _context(folder: Path, event: str = "push", snapshot: bool = True, **given: Any) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import weakref
 
 import pytest
 
 from relevo.domain import commands as c
 from relevo.domain import events as e
 from relevo.orchestrator import plans
-from relevo.orchestrator.orchestrator import NoSuchRun
+from relevo.orchestrator.orchestrator import NOTHING, NoSuchRun
+from relevo.orchestrator.run_actor import Envelope
 from relevo.protocol import messages as m
 from relevo.scheduler.capacity import Reach
 from relevo.store.contract import Fact, FactExists, StoreUnavailable
@@ -474,3 +477,22 @@ def test_a_hello_that_was_under_way_for_long_takes_nothing_from_who_is_here():
         await world.now.close()
 
     run_virtual(main())
+
+
+def test_what_waits_in_the_mailbox_of_a_dropped_run_is_collected():
+    class Asker:
+        def __init__(self) -> None:
+            self.mailbox: list[Envelope] = []
+
+        def answered(self, done: asyncio.Future[bool]) -> None: ...
+
+    loop = asyncio.new_event_loop()
+    asker = Asker()
+    reply = loop.create_future()
+    reply.add_done_callback(asker.answered)
+    asker.mailbox.append(Envelope(NOTHING, None, reply))
+    there = weakref.ref(asker)
+    del asker, reply
+    gc.collect()
+    assert there() is None
+    loop.close()

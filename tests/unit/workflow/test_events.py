@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relevo.domain.errors import UserError
-from relevo.workflow.events import GitFacts, decide_event, usual_event
+from relevo.workflow.events import GitFacts, decide_event, split_event, usual_activity, usual_event
 from relevo.workflow.globs import matches, selects
 from relevo.workflow.model import Workflow
 from relevo.workflow.reader import read
@@ -97,6 +97,12 @@ def push(branch: str = "", *changed: str, tag: str = "") -> GitFacts:
     return GitFacts(ref=f"refs/tags/{tag}" if tag else f"refs/heads/{branch}", changed_paths=changed or None)
 
 
+PUSH_INCLUDES = "{push: {branches: [main, 'mona/octocat', 'releases/**'], tags: [v2, v1.*]}}"
+PUSH_EXCLUDES = "{push: {branches-ignore: ['mona/octocat', 'releases/**-alpha'], tags-ignore: [v2, v1.*]}}"
+PUSH_BOTH = "{push: {branches: ['releases/**', '!releases/**-alpha']}}"
+NOTHING_CHANGED = GitFacts(ref="refs/heads/main", changed_paths=())
+
+
 @pytest.mark.parametrize(
     ("on", "facts", "expected"),
     [
@@ -121,6 +127,49 @@ def push(branch: str = "", *changed: str, tag: str = "") -> GitFacts:
         ("{push: {paths: ['src/**']}}", push("main"), True),  # not known what changed
         ("{push: {paths: ['src/**']}}", push("", "doc/a", tag="v1"), True),  # not looked at for tags
         ("{push: {branches: [a], branches-ignore: [b]}}", push("a"), False),
+        # GitHub, Workflow syntax: including and excluding branches and tags
+        (PUSH_INCLUDES, push("main"), True),
+        (PUSH_INCLUDES, push("mona/octocat"), True),
+        (PUSH_INCLUDES, push("releases/10"), True),
+        (PUSH_INCLUDES, push("releases/a/b"), True),
+        (PUSH_INCLUDES, push("other"), False),
+        (PUSH_INCLUDES, push(tag="v2"), True),
+        (PUSH_INCLUDES, push(tag="v1.9.1"), True),
+        (PUSH_INCLUDES, push(tag="v3"), False),
+        (PUSH_INCLUDES, push(tag="main"), False),  # a tag is no branch, whatever its name
+        (PUSH_EXCLUDES, push("mona/octocat"), False),
+        (PUSH_EXCLUDES, push("releases/beta/3-alpha"), False),
+        (PUSH_EXCLUDES, push("main"), True),
+        (PUSH_EXCLUDES, push(tag="v2"), False),
+        (PUSH_EXCLUDES, push(tag="v1.9"), False),
+        (PUSH_EXCLUDES, push(tag="v3"), True),
+        (PUSH_BOTH, push("releases/10"), True),
+        (PUSH_BOTH, push("releases/beta/mona"), True),
+        (PUSH_BOTH, push("releases/10-alpha"), False),
+        (PUSH_BOTH, push("releases/beta/3-alpha"), False),
+        ("{push: {branches: ['!dev']}}", push("main"), False),  # nothing is taken that could be excluded from
+        ("{push: {branches: ['**', '!a/**', a/b]}}", push("a/b"), True),
+        ("{push: {tags-ignore: ['v*']}}", push("main"), False),  # only tags are filtered: no branch starts it
+        ("{push: {branches-ignore: ['v*']}}", push(tag="x"), False),
+        # paths, and both filters at once
+        ("{push: {paths: ['**.js']}}", push("main", "a/b.js", "c"), True),
+        ("{push: {paths: ['**.js']}}", push("main", "a/b.py"), False),
+        ("{push: {paths-ignore: ['docs/**']}}", push("main", "docs/a"), False),
+        ("{push: {paths: ['sub/**', '!sub/docs/**']}}", push("main", "sub/index.js"), True),
+        ("{push: {paths: ['sub/**', '!sub/docs/**']}}", push("main", "sub/docs/a.md"), False),
+        ("{push: {paths: ['sub/**', '!sub/docs/**', 'sub/docs/keep']}}", push("main", "sub/docs/keep"), True),
+        ("{push: {branches: [main], paths: ['**.js']}}", push("main", "a.js"), True),
+        ("{push: {branches: [main], paths: ['**.js']}}", push("main", "a.py"), False),
+        ("{push: {branches: [main], paths: ['**.js']}}", push("dev", "a.js"), False),
+        ("{push: {branches: [main], tags: ['v*'], paths: ['**.js']}}", push("", "a.py", tag="v1"), True),
+        ("{push: {paths: ['**']}}", NOTHING_CHANGED, False),
+        ("{push: {paths-ignore: [x]}}", NOTHING_CHANGED, False),
+        ("push", NOTHING_CHANGED, True),
+        # a detached HEAD is neither a branch nor a tag
+        ("push", GitFacts(), True),
+        ("{push: {paths: [x]}}", GitFacts(changed_paths=("x",)), True),
+        ("{push: {branches: ['**']}}", GitFacts(), False),
+        ("{push: {tags-ignore: [x]}}", GitFacts(), False),
     ],
 )
 def test_push(on: str, facts: GitFacts, expected: bool) -> None:
@@ -141,6 +190,107 @@ def test_push(on: str, facts: GitFacts, expected: bool) -> None:
 )
 def test_pull_request(on: str, facts: GitFacts, expected: bool) -> None:
     assert starts(on, "pull_request", facts) is expected
+
+
+def activity(kind: str) -> GitFacts:
+    return GitFacts(ref="refs/heads/x", base_branch="main", activity=kind)
+
+
+@pytest.mark.parametrize(
+    ("on", "event", "facts", "expected"),
+    [
+        # without `types` a pull request starts by these three alone
+        ("pull_request", "pull_request", activity("opened"), True),
+        ("[push, pull_request]", "pull_request", activity("reopened"), True),
+        ("{pull_request: }", "pull_request", activity("synchronize"), True),
+        ("pull_request", "pull_request", activity("labeled"), False),
+        ("pull_request_target", "pull_request_target", activity("closed"), False),
+        ("{pull_request: {types: [labeled]}}", "pull_request", activity("synchronize"), False),
+        # all other events by any
+        ("issues", "issues", activity("pinned"), True),
+        ("{issues: {types: [opened, labeled]}}", "issues", activity("labeled"), True),
+        ("{issues: {types: [opened, labeled]}}", "issues", activity("closed"), False),
+        ("{release: {types: published}}", "release", activity("created"), False),
+        # where branches are looked at, and whose
+        ("{merge_group: {branches: [main]}}", "merge_group", activity("checks_requested"), True),
+        ("{merge_group: {branches: [dev]}}", "merge_group", activity("checks_requested"), False),
+        ("{workflow_run: {workflows: [a], branches: [x]}}", "workflow_run", activity("completed"), True),
+        ("{workflow_run: {workflows: [a], branches: [main]}}", "workflow_run", activity("completed"), False),
+        (
+            "{workflow_run: {workflows: [a], branches-ignore: [x]}}",
+            "workflow_run",
+            activity("completed"),
+            False,
+        ),
+        (
+            "{pull_request_target: {branches-ignore: [main]}}",
+            "pull_request_target",
+            activity("opened"),
+            False,
+        ),
+        (
+            "{pull_request: {branches: ['releases/**', '!releases/**-alpha']}}",
+            "pull_request",
+            GitFacts(base_branch="releases/1-alpha"),
+            False,
+        ),
+    ],
+)
+def test_types_and_branches_of_other_events(on: str, event: str, facts: GitFacts, expected: bool) -> None:
+    assert starts(on, event, facts) is expected
+
+
+@pytest.mark.parametrize(
+    ("message", "event", "expected"),
+    [
+        ("Fix [skip ci]", "push", False),
+        ("[ci skip] x", "push", False),
+        ("x\n\n[no ci]", "push", False),
+        ("[skip actions]", "pull_request", False),
+        ("[actions skip]", "pull_request", False),
+        ("[skip ci]", "pull_request_target", True),
+        ("[skip ci]", "workflow_dispatch", True),
+        ("[skip ci]", "schedule", True),
+        ("skip ci", "push", True),
+        ("x\n\n\nskip-checks: true", "push", False),
+        ("x\n\n\nReviewed-by: a\nskip-checks:true\n", "push", False),
+        ("x\n\n\nskip-checks: true\nReviewed-by: a", "push", True),  # it must be the last trailer
+        ("x\n\n\nskip-checks: false", "push", True),
+    ],
+)
+def test_a_message_can_keep_a_push_from_starting_anything(message: str, event: str, expected: bool) -> None:
+    on = "{push: , pull_request: , pull_request_target: , workflow_dispatch: , schedule: [{cron: '0 0 * * *'}]}"
+    assert starts(on, event, GitFacts("refs/heads/x", "main", message=message)) is expected
+
+
+@pytest.mark.parametrize(
+    ("on", "event", "expected"),
+    [
+        ("pull_request", "pull_request", "synchronize"),
+        ("{pull_request: {types: [labeled, opened]}}", "pull_request", "opened"),
+        ("{pull_request: {types: [closed, labeled]}}", "pull_request", "closed"),
+        ("release", "release", "published"),
+        ("{release: {types: [created]}}", "release", "created"),
+        ("issues", "issues", "opened"),
+        ("{repository_dispatch: {types: [deploy]}}", "repository_dispatch", "deploy"),
+        ("watch", "watch", "started"),
+        ("push", "push", ""),
+        ("workflow_dispatch", "workflow_dispatch", ""),
+    ],
+)
+def test_the_type_that_is_meant_when_none_is_named(on: str, event: str, expected: str) -> None:
+    assert usual_activity(workflow(on), event) == expected
+
+
+def test_an_event_may_be_named_with_its_type() -> None:
+    assert split_event("push") == ("push", "")
+    assert split_event("pull_request:closed") == ("pull_request", "closed")
+    assert split_event("repository_dispatch:anything") == ("repository_dispatch", "anything")
+    with pytest.raises(UserError, match="pull_request has no activity type 'close'") as caught:
+        split_event("pull_request:close")
+    assert "did you mean 'closed'" in str(caught.value.hint)
+    with pytest.raises(UserError, match="push has no activity type 'x'"):
+        split_event("push:x")
 
 
 def test_refusals_say_why() -> None:
@@ -229,3 +379,18 @@ def test_what_is_only_called_cannot_be_started_by_hand() -> None:
     flow = Workflow("ci.yml", None, None, {"workflow_call": None}, {}, None, {})
     with pytest.raises(UserError, match="only called by other workflows"):
         usual_event(flow, {})
+
+
+@pytest.mark.parametrize(
+    ("on", "warned"),
+    [
+        ("{push: {branches: ['!dev']}}", ["branches"]),
+        ("{push: {branches: '!dev', tags: ['!a', '!b'], paths: ['!x', y]}}", ["branches", "tags"]),
+        ("{pull_request: {paths: ['!docs/**']}}", ["paths"]),
+        ("{push: {branches: [main, '!dev'], branches-ignore: []}}", []),
+        ("{push: {branches-ignore: ['!dev']}}", []),
+    ],
+)
+def test_filters_that_hold_nothing_but_exclusions_are_warned_of(on: str, warned: list[str]) -> None:
+    said = [one.message for one in workflow(on).warnings if "begin with !" in one.message]
+    assert [message.split("`")[1] for message in said] == warned

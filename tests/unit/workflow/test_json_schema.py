@@ -11,8 +11,9 @@ from jsonschema import Draft202012Validator
 from relevo.workflow import grammar
 from relevo.workflow.check import Findings, check
 from relevo.workflow.expressions import ExpressionError, to_text
-from relevo.workflow.json_schema import json_schema
+from relevo.workflow.json_schema import action_json_schema, json_schema
 from relevo.workflow.language import WORKFLOW
+from relevo.workflow.language_action import ACTION
 from relevo.workflow.nodes import Mapping, Node, Scalar, Sequence
 from relevo.workflow.templates import condition
 
@@ -31,6 +32,7 @@ RULED = {
     "a cron expression": ("0 5 * * 1-5", "*/15 0 1,15 JAN sun"),
     "an id": ("one", "a-b"),
     "an action": ("a/b@v1", "./x", "docker://alpine"),
+    "what the action is made of": ("composite", "Composite", "node20", "docker"),
     "a workflow": ("./w.yml", "o/r/w.yml@v1"),
 }
 
@@ -93,9 +95,9 @@ def tree(value: Any) -> Node:
     return Scalar(1, 1, 1, value, "" if value is None else to_text(value))
 
 
-def problems(value: Any) -> list[str]:
+def problems(value: Any, shape: grammar.Shape = WORKFLOW) -> list[str]:
     findings = Findings("w.yml", [""])
-    check(tree(value), WORKFLOW, findings)
+    check(tree(value), shape, findings)
     return [found.message for found in findings.diagnostics if found.severity == "error"]
 
 
@@ -151,6 +153,28 @@ def test_schema_and_checker_agree_on_spoiled_files(value: Any) -> None:
     wrong = [problem for problem in problems(value) if not only_the_checker_says_so(problem)]
     assert SHAPES.is_valid(value) == (not wrong), wrong or [
         error.message for error in SHAPES.iter_errors(value)
+    ]
+
+
+ACTIONS = Draft202012Validator(action_json_schema())
+ACTION_FILES = values(ACTION)
+
+
+@settings(max_examples=40, deadline=None)
+@given(ACTION_FILES)
+def test_actions_of_the_language_are_valid(value: Any) -> None:
+    assume(not problems(value, ACTION))
+    assert not [error.message for error in ACTIONS.iter_errors(value)]
+
+
+@settings(max_examples=80, deadline=None)
+@given(ACTION_FILES.flatmap(spoiled))
+def test_schema_and_checker_agree_on_spoiled_actions(value: Any) -> None:
+    # any value may stand under a key that is not known, but no expression in it: beyond a schema
+    assume("expressions (${{ }}) are not available here" not in problems(value, ACTION))
+    wrong = [problem for problem in problems(value, ACTION) if not only_the_checker_says_so(problem)]
+    assert ACTIONS.is_valid(value) == (not wrong), wrong or [
+        error.message for error in ACTIONS.iter_errors(value)
     ]
 
 

@@ -95,7 +95,6 @@ jobs:
         (8, 5, "error"),
         (9, 5, "warning"),
         (11, 15, "error"),
-        (12, 15, "error"),
         (13, 15, "error"),
         (14, 15, "error"),
         (15, 18, "error"),

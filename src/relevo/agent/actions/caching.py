@@ -86,7 +86,14 @@ def _version(ctx: ActionContext, paths: str) -> str:
 
 async def restore(ctx: ActionContext, want: Wanted, *, lookup_only: bool = False) -> str | None:
     """Lay out the cache that fits best (`lookup_only`: only find it); returns its key, None: there is none."""
-    kept = Caches(ctx.caches)
+    try:
+        return await _restore(ctx, want, Caches(ctx.caches), lookup_only=lookup_only)
+    except OSError as error:
+        ctx.warn(f"Failed to restore: {error}")
+        return None
+
+
+async def _restore(ctx: ActionContext, want: Wanted, kept: Caches, *, lookup_only: bool) -> str | None:
     while True:
         entry: Entry | None = await ctx.blocking(
             kept.find, scope(ctx), want.version, want.key, want.restore_keys
@@ -129,20 +136,19 @@ async def save_at_end(ctx: ActionContext) -> None:
 async def save(ctx: ActionContext, want: Wanted) -> None:
     """Save what the paths mean now, unless the key has a cache already."""
     kept, mine = Caches(ctx.caches), scope(ctx)
-    if await ctx.blocking(kept.get, mine, want.version, want.key) is not None:
-        ctx.log(f"There is a cache with the key {want.key} already: a key is saved once, and never changed")
-        return
     try:
+        if await ctx.blocking(kept.get, mine, want.version, want.key) is not None:
+            ctx.log(
+                f"There is a cache with the key {want.key} already: a key is saved once, and never changed"
+            )
+            return
         written = await ctx.blocking(kept.new)
+        try:
+            await _save(ctx, want, kept, mine, written)
+        finally:
+            await ctx.blocking(_remove, written)
     except OSError as error:
         ctx.warn(f"Failed to save: {error}")
-        return
-    try:
-        await _save(ctx, want, kept, mine, written)
-    except OSError as error:
-        ctx.warn(f"Failed to save: {error}")
-    finally:
-        await ctx.blocking(_remove, written)
 
 
 async def _save(ctx: ActionContext, want: Wanted, kept: Caches, mine: Scope, written: str) -> None:

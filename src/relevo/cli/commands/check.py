@@ -28,6 +28,7 @@ def command(workflows: tuple[str, ...]) -> int:
     from relevo.domain.errors import UserError
     from relevo.workflow.calls import local_files
     from relevo.workflow.diagnostics import WorkflowInvalid
+    from relevo.workflow.local_actions import check_local_actions
     from relevo.workflow.reader import read
     from relevo.workflow.support import unsupported
 
@@ -38,13 +39,17 @@ def command(workflows: tuple[str, ...]) -> int:
         found = find(name, directory)
         try:
             workflow = read(found.text, found.path, local_files(found.directory))
+            local = check_local_actions(workflow, found.directory)
+            if local.wrong:
+                raise WorkflowInvalid(local.wrong)
         except UserError as error:
             click.echo(error, err=True)
             bad += 1
             continue
-        refused = [one for one in unsupported(workflow) if one.severity == "error"]
+        cannot = [*unsupported(workflow), *local.refused]
+        refused = [one for one in cannot if one.severity == "error"]
         warnings = WorkflowInvalid(
-            replace(one, severity="warning") for one in (*workflow.warnings, *unsupported(workflow))
+            replace(one, severity="warning") for one in (*workflow.warnings, *cannot, *local.warnings)
         )
         if warnings.diagnostics:
             click.echo(warnings, err=True)

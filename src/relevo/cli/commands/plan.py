@@ -22,6 +22,8 @@ def command(workflow: str | None, as_json: bool, mermaid: bool) -> int:
     from relevo.cli import exits, plan_view
     from relevo.cli.workflows import find
     from relevo.workflow.calls import local_files
+    from relevo.workflow.diagnostics import WorkflowInvalid
+    from relevo.workflow.local_actions import check_local_actions
     from relevo.workflow.reader import read
     from relevo.workflow.support import unsupported
 
@@ -29,7 +31,10 @@ def command(workflow: str | None, as_json: bool, mermaid: bool) -> int:
         raise click.UsageError("--json and --mermaid cannot be used together")
     found = find(workflow)
     read_workflow = read(found.text, found.path, local_files(found.directory))
-    refused = unsupported(read_workflow)
+    local = check_local_actions(read_workflow, found.directory)
+    if local.wrong:
+        raise WorkflowInvalid(local.wrong)
+    refused = (*unsupported(read_workflow), *local.refused)
     if as_json:
         click.echo(plan_view.as_json(read_workflow, refused))
     else:

@@ -12,8 +12,8 @@ from relevo.cli import options
 @click.option(
     "--event",
     default="",
-    metavar="NAME",
-    help="Run it as if that had started it, with its filters. "
+    metavar="NAME[:TYPE]",
+    help="Run it as if that had started it, with its filters: push, pull_request:closed, …. "
     "Default: by hand, as workflow_dispatch if the workflow has that, else as push, else as what it has.",
 )
 @click.option(

@@ -6,7 +6,8 @@ import click
 
 
 @click.command("schema", short_help="Print the JSON Schema of workflow files, for editors.")
-def command() -> int:
+@click.option("--action", "of_action", is_flag=True, help="That of action.yml instead.")
+def command(of_action: bool) -> int:
     """Print the JSON Schema (draft 2020-12) of workflow files. Editors complete and check by it as one types.
 
     \b
@@ -17,7 +18,8 @@ def command() -> int:
     """
     import json
 
-    from relevo.workflow.json_schema import json_schema
+    from relevo.workflow.json_schema import action_json_schema, json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    schema = action_json_schema() if of_action else json_schema()
+    click.echo(json.dumps(schema, indent=2, ensure_ascii=False))
     return 0

@@ -169,6 +169,17 @@ async def test_what_cannot_be_laid_out_is_a_warning(working: Any) -> None:
     assert caches.Caches(ctx.caches).usage()[0] == 1, "it is no fault of the cache"
 
 
+async def test_a_folder_that_is_none_is_a_warning(working: Any) -> None:
+    ctx = working("one", **KEYS)
+    Path(ctx.caches).write_text("in the way")
+    await cache.main(ctx)
+    fill(ctx)
+    await cache.post(ctx)
+    assert len(ctx.warnings) == 2
+    assert ctx.warnings[0].startswith("Failed to restore: ")
+    assert ctx.warnings[1].startswith("Failed to save: ")
+
+
 async def test_a_process_that_dies_is_a_warning(working: Any) -> None:
     ctx = working("one", **KEYS)
     fill(ctx)
