@@ -295,7 +295,7 @@ async def test_an_intent_outlives_the_segment_it_was_written_to():
     assert spool_on(disk).open().intended == {AttemptKey("run", 1, 1)}
 
 
-@given(st.integers(0, 1_000))
+@pytest.mark.parametrize("seed", range(8))
 def test_an_intent_outlives_the_loss_of_an_end_that_nobody_has_yet(seed: int):
     async def live() -> None:
         disk = SimDisk()
