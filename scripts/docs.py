@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from scripts.man import pages
 from scripts.reference import reference
 
 from relevo.cli.group import group
 from relevo.cli.main import SECTIONS
 
 PAGE = Path(__file__).parents[1] / "docs" / "command_line.md"
+MANUAL = PAGE.with_name("man")
 REFERENCE = PAGE.with_name("reference.md")
 
 
@@ -46,3 +48,9 @@ if __name__ == "__main__":
     for page, text in ((PAGE, command_line()), (REFERENCE, reference())):
         page.write_text(text)
         click.echo(f"wrote {page}")
+    MANUAL.mkdir(exist_ok=True)
+    for old in MANUAL.glob("*.1"):
+        old.unlink()
+    for name, text in pages().items():
+        (MANUAL / name).write_text(text)
+    click.echo(f"wrote {MANUAL}")

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from relevo.agent.environment import github_variables, runner_variables
+from relevo.agent.environment import github_variables, runner_context, runner_variables
+from relevo.workflow.contexts import strategy_context
 from relevo.workflow.diagnostics import Diagnostic
 from relevo.workflow.expressions import CONTEXTS
 from relevo.workflow.expressions.functions import ARITY, STATUS
@@ -22,6 +23,7 @@ from relevo.workflow.language import WORKFLOW
 from relevo.workflow.language_action import ACTION
 from relevo.workflow.language_events import EVENTS
 from relevo.workflow.reader import read
+from relevo.workflow.references import FIELDS
 from relevo.workflow.support import NATIVE_ACTIONS, unsupported
 
 ROOT: Final = Path(__file__).parents[1]
@@ -70,6 +72,18 @@ _CONTEXT_DIFFERENCES: Final = {
     "vars": "empty",
     "runner": "`runner.environment` is `self-hosted`",
 }
+_MEMBER_DIFFERENCES: Final = {
+    "github.action_path": "within composite actions only, as on GitHub",
+    "github.actor": "`user.name` of git, or the user of this machine",
+    "github.event": "what git knows of it",
+    "github.ref_protected": "always false",
+    "github.retention_days": "0: artifacts stay as long as their run",
+    "github.run_id": "a number made from relevo's id of the run",
+    "github.secret_source": "`None`",
+    "github.token": "empty",
+    "runner.debug": "empty",
+    "runner.environment": "`self-hosted`",
+}
 _STARTED: Final = "started by `relevo run --event {}` only; nothing listens for it"
 _EVENT_DIFFERENCES: Final = {
     "push": "`relevo run --event push`; filters are decided from git, without GitHub's limit of 300 files",
@@ -108,6 +122,8 @@ def reference() -> str:
                 ("context", "relevo"),
                 ((f"`{name}`", _different(_CONTEXT_DIFFERENCES.get(name))) for name in sorted(CONTEXTS)),
             ),
+            "Members that GitHub documents, and what they are here:\n",
+            _table(("member", "relevo"), _member_rows()),
             "## Functions\n",
             _table(("function", "relevo"), _function_rows()),
             "## Events\n",
@@ -226,6 +242,23 @@ def _everywhere(shape: Shape) -> tuple[str, ...]:
 
 
 # --- the rest -------------------------------------------------------------------------------------------------
+
+
+def _member_rows() -> Iterator[tuple[str, ...]]:
+    made = "\n".join(
+        (ROOT / f"src/relevo/{file}.py").read_text()
+        for file in ("assembly/github_context", "agent/step_contexts", "agent/composite_contexts")
+    )
+    there = {
+        "github": {one or other for one, other in re.findall(r'"(\w+)": |\["(\w+)"\] = ', made)},
+        "runner": {*runner_context(name="", temp="", tool_cache=""), "workspace"},
+        "strategy": set(strategy_context(True, 0, 1, None)),
+        "job": {"status"},
+    }
+    for context, members in FIELDS.items():
+        for member in members:
+            told = _MEMBER_DIFFERENCES.get(f"{context}.{member}")
+            yield f"`{context}.{member}`", _different(told) if member in there[context] else "not: it is null"
 
 
 def _function_rows() -> Iterator[tuple[str, ...]]:

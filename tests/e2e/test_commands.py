@@ -301,6 +301,31 @@ jobs:
     assert user.relevo("run", "w.yml", env={"RELEVO_JOB_LIMIT": "6"}).code == 0
 
 
+PYTHON_TEST = "import unittest\n\nclass A(unittest.TestCase):\n    def test_a(self): pass\n"
+FIRST = {
+    "nothing": ({}, "hello: say hello"),
+    "make": ({"Makefile": "test:\n\techo tested\n"}, "make: test"),
+    "python": ({"setup.cfg": "", "tests/__init__.py": "", "tests/test_a.py": PYTHON_TEST}, "python: test"),
+}
+
+
+@pytest.mark.parametrize(("files", "told"), FIRST.values(), ids=FIRST)
+def test_the_first_workflow_is_good_and_runs(user, files, told):
+    for name, text in files.items():
+        (user.tree / name).parent.mkdir(exist_ok=True)
+        (user.tree / name).write_text(text)
+    made = user.relevo("init")
+    assert made.code == 0, made
+    assert told.encode() in made.out
+    assert b"relevo run" in made.out
+    assert user.relevo("check").code == 0
+    ran = user.relevo("run")
+    assert ran.code == 0, ran
+    again = user.relevo("init")
+    assert again.code == 2
+    assert "relevo run .github/workflows/ci.yml" in again.err
+
+
 CACHES = """
 on: workflow_dispatch
 jobs:

@@ -75,6 +75,11 @@ class StepRecord:
             )
         elif name == "stop-commands":
             self._stop(scanner, command.data)
+        elif name == "echo" and command.data.strip().lower() not in ("on", "off"):
+            self.fail(
+                "Invalid echo command value. Possible values can be: 'on', 'off'."
+                f" Current value is: '{command.data}'."
+            )
 
     def annotate(
         self, level: str, message: str, *, title: str = "", file: str = "", line: int = 0, column: int = 0

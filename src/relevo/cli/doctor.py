@@ -3,52 +3,43 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
 
-#: Free bytes under which a disk is nearly full.
-LOW_BYTES: Final = 2 << 30
-#: Open files that two slots with many followers need.
-FILES: Final = 1024
-
-State = Literal["good", "lacking", "bad"]
-
-
-class Finding(NamedTuple):
-    """One thing that was looked at. `lacking`: relevo works without, but less well; `bad`: it does not work."""
-
-    what: str
-    state: State
-    found: str
-    advice: str = ""
+from relevo.cli import doctor_limits as held
+from relevo.cli import doctor_places as places
+from relevo.cli.finding import Finding
 
 
 def examine(home: str) -> list[Finding]:
     """Look at everything. Takes some tenths of a second; changes nothing but a file that it writes and removes in `home`."""
-    findings: list[Finding] = []
-    for look in (
-        _system,
-        _python,
-        _git,
-        _bash,
-        lambda: _home(home),
-        lambda: _disk(home),
-        lambda: _caches(home),
-        lambda: _runtime(home),
-    ):
-        findings += _tried(look)
-    for look in (_limits, _libraries, lambda: _isolation(home)):
-        findings += _tried(look)
-    return findings
+    looks: dict[str, Callable[[], list[Finding]]] = {
+        "machine": _system,
+        "python": _python,
+        "git": _git,
+        "bash": _bash,
+        "containers": _containers,
+        "home": lambda: places.keeping(home),
+        "disk": lambda: places.disk(home),
+        "file system": lambda: places.file_system(home),
+        "caches": lambda: places.caches(home),
+        "socket": lambda: places.socket(home),
+        "limits": held.limits,
+        "libraries": _libraries,
+        "terminal": _terminal,
+        "sandbox": held.sandbox,
+        "cgroups": held.cgroups,
+        "isolation": lambda: held.isolation(home),
+    }
+    return [finding for name, look in looks.items() for finding in _tried(name, look)]
 
 
-def _tried(look: Callable[[], list[Finding]]) -> list[Finding]:
+def _tried(name: str, look: Callable[[], list[Finding]]) -> list[Finding]:
     """A look that fails is a finding as well."""
     try:
         return look()
     except Exception as error:
-        name = getattr(look, "__name__", "").strip("_").replace("<lambda>", "") or "check"
         return [Finding(name, "bad", f"{type(error).__name__}: {error}", "please report this")]
 
 
@@ -80,7 +71,6 @@ def _python() -> list[Finding]:
 def _program(name: str, *arguments: str) -> tuple[str, str] | None:
     """Where a program is, and the first line of what it says of its version."""
     import shutil
-    import subprocess
 
     path = shutil.which(name)
     if path is None:
@@ -104,86 +94,44 @@ def _bash() -> list[Finding]:
     return [Finding("bash", "good", f"{found[1]} ({found[0]})")]
 
 
-def _home(home: str) -> list[Finding]:
-    advice = "set RELEVO_HOME to a folder that you may write"
-    folder = home
-    while not os.path.exists(folder):
-        folder = os.path.dirname(os.path.abspath(folder))
-    if folder != home:
-        if os.access(folder, os.W_OK | os.X_OK):
-            return [Finding("home", "good", f"{home} (will be made)")]
-        return [Finding("home", "bad", f"{home} cannot be made: {folder} is not yours to write", advice)]
-    probe = os.path.join(home, f".doctor-{os.getpid()}")
-    try:
-        with open(probe, "xb") as file:
-            file.write(b"relevo")
-            os.fsync(file.fileno())
-        os.unlink(probe)
-    except OSError as error:
-        return [Finding("home", "bad", f"{home}: {error.strerror}", advice)]
-    if os.stat(home).st_mode & 0o077:
-        return [Finding("home", "lacking", f"{home} is open to others", f"chmod 700 {home}")]
-    return [Finding("home", "good", home)]
-
-
-def _disk(home: str) -> list[Finding]:
-    from relevo.cli.text import size
-
-    folder = home
-    while not os.path.exists(folder):
-        folder = os.path.dirname(os.path.abspath(folder))
-    found = os.statvfs(folder)
-    free = found.f_bavail * found.f_frsize
-    if found.f_files and not found.f_favail:
-        return [Finding("disk", "bad", f"no inode is free at {folder}", "remove files there")]
-    if free < LOW_BYTES:
+def _containers() -> list[Finding]:
+    """relevo runs jobs as processes; steps may call an engine by themselves."""
+    told = []
+    for name in ("docker", "podman"):
+        try:
+            found = _program(name, "version", "--format", "{{.Server.Version}}")
+        except subprocess.TimeoutExpired:
+            found = (name, "")
+        if found is None:
+            continue
+        if found[1][:1].isdigit():
+            told.append(f"{name} {found[1]}")
+            continue
+        advice = f"steps that call it fail: start it (systemctl start {name}), and let this user speak to it"
         return [
-            Finding("disk", "lacking", f"{size(free)} free at {folder}", "`relevo prune` gives room back")
+            Finding("containers", "lacking", f"{name} is installed, but its engine does not answer", advice)
         ]
-    return [Finding("disk", "good", f"{size(free)} free at {folder}")]
+    found_words = (
+        f"{', '.join(told)}, for steps that call it"
+        if told
+        else "no engine; only steps that call one need it"
+    )
+    return [Finding("containers", "good", found_words)]
 
 
-def _caches(home: str) -> list[Finding]:
-    from relevo.agent.caches import MAX_BYTES, Caches
-    from relevo.assembly.home import Home
-    from relevo.cli.text import counted, size
+def _terminal() -> list[Finding]:
+    from relevo.cli.live import terminal
 
-    count, size_bytes = Caches(Home(home).caches).usage()
-    found = f"{counted(count, 'cache')} of jobs, {size(size_bytes)} (at most {size(MAX_BYTES)})"
-    return [Finding("caches", "good", found)]
-
-
-def _runtime(home: str) -> list[Finding]:
-    from relevo.assembly.home import Home
-
-    socket = Home(home).socket
-    folder = os.environ.get("XDG_RUNTIME_DIR", "")
-    if folder and socket.startswith(folder):
-        return [Finding("socket", "good", socket)]
-    why = f"XDG_RUNTIME_DIR ({folder}) is not yours to write" if folder else "XDG_RUNTIME_DIR is not set"
-    return [
-        Finding(
-            "socket",
-            "good",
-            f"{socket} ({why}: /tmp serves)",
-        )
-    ]
-
-
-def _limits() -> list[Finding]:
-    import resource
-
-    findings = []
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= FILES:
-        findings.append(Finding("open files", "good", f"{soft} (hard limit {hard})"))
-    else:
-        findings.append(Finding("open files", "lacking", f"{soft} (hard limit {hard})", f"ulimit -n {FILES}"))
-    soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
-    told = "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
-    few = soft != resource.RLIM_INFINITY and soft < 512
-    findings.append(Finding("processes", "lacking" if few else "good", told, "ulimit -u 4096" if few else ""))
-    return findings
+    if sys.stdout.encoding.lower().replace("-", "") != "utf8":
+        found = f"the locale's encoding is {sys.stdout.encoding}"
+        return [Finding("terminal", "lacking", found, "export LC_ALL=C.UTF-8: signs like ✓ show as rubbish")]
+    if not sys.stdout.isatty():
+        return [Finding("terminal", "good", "none: runs are shown as lines")]
+    if not terminal.redraws(sys.stdout, os.environ):
+        return [Finding("terminal", "good", "runs are shown as lines (TERM, NO_COLOR or CI says so)")]
+    columns, rows = terminal.size(sys.stdout.fileno())
+    linked = ", with links" if terminal.links(os.environ) else ""
+    return [Finding("terminal", "good", f"{columns} columns, {rows} rows: runs are shown live{linked}")]
 
 
 def _libraries() -> list[Finding]:
@@ -198,29 +146,8 @@ def _libraries() -> list[Finding]:
         findings.append(
             Finding("uvloop", "good", "not installed; asyncio's own loop serves a single machine well")
         )
-    return findings
-
-
-def _isolation(home: str) -> list[Finding]:
-    """How trees of processes are held and ended, and which limits a job can have."""
-    from relevo.assembly.home import Home
-    from relevo.providers.process.provider import ProcessProvider
-
-    able = ProcessProvider(Home(home).agent).capabilities()
-    chosen = able["chosen"]["mechanism"]
-    others = [f"{name}: {why}" for name, why in able["mechanisms"].items() if why]
-    best = not able["mechanisms"].get(chosen) and chosen == next(iter(able["mechanisms"]))
-    findings = [
-        Finding(
-            "process trees",
-            "good" if best or chosen.startswith("cgroup") else "lacking",
-            chosen + (f" (not usable: {'; '.join(others)})" if others else ""),
-            ""
-            if best or chosen.startswith("cgroup")
-            else "run as root, or give this user a cgroup of its own (systemd: Delegate=yes)",
-        )
-    ]
-    for name, why in able["limits"].items():
-        advice = "jobs that ask for it fail with this message" if why else ""
-        findings.append(Finding(f"{name} limit", "lacking" if why else "good", why or "works", advice))
+    if importlib.util.find_spec("relevo_core") is not None:
+        findings.append(Finding("accelerator", "good", "relevo-core is installed"))
+    else:
+        findings.append(Finding("accelerator", "good", "none; plain Python does the same work"))
     return findings

@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, BinaryIO
 
+from relevo.cli.lines import PIECE
 from relevo.cli.log_text import LogText
 from relevo.cli.output import colours, note
 from relevo.cli.palette import Palette
@@ -112,6 +113,43 @@ async def _write_attempt(
             names.update({index: step.name for index, step in known.steps.items()})
         _put(text.feed(frame), last, tail)
     _put(text.end(), last, tail)
+    _put(list(last), last, None)
+
+
+async def write_json(
+    api: EngineApi, progress: Progress, job: str, *, attempt: int | None, follow: bool, tail: int | None
+) -> None:
+    """Each line, or the last `tail` ones, as an object: job, step (index), at (Unix ms, of its end), line (as it was written).
+
+    A line that is too long comes in pieces.
+    """
+    import json
+
+    if follow:
+        await _started(api, progress, job)
+    last: deque[str] = deque(maxlen=tail)
+    open_line: tuple[int, int, bytes] | None = None
+
+    def told(step: int, at_ms: int, line: bytes) -> str:
+        return json.dumps(
+            {"v": 1, "job": job, "step": step, "at": at_ms, "line": line.decode("utf-8", "replace")}
+        )
+
+    async for frame in api.log(progress.run, job, attempt=attempt, follow=follow):
+        lines: list[str] = []
+        data = bytes(frame.data)
+        if open_line is not None and open_line[0] != frame.step:
+            lines.append(told(*open_line))
+        elif open_line is not None:
+            data = open_line[2] + data
+        *whole, rest = data.split(b"\n")
+        lines += [told(frame.step, frame.at_ms, line) for line in whole]
+        if len(rest) > PIECE:
+            lines.append(told(frame.step, frame.at_ms, rest))
+            rest = b""
+        open_line = (frame.step, frame.at_ms, rest) if rest else None
+        _put(lines, last, tail)
+    _put([told(*open_line)] if open_line is not None else [], last, tail)
     _put(list(last), last, None)
 
 

@@ -23,6 +23,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "metrics": "Print what the living engine counts.",
     },
     "Before running": {
+        "init": "Write a first workflow, from what the repository holds.",
         "check": "Check workflow files without running them.",
         "plan": "Show which jobs a workflow has, and in which order they run.",
         "schema": "Print the JSON Schema of workflow files, for editors.",
@@ -62,8 +63,14 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
+    import os
+
     from relevo.cli.group import group
 
+    if "_RELEVO_COMPLETE" in os.environ:
+        from relevo.cli.shells import register
+
+        register()
     code = group().main(prog_name="relevo", standalone_mode=False)
     return code if isinstance(code, int) else 0
 

@@ -12,6 +12,17 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def offered(what: str) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
+    """For `shell_complete=`: what a shell offers behind Tab, of those that completing.py knows."""
+
+    def complete(context: click.Context, _: click.Parameter, typed: str) -> list[Any]:
+        from relevo.cli.completing import offers
+
+        return offers(what, context, typed)
+
+    return complete
+
+
 def display(function: F) -> F:
     """--plain, --json, --quiet: how a run is shown."""
     quiet = click.option("--quiet", "-q", is_flag=True, help="Only what fails, and the result.")
@@ -21,11 +32,11 @@ def display(function: F) -> F:
 
 
 def style(*, plain: bool, as_json: bool, quiet: bool) -> str:
-    """The one style that was asked for. Raises UsageError for several."""
+    """The one style that was asked for, "" for none. Raises UsageError for several."""
     asked = [name for name, on in (("plain", plain), ("json", as_json), ("quiet", quiet)) if on]
     if len(asked) > 1:
         raise click.UsageError(f"--{asked[0]} and --{asked[1]} exclude each other: give one of them")
-    return asked[0] if asked else "plain"
+    return asked[0] if asked else ""
 
 
 def pairs(option: str, given: Iterable[str]) -> dict[str, str]:

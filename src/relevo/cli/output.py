@@ -58,16 +58,25 @@ class Output:
         await self._below(0)
         return not self.closed
 
+    def busy(self) -> asyncio.Future[None] | None:
+        """None when all has been written, else a future of the running loop that is done when it has."""
+        return self._until(0)
+
     async def _below(self, mark: int) -> None:
+        future = self._until(mark)
+        if future is not None:
+            await future
+
+    def _until(self, mark: int) -> asyncio.Future[None] | None:
         import asyncio
 
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
         with self._changed:
             if self._waiting <= mark:
-                return
+                return None
+            loop = asyncio.get_running_loop()
+            future: asyncio.Future[None] = loop.create_future()
             self._waiters.append((loop, future, mark))
-        await future
+        return future
 
     def close(self, timeout_s: float | None = None) -> None:
         """Write what waits, then end. A reader that does not read is given up after `timeout_s`. Idempotent."""

@@ -33,22 +33,14 @@ def as_json(workflow: Workflow, refused: Iterable[Diagnostic]) -> str:
     """One JSON object. Keys are only added. `matrix`: the combinations of each job, "dynamic" when they are only known later."""
     import json
 
+    from relevo.cli.problems import as_data
+
     found = {
         "path": workflow.path,
         "name": workflow.name,
         "on": list(workflow.on),
         "jobs": _jobs_json(workflow),
-        "problems": [
-            {
-                "severity": one.severity,
-                "path": one.path,
-                "line": one.line,
-                "column": one.column,
-                "message": one.message,
-                "hint": one.hint,
-            }
-            for one in (*workflow.warnings, *refused)
-        ],
+        "problems": as_data((*workflow.warnings, *refused)),
     }
     return json.dumps(found, indent=2, ensure_ascii=False)
 

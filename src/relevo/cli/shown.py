@@ -8,7 +8,7 @@ from relevo.cli.palette import Palette
 from relevo.cli.progress import JobProgress, Progress
 from relevo.cli.summary import ROWS, decisions, job_table, result
 from relevo.cli.text import counted, duration, one_line, size
-from relevo.cli.view_plain import annotation
+from relevo.cli.wording import annotation
 
 if TYPE_CHECKING:
     from relevo.store.contract import RunRow

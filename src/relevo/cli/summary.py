@@ -5,16 +5,23 @@ from __future__ import annotations
 from shlex import quote
 from typing import Final
 
+from relevo.cli.cells import fitted
 from relevo.cli.log_commands import readable
 from relevo.cli.markdown import plain
 from relevo.cli.palette import Palette
-from relevo.cli.progress import JobProgress, Progress
-from relevo.cli.text import counted, duration, fitted, one_line, safe, size, table
+from relevo.cli.progress import Progress
+from relevo.cli.text import counted, duration, one_line, safe, size, table
+from relevo.cli.wording import annotation, why
 
 #: Rows of the table, and failures that are shown with their last lines.
 ROWS: Final = 60
 FAILURES: Final = 10
+#: Annotations that are shown of each of these.
+ANNOTATIONS: Final = 10
 NAME_WIDTH: Final = 60
+#: The least that is left of a name, and what the other columns of the table take.
+NARROW: Final = 8
+OTHER_COLUMNS: Final = 32
 _ORDER: Final = (
     "failed",
     "timed-out",
@@ -29,15 +36,20 @@ _ORDER: Final = (
 
 
 def summary(
-    progress: Progress, tails: dict[str, list[str]], palette: Palette, *, program: str = "relevo"
+    progress: Progress,
+    tails: dict[str, list[str]],
+    palette: Palette,
+    *,
+    program: str = "relevo",
+    width: int | None = None,
 ) -> list[str]:
-    """All of it, as lines."""
+    """All of it, as lines; `width`: cells of the window that names are cut for."""
     lines = [""]
     for job, step, markdown in progress.summaries:
         lines.append(palette("dim", f"── {one_line(job)} · {one_line(step)}"))
         lines += [palette("bold", line) if heading else line for line, heading in plain(markdown)]
         lines.append("")
-    lines += job_table(progress, palette)
+    lines += job_table(progress, palette, width)
     if progress.artifacts:
         named = ", ".join(f"{name} ({size(count)})" for name, count in sorted(progress.artifacts.items()))
         lines += ["", f"artifacts: {named}"]
@@ -48,8 +60,9 @@ def summary(
     return lines
 
 
-def job_table(progress: Progress, palette: Palette) -> list[str]:
+def job_table(progress: Progress, palette: Palette, width: int | None = None) -> list[str]:
     """The jobs; of very many those that matter first, and how many are left out."""
+    named = NAME_WIDTH if width is None else max(NARROW, min(NAME_WIDTH, width - OTHER_COLUMNS))
     jobs = list(progress.jobs.values())
     left_out = 0
     if len(jobs) > ROWS:
@@ -60,7 +73,7 @@ def job_table(progress: Progress, palette: Palette) -> list[str]:
     rows += [
         (
             palette.mark(job.status),
-            fitted(one_line(job.name), NAME_WIDTH),
+            fitted(one_line(job.name), named),
             palette.status(job.status),
             duration(job.took_ms()),
             str(job.attempts) if job.attempts else "-",
@@ -85,11 +98,17 @@ def failures(
     # A call that fails by itself says why; else the jobs in it do.
     broken += [call for call in progress.calls.values() if call.broken and call.message]
     for job in broken[:FAILURES]:
-        lines += ["", palette("bad", f"✗ {one_line(job.name)} {_why(job)}")]
+        lines += ["", palette("bad", f"✗ {one_line(job.name)} {why(job)}")]
+        told = [event for event in progress.annotations if event["job"] == job.name]
         for line in tails.get(job.name, []):
-            shown = readable(safe(line, colours=False), annotations=True)
+            # Annotations are told under the lines, with their places.
+            shown = readable(safe(line, colours=False), annotations=not told)
             if shown is not None:
                 lines.append(f"    {shown}")
+        lines += [f"  {annotation(event, palette)}" for event in told[:ANNOTATIONS]]
+        if len(told) > ANNOTATIONS:
+            more = counted(len(told) - ANNOTATIONS, "more annotation")
+            lines.append(palette("dim", f"  and {more}: {program} show {progress.run}"))
         if job.attempts:
             lines.append(palette("dim", f"  all of it: {program} logs {progress.run} {quote(job.name)}"))
     if len(broken) > FAILURES:
@@ -101,18 +120,6 @@ def failures(
             ),
         ]
     return lines
-
-
-def _why(job: JobProgress) -> str:
-    found = job.failing_step()
-    message = one_line(job.message)
-    if found is None:
-        return f"{job.status}: {message}" if message else job.status
-    step = found[1]
-    why = one_line(step.message) or (
-        f"exit code {step.exit_code}" if step.exit_code is not None else step.outcome
-    )
-    return f"{job.status} in “{one_line(step.name)}”: {why}"
 
 
 def result(progress: Progress, palette: Palette) -> str:

@@ -1,4 +1,4 @@
-"""How things are written for people: durations, sizes, names that fit, tables, what a terminal may be sent."""
+"""How things are written for people: durations, sizes, tables, what a terminal may be sent."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from relevo.cli.cells import cells
+
 #: Sequences that only change how text looks; everything else that starts with ESC could move the cursor or more.
 _LOOK: Final = re.compile(r"\x1b\[[0-9;:]*m")
+#: What our own lines are dressed with: looks and links.
+_DRESS: Final = re.compile(r"\x1b\[[0-9;:]*m|\x1b\]8;;[^\x1b]*\x1b\\")
 _ESCAPES: Final = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])?"
 )
@@ -28,6 +32,13 @@ def duration(ms: int | None) -> str:
     return f"{minutes // 60}h{minutes % 60:02}m"
 
 
+def clock(ms: int | None) -> str:
+    """What runs is told in whole seconds, so that it changes once a second: 12s, 3m04s, 2h05m; "" for None."""
+    if ms is None:
+        return ""
+    return f"{ms // 1000}s" if ms < 60_000 else duration(ms - ms % 1000)
+
+
 def size(count: int) -> str:
     """Bytes with a unit: 812 B, 1.2 MB (powers of 1000)."""
     value = float(count)
@@ -43,21 +54,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def fitted(text: str, width: int) -> str:
-    """At most `width` characters: the middle goes, as names differ at both ends."""
-    if len(text) <= width:
-        return text
-    if width < 2:
-        return text[:width]
-    tail = (width - 1) // 2
-    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
-
-
 def one_line(text: str) -> str:
-    """The first line of a text that is not empty, without what a terminal could take for a command."""
+    """The first line of a text that is not empty, without tabs and what a terminal could take for a command."""
     for line in text.splitlines():
         if line.strip():
-            return safe(line.strip(), colours=False)
+            return safe(line.strip(), colours=False).replace("\t", " ")
     return ""
 
 
@@ -100,5 +101,10 @@ def table(
     return lines
 
 
+def undressed(text: str) -> str:
+    """A line of ours without its looks and links."""
+    return _DRESS.sub("", text) if "\x1b" in text else text
+
+
 def _width(cell: str) -> int:
-    return len(_LOOK.sub("", cell)) if "\x1b" in cell else len(cell)
+    return cells(undressed(cell))

@@ -23,8 +23,14 @@ class View(Protocol):
     def log(self, job: str, step: int, data: bytes) -> None:
         """Bytes that a step of a job wrote."""
 
+    def note(self, text: str) -> None:
+        """Something to tell beside what happens: what a signal led to."""
+
     def summary(self, progress: Progress, tails: dict[str, list[str]]) -> None:
         """The run has ended or is held. `tails` holds the last lines of each failing step, by job."""
+
+    def close(self) -> None:
+        """Nothing more comes, with or without a summary: leave the terminal as others expect it. Idempotent."""
 
     async def room(self) -> None:
         """Returns when more may be shown."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from relevo.cli.output import Output
+from relevo.cli.output import Output, note
 from relevo.cli.progress import Progress, final
 
 
@@ -25,6 +25,9 @@ class JsonView:
     async def flushed(self) -> bool:
         return await self._out.flushed()
 
+    def close(self) -> None:
+        """Lines stay as they are."""
+
     def caught_up(self, progress: Progress) -> None:
         """The events were told one by one."""
 
@@ -33,6 +36,9 @@ class JsonView:
 
     def log(self, job: str, step: int, data: bytes) -> None:
         """Logs are no events: `relevo logs` has them."""
+
+    def note(self, text: str) -> None:
+        note(text)
 
     def summary(self, progress: Progress, tails: dict[str, list[str]]) -> None:
         self._out.line(self._encode(final(progress)).decode())

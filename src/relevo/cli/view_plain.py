@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from relevo.cli.cells import cells, fitted, padded
 from relevo.cli.lines import Lines
-from relevo.cli.output import Output
+from relevo.cli.output import Output, note
 from relevo.cli.palette import Palette
 from relevo.cli.progress import JobProgress, Progress
 from relevo.cli.summary import summary
-from relevo.cli.text import counted, duration, fitted, one_line
+from relevo.cli.text import counted, duration, one_line
+from relevo.cli.wording import annotation, heading, reason
 
 #: Names wider than this are cut in the middle.
 NAME_WIDTH: Final = 28
@@ -43,9 +45,12 @@ class PlainView:
     async def flushed(self) -> bool:
         return await self._out.flushed()
 
+    def close(self) -> None:
+        """Lines stay as they are."""
+
     def caught_up(self, progress: Progress) -> None:
         self._grow(progress)
-        self._out.line(self._heading(progress))
+        self._out.line(heading(progress, self._palette))
         if progress.jobs:
             self._out.line(self._palette("dim", f"so far: {self._counts(progress)}"))
 
@@ -70,6 +75,9 @@ class PlainView:
             known = self._lines[job] = (step, Lines(colours=self._palette.coloured, annotations=False))
         self._put(job, known[1].feed(data))
 
+    def note(self, text: str) -> None:
+        note(text)
+
     def summary(self, progress: Progress, tails: dict[str, list[str]]) -> None:
         for job in list(self._lines):
             self._finish_line(job)
@@ -86,19 +94,12 @@ class PlainView:
                 if name in self._numbers:
                     break
                 self._numbers[name] = len(self._numbers)
-                self._width = max(self._width, min(len(name), NAME_WIDTH))
-
-    def _heading(self, progress: Progress) -> str:
-        title = one_line(progress.title)
-        named = (
-            f"{progress.workflow} · {title}" if title and title != progress.workflow else progress.workflow
-        )
-        return f"{self._palette('bold', named)}  {self._palette('dim', f'run {progress.run}')}"
+                self._width = max(self._width, min(cells(name), NAME_WIDTH))
 
     def _run_event(self, kind: str, event: dict[str, Any], progress: Progress) -> None:
         match kind:
             case "run.accepted":
-                self._out.line(self._heading(progress))
+                self._out.line(heading(progress, self._palette))
             case "run.cancelling":
                 self._out.line(self._palette("warning", "cancelling: always() steps still run"))
             case "warning":
@@ -138,12 +139,9 @@ class PlainView:
         if step.outcome == "success":
             told = f"{self._palette('good', '✓')} {one_line(step.name)}"
         else:
-            why = one_line(step.message) or (
-                f"exit code {step.exit_code}" if step.exit_code is not None else step.outcome
-            )
             forgiven = ", and the job goes on" if step.conclusion == "success" else ""
             look = "warning" if forgiven or step.outcome == "cancelled" else "bad"
-            told = self._palette(look, f"✗ {one_line(step.name)}: {why}{forgiven}")
+            told = self._palette(look, f"✗ {one_line(step.name)}: {reason(step)}{forgiven}")
         self._say(job.name, f"{told}  {self._palette('dim', duration(step.took_ms))}".rstrip())
 
     def _job_finished(self, job: JobProgress) -> None:
@@ -185,7 +183,7 @@ class PlainView:
 
     def _prefix(self, job: str) -> str:
         width = max(self._width, 8)
-        name = fitted(one_line(job), width).ljust(width)
+        name = padded(fitted(one_line(job), width), width)
         return f"{self._palette.name(name, self._numbers.get(job, 0))} {self._palette('dim', '│')} "
 
     def _say(self, job: str, text: str) -> None:
@@ -197,15 +195,3 @@ class PlainView:
             # A line may leave a colour on: it ends with the line.
             end = "\x1b[0m\n" if self._palette.coloured and any("\x1b" in line for line in lines) else "\n"
             self._out.write("".join(f"{prefix}{line}{end}" for line in lines))
-
-
-def annotation(event: dict[str, Any], palette: Palette) -> str:
-    """An annotation as a line: `error src/x.py:3:1: title: message`."""
-    look = {"error": "bad", "warning": "warning"}.get(event["level"], "notice")
-    place = event.get("file") or ""
-    if place and event.get("line"):
-        place += f":{event['line']}"
-        if event.get("column"):
-            place += f":{event['column']}"
-    parts = [part for part in (place, event.get("title"), one_line(event["message"])) if part]
-    return f"{palette(look, event['level'])} {': '.join(parts)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from relevo.cli.output import Output
+from relevo.cli.output import Output, note
 from relevo.cli.palette import Palette
 from relevo.cli.progress import Progress
 from relevo.cli.summary import failures, result
@@ -25,6 +25,9 @@ class QuietView:
     async def flushed(self) -> bool:
         return await self._out.flushed()
 
+    def close(self) -> None:
+        """Lines stay as they are."""
+
     def caught_up(self, progress: Progress) -> None:
         """Nothing is told before the end."""
 
@@ -33,6 +36,9 @@ class QuietView:
 
     def log(self, job: str, step: int, data: bytes) -> None:
         """Nothing is told before the end."""
+
+    def note(self, text: str) -> None:
+        note(text)
 
     def summary(self, progress: Progress, tails: dict[str, list[str]]) -> None:
         for line in [*failures(progress, tails, self._palette), result(progress, self._palette)]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -28,11 +29,16 @@ TAIL_JOBS = 10
 
 
 def open_view(output: Output, style: str) -> View:
-    """The view of a style: plain, json or quiet."""
+    """The view of a style: plain, json or quiet; "": live where the terminal can show it, else plain."""
     if style == "json":
         from relevo.cli.view_json import JsonView
 
         return JsonView(output)
+    if not style:
+        from relevo.cli.live import terminal
+
+        if terminal.redraws(sys.stdout, os.environ):
+            return _live_view(output)
     palette = Palette(colours(sys.stdout))
     if style == "quiet":
         from relevo.cli.view_quiet import QuietView
@@ -41,6 +47,16 @@ def open_view(output: Output, style: str) -> View:
     from relevo.cli.view_plain import PlainView
 
     return PlainView(output, palette)
+
+
+def _live_view(output: Output) -> View:
+    from relevo.cli.live import terminal
+    from relevo.cli.live.view import LiveView
+    from relevo.cli.workflows import root
+
+    descriptor = sys.stdout.fileno()
+    palette = Palette(True, links_to=root(".") if terminal.links(os.environ) else None)
+    return LiveView(output, palette, lambda: terminal.size(descriptor))
 
 
 async def attend(
@@ -63,7 +79,10 @@ async def attend(
             async with opening as api:
                 run = await begin(api)
                 view = open_view(output, style)
-                return await follow(api, run, view, signals, resumed=resumed, owns=owns)
+                try:
+                    return await follow(api, run, view, signals, resumed=resumed, owns=owns)
+                finally:
+                    view.close()
         except asyncio.CancelledError:
             if signals.left is None:
                 raise
@@ -89,7 +108,7 @@ async def follow(api: EngineApi, run: str, view: View, signals: Signals, *, resu
     progress = Progress(run)
     async with asyncio.TaskGroup() as group:
         if owns:
-            signals.on_interrupt = _canceller(api, run, group)
+            signals.on_interrupt = _canceller(api, run, view, group)
         logs = LiveLogs(api, progress, view, group)
         if resumed:
             await _catch_up(api, progress, view, logs)
@@ -100,7 +119,7 @@ async def follow(api: EngineApi, run: str, view: View, signals: Signals, *, resu
                     break
         await logs.close()
     if not progress.ended and progress.status != "held":
-        note(f"relevo: no engine lives any more; the jobs that run go on\n  relevo resume {run}")
+        view.note(f"relevo: no engine lives any more; the jobs that run go on\n  relevo resume {run}")
     # Now Ctrl-C only spares the summary.
     signals.on_interrupt = None
     view.summary(progress, await _tails(api, progress, logs))
@@ -109,22 +128,22 @@ async def follow(api: EngineApi, run: str, view: View, signals: Signals, *, resu
     return exit_code(progress)
 
 
-def _canceller(api: EngineApi, run: str, group: asyncio.TaskGroup) -> Callable[[int], None]:
+def _canceller(api: EngineApi, run: str, view: View, group: asyncio.TaskGroup) -> Callable[[int], None]:
     def cancel(times: int) -> None:
         if times == 1:
-            note(f"relevo: cancelling run {run}; Ctrl-C again ends it at once")
+            view.note(f"relevo: cancelling run {run}; Ctrl-C again ends it at once")
         elif times == 2:
-            note("relevo: ending it at once")
-        group.create_task(_cancel(api, run, force=times > 1))
+            view.note("relevo: ending it at once")
+        group.create_task(_cancel(api, run, view, force=times > 1))
 
     return cancel
 
 
-async def _cancel(api: EngineApi, run: str, *, force: bool) -> None:
+async def _cancel(api: EngineApi, run: str, view: View, *, force: bool) -> None:
     try:
         await api.cancel(run, force=force)
     except RelevoError as error:
-        note(f"relevo: the run could not be cancelled: {error}")
+        view.note(f"relevo: the run could not be cancelled: {error}")
 
 
 async def _catch_up(api: EngineApi, progress: Progress, view: View, logs: LiveLogs) -> None:

@@ -80,7 +80,7 @@ def _named(asked: str | None, directory: str) -> Found:
         if not known:
             raise UserError(
                 f"there is no workflow in {directory}",
-                hint="write one to .github/workflows/ci.yml, or name a file: relevo run FILE",
+                hint="relevo init writes a first one; or name a file: relevo run FILE",
             )
         raise UserError("there are several workflows: which one?", hint=_choice(known, directory))
     matching = [path for path in known if _matches(asked, path, directory)]
@@ -110,7 +110,7 @@ def _title(path: str) -> str:
 
 def _choice(known: list[str], directory: str | None = None) -> str:
     if not known:
-        return "write one to .github/workflows/ci.yml, or name a file: relevo run FILE"
+        return "relevo init writes a first one; or name a file: relevo run FILE"
     lines = []
     for path in known:
         title = _title(os.path.join(directory, path)) if directory else ""

@@ -29,7 +29,7 @@ _GITHUB: Final = """
     workflow_sha workspace
 """
 #: Source: GitHub, Contexts reference.
-_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "github": tuple(_GITHUB.split()),
     "runner": ("name", "os", "arch", "temp", "tool_cache", "debug", "environment", "workspace"),
     "strategy": ("fail-fast", "job-index", "job-total", "max-parallel"),
@@ -158,8 +158,8 @@ def _problem(path: tuple[str, ...], known: Known) -> tuple[str, str | None] | No
 
 
 def _problem_of_first(context: str, name: str, known: Known) -> tuple[str, str | None] | None:
-    if context in _FIELDS:
-        return _unless(name, _FIELDS[context], f"there is no {context}.{name}")
+    if context in FIELDS:
+        return _unless(name, FIELDS[context], f"there is no {context}.{name}")
     if context == "inputs" and known.inputs is not None:
         return _unless(name, known.inputs, f"no event of this workflow has an input '{name}'")
     if context == "matrix" and known.matrix is not None:

@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from relevo.agent.prepared import prepare
+from relevo.agent.shells import shells
 from relevo.providers.process import ProcessProvider
+from relevo.workflow.model import JobSpec, Position, StepSpec
 
 from .harness import RUN, Job, RecordingReporter, attempt, run
 
@@ -58,6 +61,18 @@ SCENARIOS: dict[str, tuple[list[Any], str]] = {
         "true 3 1.5 \n",
     ),
     "env refers to env": ([step('echo "$X"', env={"X": "${{ env.B }}!"})], "job!\n"),
+    "env does not refer to env beside it": (
+        [step('echo "[$Y]"', env={"X": "x", "Y": "${{ env.X }}"})],
+        "[]\n",
+    ),
+    "a step that has not run yet": (
+        [
+            step("echo '[${{ steps.b.outcome }}${{ steps.b.outputs.x }}${{ steps.none.outcome }}]'", id="a"),
+            step("true", id="b", if_="false"),
+            "echo '${{ steps.a.outcome }} ${{ steps.b.outcome }} ${{ steps.b.conclusion }} [${{ steps.b.outputs.x }}]'",
+        ],
+        "success skipped skipped []\n",
+    ),
     "GITHUB_ENV": (['echo "B=new" >> $GITHUB_ENV; echo $B', "echo $B ${{ env.B }}"], "new new\n"),
     "GITHUB_ENV with lines": (
         ['printf "L<<E\\na\\nb\\nE\\n" >> $GITHUB_ENV', 'echo "$L"'],
@@ -180,6 +195,14 @@ FAILURES: dict[str, tuple[list[Any], str]] = {
         ["echo NODE_OPTIONS=x >> $GITHUB_ENV"],
         "Can't store NODE_OPTIONS output parameter using '$GITHUB_ENV' command.",
     ),
+    "an echo that is neither on nor off": (
+        ["echo ::echo::maybe"],
+        "Invalid echo command value. Possible values can be: 'on', 'off'. Current value is: 'maybe'.",
+    ),
+    "set-env": (["echo ::set-env name=a::b"], "The `set-env` command is disabled."),
+    "add-path": (["echo ::add-path::/x"], "The `add-path` command is disabled."),
+    "set-output without a name": (["echo ::set-output::b"], "Required field 'name' is missing"),
+    "a token that is a command": (["echo ::stop-commands::error"], "Invoked ::stop-commands:: with token"),
     "a shell that is not there": (
         [step("x", shell="nosuchshell {0}")],
         "the shell 'nosuchshell' was not found",
@@ -206,6 +229,42 @@ async def test_failure(name: str, provider: ProcessProvider, folder: str) -> Non
     assert ended.outcomes[-1] == "failure"
     assert message in ended.steps[len(steps) - 1].message
     assert ended.result == "failed"
+
+
+@pytest.mark.parametrize(
+    ("shell", "command"),
+    [
+        (None, "bash -e F"),
+        ("bash", "bash --noprofile --norc -e -o pipefail F"),
+        ("Bash", "bash --noprofile --norc -e -o pipefail F"),
+        ("sh", "sh -e F"),
+        ("python", "python F"),
+        ("pwsh", "pwsh -command . 'F'"),
+        ("perl {0}", "perl F"),
+        ("bash -l {0} --x", "bash -l F --x"),
+    ],
+)
+def test_how_a_shell_is_called(shell: str | None, command: str) -> None:
+    assert " ".join(shells(shell)[0].command("F")) == command
+
+
+def test_steps_without_an_id_are_named_as_on_github() -> None:
+    steps: list[Any] = [
+        *("true", step("true", id="own"), {"uses": "actions/none@v1", "continue_on_error": True}),
+        *(
+            {"uses": "./none", "continue_on_error": True},
+            {"uses": "./none", "continue_on_error": True},
+            "true",
+        ),
+    ]
+    spec = JobSpec(
+        "a",
+        Position(1, 1),
+        tuple(StepSpec(Position(1, 1), **({"run": one} if isinstance(one, str) else one)) for one in steps),
+    )
+    assert [one.action_id for one in prepare("names", spec).steps] == [
+        *("__run", "own", "__actions_none", "__self", "__self_2", "__run_2"),
+    ]
 
 
 async def test_the_environment_is_clean(

@@ -175,6 +175,9 @@ def test_a_missing_shell_is_named() -> None:
 def test_a_timed_out_step_says_so() -> None:
     ended = done(Job([step("hang", name="Long", timeout_minutes=1.5)]))
     assert ended.steps[0].message == "The action 'Long' has timed out after 1.5 minutes."
+    named = step("hang", name="with ${{ secrets.S }}", timeout_minutes=1.5)
+    ended = done(Job([named], secrets={"S": "geheim"}))
+    assert ended.steps[0].message == "The action 'with ***' has timed out after 1.5 minutes."
 
 
 def test_names_are_as_on_github() -> None:

@@ -13,6 +13,13 @@ from relevo.logs.contract import LogFrame
 from relevo.store.contract import RunRow
 
 RUN = "r1"
+METRICS = r"""# TYPE relevo_jobs counter
+relevo_jobs_total{status="a \"b\"\n"} 3
+# TYPE relevo_lag_seconds gauge
+relevo_lag_seconds 0.25
+relevo_lag_seconds NaN
+# EOF
+"""
 
 
 def event(kind: str, at: int = 0, **fields: Any) -> dict[str, Any]:
@@ -139,6 +146,9 @@ class FakeApi:
 
     async def ping(self) -> dict[str, Any]:
         return {"pid": 1, "epoch": 1, "version": "0", "live": 1}
+
+    async def metrics(self) -> str:
+        return METRICS
 
     async def actors(self) -> list[dict[str, Any]]:
         return [{"path": "/engine", "kind": "Engine", "state": "running", "mailbox": 0}]

@@ -22,6 +22,11 @@ def fails() -> FakeApi:
     return FakeApi(one_job("failed"), {"build": [(0, b"one\ntwo\nit broke\n")]})
 
 
+def steps_without_line_ends() -> FakeApi:
+    frames = [(0, b"first"), (1, b"second"), (1, b"\xff, too\n"), (2, b"third")]
+    return FakeApi(one_job(), {"build": frames})
+
+
 def lost() -> FakeApi:
     return FakeApi(one_job("failed", infrastructure=True, message="lost 3 times"), LOG)
 
@@ -38,6 +43,24 @@ def held() -> FakeApi:
         asyncio.Event().wait,
     ]
     return FakeApi(script, LOG)
+
+
+def held_with_legs() -> FakeApi:
+    """A job is held, another one of a matrix has a name that shells split."""
+    script = [*held().script[:-1], job_added("test (3.11, linux)")]
+    return FakeApi(script, LOG)
+
+
+class _Damaged(FakeApi):
+    async def find(self, prefix: str) -> Any:
+        raise DamagedError("checksum is off", where="relevo.db row 7")
+
+    async def runs(self, **_: Any) -> Any:
+        raise DamagedError("checksum is off", where="relevo.db row 7")
+
+
+def damaged_home() -> FakeApi:
+    return _Damaged([])
 
 
 def refuses() -> FakeApi:

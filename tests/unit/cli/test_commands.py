@@ -285,3 +285,44 @@ def test_other_systems_get_one_clear_error(shell: Shell) -> None:
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
     assert "only Linux" in ended.stderr
+
+
+def test_logs_for_programs(shell: Shell) -> None:
+    line = {"v": 1, "job": "build", "step": 0, "at": 1_700_000_000_123}
+    code, out, err = shell("fails", "logs", "--json")
+    assert (code, err) == (0, "")
+    lines = [json.loads(told) for told in out.splitlines()]
+    assert lines == [line | {"line": text} for text in ("one", "two", "it broke")]
+    _, out, _ = shell("steps_without_line_ends", "logs", "build", "--json", "-n", "2")
+    lines = [json.loads(told) for told in out.splitlines()]
+    assert [(told["step"], told["line"]) for told in lines] == [(1, "second\ufffd, too"), (2, "third")]
+    assert shell("fails", "logs", "--json", "--raw")[0] == 2
+    assert shell("fails", "logs", "--json", "-t")[0] == 2
+
+
+def test_cancel_and_prune_and_metrics_for_programs(shell: Shell) -> None:
+    code, out, _ = shell("waits_for_cancel", "cancel", "--json")
+    assert (code, json.loads(out)) == (0, {"v": 1, "run": "r1", "status": "cancelled"})
+    _, out, _ = shell("succeeds", "prune", "--dry-run", "--json")
+    assert json.loads(out)["runs"] == ["r0"]
+    _, out, _ = shell("succeeds", "metrics", "--json")
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {"name": "relevo_jobs_total", "labels": {"status": 'a "b"\n'}, "value": 3},
+        {"name": "relevo_lag_seconds", "labels": {}, "value": 0.25},
+        {"name": "relevo_lag_seconds", "labels": {}, "value": "NaN"},
+    ]
+
+
+def test_check_for_programs(shell: Shell) -> None:
+    (shell.project / "bad.yml").write_text("on: push\njob: {}\n")
+    code, out, err = shell("succeeds", "check", "--json", "bad.yml")
+    told = json.loads(out)
+    assert (code, err) == (2, "")
+    assert (told["path"], told["good"], told["runnable"]) == ("bad.yml", False, False)
+    assert told["problems"][0]["line"] in (1, 2)
+    (shell.project / "good.yml").write_text(
+        "on: push\njobs:\n  a: {runs-on: linux, steps: [{uses: docker/build-push-action@v6}]}\n"
+    )
+    code, out, _ = shell("succeeds", "check", "--json", "good.yml")
+    told = json.loads(out)
+    assert (code, told["good"], told["runnable"]) == (0, True, False)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from scripts.docs import PAGE, REFERENCE, command_line
+from scripts.docs import MANUAL, PAGE, REFERENCE, command_line
+from scripts.man import pages
 from scripts.reference import reference
 
 ROOT = Path(__file__).parents[3]
@@ -20,6 +22,26 @@ def test_the_page_of_the_command_line_is_up_to_date() -> None:
 
 def test_the_reference_of_the_language_is_up_to_date() -> None:
     assert REFERENCE.read_text() == reference(), "run: make docs"
+
+
+def test_the_manual_is_up_to_date() -> None:
+    assert {page.name: page.read_text() for page in MANUAL.glob("*.1")} == pages(), "run: make docs"
+
+
+@pytest.mark.parametrize("page", sorted(pages()))
+def test_the_manual_can_be_read(page: str) -> None:
+    groff = shutil.which("groff")
+    if groff is None:
+        pytest.skip("groff is not installed")
+    shown = subprocess.run(
+        [groff, "-man", "-Tascii", "-ww", "-P-cbou"],
+        input=pages()[page],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stderr == ""
+    assert "NAME" in shown.stdout
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -55,15 +55,3 @@ def test_help_loads_nothing_heavy() -> None:
     print(f"relevo --help: {(time.perf_counter() - started) * 1000:.0f} ms")
     assert ended.stderr == "[]\n"
     assert "Run a workflow and show it live." in ended.stdout
-
-
-def test_the_script_of_each_shell_is_printed() -> None:
-    for shell in ("bash", "zsh", "fish"):
-        ended = subprocess.run(
-            [sys.executable, "-m", "relevo.cli.main", "completion", shell],
-            env={"PYTHONPATH": str(SOURCE)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert "_RELEVO_COMPLETE" in ended.stdout

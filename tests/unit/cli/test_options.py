@@ -34,7 +34,7 @@ def test_names_of_secrets(name: str) -> None:
 
 
 def test_one_style() -> None:
-    assert options.style(plain=False, as_json=False, quiet=False) == "plain"
+    assert options.style(plain=False, as_json=False, quiet=False) == ""
     assert options.style(plain=False, as_json=True, quiet=False) == "json"
     with pytest.raises(click.UsageError, match="exclude each other"):
         options.style(plain=False, as_json=True, quiet=True)

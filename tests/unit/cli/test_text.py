@@ -65,16 +65,6 @@ def test_size(count: int, told: str) -> None:
     assert text.size(count) == told
 
 
-def test_fitted_keeps_both_ends() -> None:
-    assert text.fitted("test (ubuntu-latest, 3.11)", 15) == "test (u…, 3.11)"
-    assert text.fitted("short", 15) == "short"
-
-
-@given(st.text(), st.integers(0, 40))
-def test_fitted_never_exceeds(name: str, width: int) -> None:
-    assert len(text.fitted(name, width)) <= max(width, 0) or len(name) <= width
-
-
 @given(PIECES)
 def test_safe_leaves_nothing_that_acts(given_text: str) -> None:
     plain = text.safe(given_text, colours=False)

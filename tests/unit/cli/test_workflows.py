@@ -44,7 +44,7 @@ def test_several_are_a_choice(project: Path) -> None:
 def test_none_says_where_to_write_one(project: Path) -> None:
     with pytest.raises(UserError, match="there is no workflow") as raised:
         workflows.find(None, str(project))
-    assert ".github/workflows/ci.yml" in str(raised.value.hint)
+    assert "relevo init" in str(raised.value.hint)
 
 
 @pytest.mark.parametrize("asked", ["ci", "ci.yml", ".github/workflows/ci.yml", "my checks", "My Checks"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import click
 
+from relevo.cli import options
+
 
 @click.command("cancel", short_help="Cancel a run.")
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=options.offered("runs"))
 @click.option("--force", is_flag=True, help="At once: steps with always() do not run any more.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: the run and its status.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until it has ended.")
-def command(run: str, force: bool, no_wait: bool) -> int:
+def command(run: str, force: bool, as_json: bool, no_wait: bool) -> int:
     """Cancel a run, and wait until it has ended.
 
     The current steps are asked to end, then made to; steps with `if: always()` or `cancelled()` still run, for at most five
@@ -25,16 +28,28 @@ def command(run: str, force: bool, no_wait: bool) -> int:
     async def main() -> int:
         async with connect.engine() as api:
             row = await api.find(run)
+            status = row.status
             if not row.live:
-                click.echo(f"run {row.run} has ended before: {row.status}")
+                tell(row.run, status, f"run {row.run} has ended before: {status}")
                 return 0
             await api.cancel(row.run, force=force)
-            click.echo(f"cancelling run {row.run}")
+            if not as_json:
+                click.echo(f"cancelling run {row.run}")
             if no_wait:
+                tell(row.run, "cancelling", "")
                 return 0
             async for event in api.events(row.run):
                 if event["event"] == "run.finished":
-                    click.echo(f"run {row.run}: {event['status']}")
+                    status = event["status"]
+            tell(row.run, status, f"run {row.run}: {status}")
             return 0
+
+    def tell(run: str, status: str, words: str) -> None:
+        if as_json:
+            import json
+
+            click.echo(json.dumps({"v": 1, "run": run, "status": status}))
+        elif words:
+            click.echo(words)
 
     return connect.run(main)

@@ -8,21 +8,16 @@ import click
 @click.command("completion", short_help="Print the shell's completion script.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> int:
-    """Print the script that makes a shell complete relevo's commands and options.
+    """Print the script that makes a shell complete relevo's commands, options, workflow files, runs and jobs behind Tab.
 
     \b
     Examples:
-      relevo completion bash >> ~/.bashrc
-      relevo completion zsh >> ~/.zshrc
+      source <(relevo completion bash)           for this shell; the same line in ~/.bashrc for each
+      source <(relevo completion zsh)            in ~/.zshrc, after compinit
       relevo completion fish > ~/.config/fish/completions/relevo.fish
     """
-    from click.shell_completion import get_completion_class
-
     from relevo.cli.group import group
+    from relevo.cli.shells import script
 
-    found = get_completion_class(shell)
-    assert found is not None
-    # Sourcing the script asks no program: bash's own check of its version is not needed to print it.
-    made = found(group(), {}, "relevo", "_RELEVO_COMPLETE")
-    click.echo(made.source_template % made.source_vars())
+    click.echo(script(shell, group()))
     return 0

@@ -9,7 +9,7 @@ import click
 from relevo.cli import exits
 
 if TYPE_CHECKING:
-    from relevo.cli.doctor import Finding
+    from relevo.cli.finding import Finding
 
 
 @click.command("doctor", short_help="Tell what this machine can do, what not, and what to do about it.")
@@ -25,7 +25,8 @@ def command(as_json: bool) -> int:
       relevo doctor --json | jq '.findings[] | select(.state != "good")'
     """
     from relevo.cli import connect
-    from relevo.cli.doctor import Finding, examine
+    from relevo.cli.doctor import examine
+    from relevo.cli.finding import Finding
 
     home = connect.home()
     findings = examine(home)
@@ -65,6 +66,7 @@ def _print(findings: list[Finding], *, bad: bool) -> None:
 
     from relevo.cli.output import colours
     from relevo.cli.palette import Palette
+    from relevo.cli.text import counted
 
     palette = Palette(colours(sys.stdout))
     marks = {"good": palette("good", "✓"), "lacking": palette("warning", "!"), "bad": palette("bad", "✗")}
@@ -77,6 +79,6 @@ def _print(findings: list[Finding], *, bad: bool) -> None:
     if bad:
         click.echo(f"\n{palette('bad', 'relevo does not work here before that is mended')}")
     elif lacking:
-        click.echo(f"\nrelevo works here; {lacking} things would make it better")
+        click.echo(f"\nrelevo works here; {counted(lacking, 'thing')} would make it better")
     else:
         click.echo(f"\n{palette('good', 'all is well')}")

@@ -8,8 +8,10 @@ from relevo.cli import options
 
 
 @click.command("fail", short_help="Decide that a held job has failed.")
-@click.argument("run", default="latest")
-@click.option("--job", required=True, metavar="JOB", help="The held job.")
+@click.argument("run", default="latest", shell_complete=options.offered("runs"))
+@click.option(
+    "--job", required=True, metavar="JOB", shell_complete=options.offered("held jobs"), help="The held job."
+)
 @options.display
 def command(run: str, job: str, plain: bool, as_json: bool, quiet: bool) -> int:
     """Decide that a held job has failed, and follow the run to its end.

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from relevo.cli import options
+
 if TYPE_CHECKING:
     from relevo.assembly.api import EngineApi
     from relevo.cli.progress import Progress
 
 
 @click.command("logs", short_help="Show what the steps of a job wrote.")
-@click.argument("run", required=False)
-@click.argument("job", required=False)
+@click.argument("run", required=False, shell_complete=options.offered("runs or jobs"))
+@click.argument("job", required=False, shell_complete=options.offered("jobs"))
 @click.option("--follow", "-f", is_flag=True, help="Go on as it grows, until it ends.")
 @click.option(
     "--raw", is_flag=True, help="Exactly the bytes that the steps wrote (masked), and nothing else."
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     "--attempt", type=click.IntRange(1), metavar="N", help="The job's N-th attempt. Default: its last."
 )
 @click.option("--timestamps", "-t", is_flag=True, help="When each line was written (UTC).")
+@click.option("--json", "as_json", is_flag=True, help="One line a JSON object, with job, step and time.")
 @click.option("--tail", "-n", type=click.IntRange(1), metavar="LINES", help="Only the last lines.")
 def command(
     run: str | None,
@@ -31,6 +34,7 @@ def command(
     raw: bool,
     attempt: int | None,
     timestamps: bool,
+    as_json: bool,
     tail: int | None,
 ) -> int:
     """Show what the steps of a job wrote.
@@ -45,9 +49,11 @@ def command(
       relevo logs build                a job of the latest run
       relevo logs 0192f3 'test (3.11, linux)' --raw > test.log
     """
-    for other, given in (("--timestamps", timestamps), ("--tail", tail is not None)):
+    for other, given in (("--timestamps", timestamps), ("--tail", tail is not None), ("--json", as_json)):
         if raw and given:
             raise click.UsageError(f"--raw gives the exact bytes: it takes no {other}")
+    if as_json and timestamps:
+        raise click.UsageError("--json has the time of each line: it takes no --timestamps")
     if follow and tail is not None:
         raise click.UsageError("--follow and --tail exclude each other")
     from relevo.cli import connect
@@ -57,11 +63,12 @@ def command(
         async with connect.client() as api:
             progress, chosen = await _choose(api, run, job)
             names = _names(progress, chosen)
-            if raw and chosen not in progress.jobs:
+            single = "--raw" if raw else "--follow --json" if follow and as_json else ""
+            if single and chosen not in progress.jobs:
                 if len(names) != 1:
                     raise UserError(
-                        "--raw is for one job: name it",
-                        hint=f"relevo logs {progress.run} JOB --raw; its jobs: {', '.join(names[:20]) or 'none so far'}",
+                        f"{single} is for one job: name it",
+                        hint=f"relevo logs {progress.run} JOB {single}; its jobs: {', '.join(names[:20]) or 'none so far'}",
                     )
                 chosen = names[0]
             if chosen is not None or not follow or progress.ended:
@@ -70,7 +77,7 @@ def command(
         return await _live(progress.run)
 
     async def _show(api: EngineApi, progress: Progress, chosen: str | None, names: list[str]) -> None:
-        from relevo.cli.log_reading import write_job, write_raw
+        from relevo.cli.log_reading import write_job, write_json, write_raw
 
         if raw:
             assert chosen is not None
@@ -79,6 +86,9 @@ def command(
         alone = chosen in progress.jobs
         for name in names:
             if not alone and not progress.jobs[name].attempts:
+                continue
+            if as_json:
+                await write_json(api, progress, name, attempt=attempt, follow=follow, tail=tail)
                 continue
             if not alone:
                 click.echo(click.style(f"══ {name}", bold=True))

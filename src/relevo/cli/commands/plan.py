@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import click
 
+from relevo.cli import options
+
 
 @click.command("plan", short_help="Show which jobs a workflow has, and in which order they run.")
-@click.argument("workflow", required=False, metavar="[FILE|NAME]")
+@click.argument(
+    "workflow", required=False, metavar="[FILE|NAME]", shell_complete=options.offered("workflows")
+)
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object, for programs.")
 @click.option("--mermaid", is_flag=True, help="As a Mermaid flowchart, for READMEs and issues.")
 def command(workflow: str | None, as_json: bool, mermaid: bool) -> int:

@@ -24,9 +24,15 @@ import click
     metavar="GB",
     help="What the caches of jobs may take; 0 removes all. Default: 10.",
 )
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would go.")
 def command(
-    keep: int | None, days: float | None, size: float | None, cache_size: float | None, dry_run: bool
+    keep: int | None,
+    days: float | None,
+    size: float | None,
+    cache_size: float | None,
+    dry_run: bool,
+    as_json: bool,
 ) -> int:
     """Remove old runs with their logs and artifacts, and give their room back. Runs that have not ended always stay.
     Caches that no job used for a week go as well, and beyond 10 GB those that were used longest ago.
@@ -51,6 +57,11 @@ def command(
                 max_cache_bytes=None if cache_size is None else int(cache_size * 1e9),
                 dry=dry_run,
             )
+        if as_json:
+            import json
+
+            click.echo(json.dumps({"v": 1, "dry": dry_run, **pruned}))
+            return 0
         for run in pruned["runs"]:
             click.echo(run)
         told = "would be removed" if dry_run else "removed"

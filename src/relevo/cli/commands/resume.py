@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command("resume", short_help="Go on with a run that was left, or show the summary that nobody saw.")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=options.offered("runs"))
 @click.option("--jobs", "-j", type=click.IntRange(1, 1024), metavar="N", help="Jobs that run at a time.")
 @options.display
 def command(run: str | None, jobs: int | None, plain: bool, as_json: bool, quiet: bool) -> int:

@@ -8,9 +8,11 @@ from relevo.cli import options
 
 
 @click.command("retry", short_help="Run a finished run again, or a held job.")
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=options.offered("runs"))
 @click.option("--failed", is_flag=True, help="Only the jobs that did not succeed, and what depends on them.")
-@click.option("--job", metavar="JOB", help="Run a held job of a run again.")
+@click.option(
+    "--job", metavar="JOB", shell_complete=options.offered("held jobs"), help="Run a held job of a run again."
+)
 @click.option(
     "--secret",
     "secrets",

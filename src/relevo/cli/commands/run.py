@@ -8,7 +8,9 @@ from relevo.cli import options
 
 
 @click.command("run", short_help="Run a workflow and show it live.")
-@click.argument("workflow", required=False, metavar="[FILE|NAME]")
+@click.argument(
+    "workflow", required=False, metavar="[FILE|NAME]", shell_complete=options.offered("workflows")
+)
 @click.option(
     "--event",
     default="",
@@ -17,7 +19,12 @@ from relevo.cli import options
     "Default: by hand, as workflow_dispatch if the workflow has that, else as push, else as what it has.",
 )
 @click.option(
-    "--job", "jobs_only", multiple=True, metavar="ID", help="Only this job and what it needs; repeatable."
+    "--job",
+    "jobs_only",
+    multiple=True,
+    metavar="ID",
+    shell_complete=options.offered("jobs of the workflow"),
+    help="Only this job and what it needs; repeatable.",
 )
 @click.option(
     "--input", "inputs", multiple=True, metavar="K=V", help="An input of workflow_dispatch; repeatable."

@@ -49,9 +49,10 @@ def _table(rows: list[RunRow]) -> list[str]:
     import sys
     import time
 
+    from relevo.cli.cells import fitted
     from relevo.cli.output import colours
     from relevo.cli.palette import Palette
-    from relevo.cli.text import duration, fitted, one_line, table
+    from relevo.cli.text import duration, one_line, table
 
     palette = Palette(colours(sys.stdout))
     told = [

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from relevo.cli import options
+
 
 @click.command("show", short_help="Show how a run went, or goes.")
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=options.offered("runs"))
 @click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
 def command(run: str, as_json: bool) -> int:
     """Show how a run went, or goes: its jobs, their steps, what failed, artifacts, outputs.
