@@ -256,7 +256,7 @@ def _member_rows() -> Iterator[tuple[str, ...]]:
         "job": {"status"},
     }
     for context, members in FIELDS.items():
-        for member in members:
+        for member in members.values():
             told = _MEMBER_DIFFERENCES.get(f"{context}.{member}")
             yield f"`{context}.{member}`", _different(told) if member in there[context] else "not: it is null"
 

@@ -30,7 +30,6 @@ from relevo.orchestrator.plans import (
     HeldContexts,
     Plan,
     PlanCache,
-    SharedContexts,
     context_fact,
     demand_of,
     needs_of,
@@ -63,7 +62,6 @@ NOTHING: Final = c.QueueJob(-1)
 UNREADABLE: Final = (RelevoError, msgspec.MsgspecError, LookupError)
 
 _log = logging.getLogger(__name__)
-_shared_decoder = msgspec.msgpack.Decoder(SharedContexts)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -140,24 +138,53 @@ class Orchestrator:
         current = ""
         history: list[Stored] = []
         async for batch in self.store.scan_live():
+            runs: list[Run] = []
             for stored in batch:
                 if stored.stream != current:
-                    await self._load_run(current, history)
+                    runs += await self._read_run(current, history)
                     current = stored.stream
                     history = []
                 history.append(stored)
-        await self._load_run(current, history)
+            await self._take_up_all(runs)
+        await self._take_up_all(await self._read_run(current, history))
 
-    async def _load_run(self, name: str, history: list[Stored]) -> None:
+    async def _read_run(self, name: str, history: list[Stored]) -> list[Run]:
+        """The run of a history; none when it cannot be read."""
         run = Run()
         try:
             for stored in history:
                 await self._replay(run, stored)
-            await self._take_up(run)
         except InfrastructureError:
             raise
         except UNREADABLE as error:
             self._unreadable(name, error)
+            return []
+        return [run]
+
+    async def _take_up_all(self, runs: list[Run]) -> None:
+        held = await self._contexts_ahead(runs)
+        for run in runs:
+            try:
+                await self._take_up(run)
+            except InfrastructureError:
+                raise
+            except UNREADABLE as error:
+                self._unreadable(run.id, error)
+        del held  # from here on their runs hold them
+
+    async def _contexts_ahead(self, runs: list[Run]) -> list[HeldContexts]:
+        """The contexts of many runs in one read. What cannot be read so is read once more for its run, and told of there."""
+        digests = {run.accepted.contexts for run in runs if run.accepted is not None and not run.ended}
+        wanted = {context_fact(digest): digest for digest in digests if digest not in self._shared}
+        held: list[HeldContexts] = []
+        try:
+            for key, blob in (await self.store.facts_named(list(wanted))).items():
+                held.append(self.remember_contexts(wanted[key], blob))
+        except InfrastructureError:
+            raise
+        except UNREADABLE:
+            pass
+        return held
 
     def _unreadable(self, name: str, error: Exception) -> None:
         self._loop.call_exception_handler({"message": f"run {name} cannot be read", "exception": error})
@@ -205,7 +232,7 @@ class Orchestrator:
         """The contexts of a blob, shared by all runs that have the same, for as long as one of them is live."""
         known = self._shared.get(digest)
         if known is None:
-            known = self._shared[digest] = HeldContexts(_shared_decoder.decode(blob), blob)
+            known = self._shared[digest] = HeldContexts.of(blob)
         return known
 
     def _spawn(self, run: Run, plan: Plan, shared: HeldContexts, carried: dict[str, Carried]) -> RunActor:
@@ -516,7 +543,7 @@ class Orchestrator:
             None,
             job.decl.timeout_s,
             bool(accepted.secrets),
-            actor.shared.keep,
+            actor.contexts.keep,
             accepted.run_attempt,
             template.node.cpus,
             template.node.memory_bytes,
@@ -560,7 +587,7 @@ class Orchestrator:
         if node.call is None:
             return packed
         secrets = msgspec.msgpack.decode(packed, type=dict[str, str])
-        return _encoder.encode(secrets_seen(actor.run, actor.plan, actor.shared, node, secrets))
+        return _encoder.encode(secrets_seen(actor.run, actor.plan, actor.contexts.decoded, node, secrets))
 
     async def close(self) -> None:
         """Let go of all runs; what is stored stays. Idempotent."""

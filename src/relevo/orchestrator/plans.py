@@ -5,6 +5,7 @@ Here expressions of jobs are evaluated; the command that results carries the ver
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -28,6 +29,8 @@ JOB_LIMIT: Final = 10_000
 
 _workflow_encoder = msgspec.msgpack.Encoder()
 _workflow_decoder = msgspec.msgpack.Decoder(Workflow)
+#: Contexts that are kept decoded, of runs that were in hand last.
+DECODED_CONTEXTS: Final = 64
 
 
 def digest_of(blob: bytes) -> str:
@@ -49,11 +52,29 @@ class SharedContexts(Struct, frozen=True):
     job_limit: int = JOB_LIMIT
 
 
-class HeldContexts(Struct, frozen=True, weakref=True):
-    """Shared contexts, and the bytes that they travel as."""
+_shared_decoder = msgspec.msgpack.Decoder(SharedContexts)
 
-    decoded: SharedContexts
+
+class HeldContexts(Struct, frozen=True, weakref=True):
+    """The shared contexts of a live run, as the bytes that they travel as: decoded they take three times the room."""
+
     blob: bytes
+    keep: bool  #: what every assignment says
+
+    @classmethod
+    def of(cls, blob: bytes) -> HeldContexts:
+        """Raises msgspec.DecodeError."""
+        return cls(blob, _decoded(blob).keep)
+
+    @property
+    def decoded(self) -> SharedContexts:
+        """Them. Some microseconds when others were used meanwhile."""
+        return _decoded(self.blob)
+
+
+@lru_cache(maxsize=DECODED_CONTEXTS)
+def _decoded(blob: bytes) -> SharedContexts:
+    return _shared_decoder.decode(blob)
 
 
 class Carried(Struct, frozen=True):

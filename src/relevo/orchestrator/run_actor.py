@@ -48,7 +48,7 @@ LAST: Final = Envelope(c.Warn(""))
 class RunActor(Actor[Envelope]):
     """Owns a run: decides, stores, then acts."""
 
-    __slots__ = ("_home", "_in_hand", "_refusal", "carried", "contexts", "plan", "run", "shared")
+    __slots__ = ("_home", "_in_hand", "_refusal", "carried", "contexts", "plan", "run")
 
     def __init__(
         self,
@@ -64,7 +64,6 @@ class RunActor(Actor[Envelope]):
         self.run = run
         self.plan = plan
         self.contexts = contexts
-        self.shared = contexts.decoded
         self.carried = carried
 
     def receive(self, messages: list[Envelope]) -> None:
@@ -108,10 +107,10 @@ class RunActor(Actor[Envelope]):
         while run.ready or run.returning:
             at_ms = home.clock.wall_ms()
             for node in list(run.ready):
-                verdict = expand(run, self.plan, self.shared, node, self.carried, at_ms, home.reach)
+                verdict = expand(run, self.plan, self.contexts.decoded, node, self.carried, at_ms, home.reach)
                 events += handle(run, inputs_stored(verdict, run.id, facts))
             for job in list(run.returning):
-                back = returned(run, self.plan, self.shared, job, at_ms)
+                back = returned(run, self.plan, self.contexts.decoded, job, at_ms)
                 events += handle(run, outputs_stored(back, run.id, facts))
         if events:
             events += self._placed_at_once(events)

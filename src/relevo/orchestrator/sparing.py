@@ -17,7 +17,7 @@ def spared(actor: RunActor) -> frozenset[int]:
     for node in actor.run.nodes:
         if actor.plan.of(node).node.if_ is None or all(job.status in JOB_ENDS for job in node.jobs):
             continue
-        verdict = evaluate_node(actor.run, actor.plan, actor.shared, node.index, cancelled=True)
+        verdict = evaluate_node(actor.run, actor.plan, actor.contexts.decoded, node.index, cancelled=True)
         if verdict.run and verdict.error is None:
             found.add(node.index)
     return frozenset(found)

@@ -154,6 +154,9 @@ class EventStore(Protocol):
     async def fact(self, key: str) -> bytes | None:
         """The value of a fact, None when there is none."""
 
+    async def facts_named(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """The values of these facts, in one read, without those that there are not."""
+
     async def facts(self, prefix: str) -> Sequence[tuple[str, bytes]]:
         """All facts whose key begins with `prefix`, in order of key."""
 

@@ -213,6 +213,10 @@ class MemoryStore:
         self._check_open()
         return self.disk.facts.get(key)
 
+    async def facts_named(self, keys: Sequence[str]) -> dict[str, bytes]:
+        self._check_open()
+        return {key: self.disk.facts[key] for key in keys if key in self.disk.facts}
+
     async def facts(self, prefix: str) -> Sequence[tuple[str, bytes]]:
         self._check_open()
         return sorted((key, value) for key, value in self.disk.facts.items() if key.startswith(prefix))

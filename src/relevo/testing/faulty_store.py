@@ -125,6 +125,9 @@ class FaultyStore:
     async def fact(self, key: str) -> bytes | None:
         return await self.inner.fact(key)
 
+    async def facts_named(self, keys: Sequence[str]) -> dict[str, bytes]:
+        return await self.inner.facts_named(keys)
+
     async def facts(self, prefix: str) -> Sequence[tuple[str, bytes]]:
         return await self.inner.facts(prefix)
 

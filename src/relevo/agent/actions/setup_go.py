@@ -26,6 +26,7 @@ _KNOWN: Final = frozenset(
         "token",
     }
 )
+_MODULE_FILES: Final = ("go.mod", "go.work")
 _PLACES: Final = (
     "PATH",
     "RUNNER_TOOL_CACHE",
@@ -53,6 +54,13 @@ class Go(Struct, frozen=True):
         return f"{self.text} at {self.program}"
 
 
+class Asked(Struct, frozen=True):
+    """What the workflow wants."""
+
+    version: str
+    at_least: bool = False  #: a later one will do where that one is not here
+
+
 async def main(ctx: ActionContext) -> None:
     """Set Go up. Outputs: `go-version`, `cache-hit`."""
     warn_unknown(ctx, _KNOWN)
@@ -60,9 +68,16 @@ async def main(ctx: ActionContext) -> None:
     cached = ctx.flag("cache", True)
     asked = await _asked_for(ctx)
     found: list[Go] = await ctx.blocking(candidates, ctx.env, ctx.tool_cache)
-    go = choose(asked, found) if asked is not None else next(iter(found), None)
-    if go is None:
-        raise _missing("", found)
+    if asked is None:
+        go = next(iter(found), None)
+        if go is None:
+            raise _missing("", found)
+    else:
+        go = choose(asked.version, found, at_least=asked.at_least)
+        if asked.at_least and not admits(asked.version, go):
+            ctx.log(
+                f"Go {asked.version} is not here; {go.text} serves it, as a go.mod names the oldest that will do"
+            )
     env = await _activate(ctx, go)
     ctx.set_output("cache-hit", "false")
     if cached:
@@ -72,13 +87,13 @@ async def main(ctx: ActionContext) -> None:
 post: Final = caching.save_at_end
 
 
-async def _asked_for(ctx: ActionContext) -> str | None:
+async def _asked_for(ctx: ActionContext) -> Asked | None:
     """None: any, the one on PATH first."""
     version, file = ctx.input("go-version"), ctx.input("go-version-file")
     if version and file:
         ctx.warn("Both go-version and go-version-file inputs are specified, only go-version will be used")
     if version or not file:
-        return version or None
+        return Asked(version) if version else None
     try:
         asked: str = await ctx.blocking(read_version_file, inside(ctx.workspace, file, "go-version-file"))
     except FileNotFoundError:
@@ -86,7 +101,7 @@ async def _asked_for(ctx: ActionContext) -> str | None:
     if not asked:
         raise ActionFailed(f"go-version-file: {file} tells no version of Go")
     ctx.log(f"{file} asks for Go {asked}")
-    return asked
+    return Asked(asked, at_least=os.path.basename(file) in _MODULE_FILES)
 
 
 def read_version_file(path: str) -> str:
@@ -97,7 +112,7 @@ def read_version_file(path: str) -> str:
     with open(path, encoding="utf-8", errors="replace") as file:
         text = file.read()
     name = os.path.basename(path)
-    if name in ("go.mod", "go.work"):
+    if name in _MODULE_FILES:
         toolchain = re.search(r"^toolchain go(1\.\d+(?:\.\d+|rc\d+)?)", text, re.MULTILINE)
         match = toolchain or re.search(r"^go (\d+(?:\.\d+)*(?:rc\d+)?)", text, re.MULTILINE)
     elif name == ".tool-versions":
@@ -138,10 +153,16 @@ def ask(path: str) -> Go | None:
         return None
 
 
-def choose(asked: str, found: list[Go]) -> Go:
+def admits(spec: str, go: Go) -> bool:
+    """Whether a version is one that a spec names. Raises SpecInvalid."""
+    return parse(spec).admits(go.version)
+
+
+def choose(asked: str, found: list[Go], *, at_least: bool = False) -> Go:
     """The latest that a spec or an alias (`stable`, `oldstable`, `latest`) admits. Raises ActionFailed.
 
-    `stable` is the latest release that is here, `oldstable` the latest of the minor release before it.
+    `stable` is the latest release that is here, `oldstable` the latest of the minor release before it. `at_least`: where
+    none is admitted, the latest release that is later.
     """
     wanted = asked.strip().lower()
     released = sorted((go for go in found if go.version.is_final), key=lambda go: go.version)
@@ -155,6 +176,9 @@ def choose(asked: str, found: list[Go]) -> Go:
         except SpecInvalid as error:
             raise ActionFailed(f"go-version: {error}") from error
         fitting = [go for go in found if spec.admits(go.version)]
+        if not fitting and at_least:
+            later = parse(f">={wanted}")
+            fitting = [go for go in released if later.admits(go.version)]
     if not fitting:
         raise _missing(asked, found)
     return max(fitting, key=lambda go: go.version)

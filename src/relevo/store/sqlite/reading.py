@@ -127,6 +127,12 @@ def read_fact(connection: apsw.Connection, path: str, key: str) -> bytes | None:
     return None if found is None else _fact(path, key, *found)
 
 
+def read_facts_named(connection: apsw.Connection, path: str, keys: Sequence[str]) -> dict[str, bytes]:
+    """The values of these facts, without those that there are not. Raises DamagedError."""
+    found = ((key, read_fact(connection, path, key)) for key in keys)
+    return {key: value for key, value in found if value is not None}
+
+
 def read_facts(connection: apsw.Connection, path: str, prefix: str) -> list[tuple[str, bytes]]:
     """All facts whose key begins with `prefix`, in order of key. Raises DamagedError."""
     # U+10FFFF sorts behind every character that a key has.

@@ -125,6 +125,9 @@ class SqliteReader:
     async def fact(self, key: str) -> bytes | None:
         return await self._readers.run(reading.read_fact, self._path, key)
 
+    async def facts_named(self, keys: Sequence[str]) -> dict[str, bytes]:
+        return await self._readers.run(reading.read_facts_named, self._path, keys) if keys else {}
+
     async def facts(self, prefix: str) -> Sequence[tuple[str, bytes]]:
         return await self._readers.run(reading.read_facts, self._path, prefix)
 

@@ -256,6 +256,8 @@ class EventStoreContract:
         assert await store.fact("spec/2") is None
         assert list(await store.facts("spec/")) == [("spec/1", b"uno"), ("spec/10", b"ten")]
         assert list(await store.facts("nothing")) == []
+        assert await store.facts_named(["t", "spec/2", "spec/10"]) == {"t": b"t", "spec/10": b"ten"}
+        assert await store.facts_named([]) == {}
 
     async def test_a_fact_that_exists_refuses_the_whole_append(self, store: EventStore) -> None:
         key = "idempotency/k"

@@ -83,6 +83,11 @@ def test_versions(asked: str, text: str) -> None:
     assert setup_go.choose(asked, HERE).text == text
 
 
+@pytest.mark.parametrize(("asked", "text"), [("1.19", "1.22.1"), ("1.21.4", "1.22.1"), ("1.21", "1.21.9")])
+def test_a_later_one_where_that_will_do(asked: str, text: str) -> None:
+    assert setup_go.choose(asked, HERE, at_least=True).text == text
+
+
 @pytest.mark.parametrize("asked", ["1.19", "1.23", "tip"])
 def test_what_is_not_there_is_told(asked: str) -> None:
     with pytest.raises(ActionFailed, match="go-version"):
@@ -148,6 +153,16 @@ async def test_the_file_of_the_module(working: Any, go: Any) -> None:
     (Path(ctx.workspace) / "go.mod").write_text("module x\ngo 1.97\n")
     await setup_go.main(ctx)
     assert ctx.outputs["go-version"] == "1.97.3"
+    (Path(ctx.workspace) / "go.mod").write_text("module x\ngo 1.96\n")
+    await setup_go.main(ctx)  # any later one will do
+    assert ctx.outputs["go-version"] == "1.97.3"
+    (Path(ctx.workspace) / "go.mod").write_text("module x\ngo 1.98\n")
+    with pytest.raises(ActionFailed, match=r"no Go 1\.98"):
+        await setup_go.main(ctx)
+    Path(ctx.workspace, ".go-version").write_text("1.96\n")
+    ctx = working(go_version_file=".go-version", cache="false")
+    with pytest.raises(ActionFailed, match=r"no Go 1\.96"):
+        await setup_go.main(ctx)
 
 
 async def test_modules_and_builds_are_cached_unless_there_is_no_sum(
