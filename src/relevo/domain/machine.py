@@ -342,6 +342,8 @@ def _after_expansion(run: Run, event: e.NodeExpanded, at_ms: int) -> list[e.Even
     if event.more:
         return []
     node = run.nodes[event.node]
+    if node.fail_fast and node.failures:
+        return []  # a leg failed at once: the others never begin, and a call that opened now would outlive its end
     indexes = [job.index for job in node.jobs if job.status is JobStatus.PENDING][: node.max_parallel]
     return [
         _begun(node, indexes[start : start + JOBS_PER_QUEUE_EVENT])

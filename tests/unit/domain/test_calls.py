@@ -160,9 +160,11 @@ def test_without_fail_fast_other_calls_go_on():
 
 def test_a_leg_that_cannot_be_called_fails_and_ends_the_others():
     run = submitted(e.NodeDecl("a", []))
-    call(run, 0, "a (1)", "a (2)", ends={0: ("failed", "w.yml:3:1: not a number")})
-    assert [job.status.value for job in run.jobs] == ["failed", "cancelled"]
+    events = call(run, 0, "a (1)", "a (2)", "a (3)", ends={1: ("failed", "w.yml:3:1: not a number")})
+    assert [job.status.value for job in run.jobs] == ["cancelled", "failed", "cancelled"]
     assert run.status is RunStatus.FAILED
+    assert "CallsOpened" not in names(events)
+    assert not run.ready  # nothing of an ended run is due
 
 
 def test_a_cancelled_run_judges_what_is_due_in_its_calls():
