@@ -274,7 +274,7 @@ def _cancel(run: Run, command: c.CancelRun) -> list[e.Event]:
     if run.ended or (run.status is RunStatus.CANCELLING and not command.forced):
         return []
     events: list[e.Event] = []
-    if run.status is not RunStatus.CANCELLING:
+    if run.status is not RunStatus.CANCELLING or not run.forced:
         events.append(e.RunCancelling(command.reason, command.forced, command.at_ms))
     for job in run.jobs:
         if job.status in JOB_ENDS or job.status is JobStatus.CALLING:

@@ -171,6 +171,7 @@ class Run:
         "ended",
         "ended_ms",
         "failures",
+        "forced",
         "held",
         "id",
         "job_names",
@@ -207,6 +208,7 @@ class Run:
         ] = {}  #: calls whose jobs have all ended and that wait for their outputs
         self.busy = 0  #: jobs that go on by themselves: queued, at an agent, or delayed
         self.held = 0
+        self.forced = False  #: is being cancelled, and nothing of it begins any more, `always()` or not
         self.delivered = False
         self.ended_ms: int | None = None
 
@@ -506,7 +508,9 @@ def _run_started(run: Run, event: e.RunStarted) -> None:
 
 
 def _run_cancelling(run: Run, event: e.RunCancelling) -> None:
-    _move_run(run, RunStatus.CANCELLING)
+    if not run.cancelling:  # else it is forced now
+        _move_run(run, RunStatus.CANCELLING)
+    run.forced = run.forced or event.forced
 
 
 def _run_held(run: Run, event: e.RunHeld) -> None:

@@ -256,7 +256,7 @@ def expand(
 ) -> c.ExpandNode:
     """Evaluate a ready node; the command holds what came of it. A leg that is beyond `reach` fails at once."""
     try:
-        verdict = evaluate_node(run, plan, shared, index)
+        verdict = Verdict(False) if run.forced else evaluate_node(run, plan, shared, index)
     except Exception as error:
         # Were it raised, the run would be read again and come to the same: nothing of it would ever end.
         tell_defect(run.id)
