@@ -43,8 +43,7 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
             [b.cpu_us for b in batched],
             "<= 70",
         ),
-        _row("    of it the engine", "µs", [m.engine_cpu_us for m in saturated]),
-        _row("    of it the agent", "µs", [m.agent_cpu_us for m in saturated]),
+        *_shares(saturated),
         _row(
             "no-op jobs, 5,000/s open loop: CPU a job",
             "µs",
@@ -52,6 +51,7 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
             [b.cpu_us for b in bare_5000],
             "<= 200",
         ),
+        *_shares(open_5000),
         *_latency("no-op jobs, 2,500/s", open_2500, bare_2500, "<= 3", "<= 6"),
         *_latency("real jobs (bash), 600/s", real_600, bare_600, "<= 4", "<= 12"),
     ]
@@ -77,6 +77,14 @@ def _open_loop(
         ours.append(measure(load))
         bare.append(bare_queue(load.runs, batch=1_000, rate=rate))
     return ours, bare
+
+
+def _shares(ours: list[Measured]) -> list[dict[str, Any]]:
+    return [
+        _row("    of it the load generator", "µs", [m.generator_cpu_us for m in ours]),
+        _row("    of it the engine", "µs", [m.engine_cpu_us - m.generator_cpu_us for m in ours]),
+        _row("    of it the agent", "µs", [m.agent_cpu_us for m in ours]),
+    ]
 
 
 def _latency(what: str, ours: list[Measured], bare: list[Bare], p50: str, p99: str) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """A load for the whole engine: an engine in this process, its agent in another, runs submitted and awaited.
 
-Only `submit` and the count of ended runs are the load's own work; all else is what the engine does for anybody. After the clock
-has stopped everything that was stored is read again: a job that did not succeed, or was not stored, fails the
+Only `submit` and the count of ended runs are the load's own work; all else is what the engine does for anybody. What
+that work costs by itself is measured beside, against an engine that does nothing. After the clock has stopped everything that was stored is read again: a job that did not succeed, or was not stored, fails the
 measurement.
 """
 
@@ -20,8 +20,8 @@ from relevo.assembly.embedded import Embedded, open_engine
 from relevo.assembly.home import Home
 from relevo.domain import commands as c
 from relevo.domain import events as e
-from relevo.orchestrator.plans import SharedContexts, digest_of
-from relevo.orchestrator.run_actor import RunActor
+from relevo.orchestrator.orchestrator import Orchestrator
+from relevo.orchestrator.plans import Plan, PlanCache, SharedContexts, digest_of
 from relevo.runtime.loop import run as run_loop
 from relevo.workflow.reader import read
 
@@ -54,6 +54,7 @@ class Measured(Struct):
     started_ms: list[float]  #: sorted; from when a run was due to when its first step started; open loop only
     ended_ms: list[float]  #: sorted; to when its end was stored and known; open loop only
     runs_per_s: float = 0.0
+    generator_cpu_us: float = 0.0  #: the load's own work for each run, which is part of the engine's
 
     @property
     def cpu_us(self) -> float:
@@ -72,11 +73,32 @@ def at(ordered: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
+class _Ended(Struct):
+    """As much of a run's actor as the generator looks at."""
+
+    run: _Ended | None = None
+    id: str = ""
+
+
+class _Nobody:
+    """An engine that does nothing: each run has ended as soon as it is submitted."""
+
+    def __init__(self) -> None:
+        self.plans = PlanCache()
+        self._loop = asyncio.get_running_loop()
+
+    def submit(self, submit: c.Submit, plan: Plan, shared: bytes) -> None:
+        self._loop.call_soon(self.run_ended, _Ended(_Ended(id=submit.run)))
+
+    def run_ended(self, actor: Any) -> None:
+        """The generator puts itself in this place."""
+
+
 class _Generator:
     """Submits runs and counts those that ended."""
 
-    def __init__(self, embedded: Embedded, load: Load) -> None:
-        self._orchestrator = embedded.engine.orchestrator
+    def __init__(self, orchestrator: Orchestrator | _Nobody, load: Load) -> None:
+        self._orchestrator = orchestrator
         self._loop = asyncio.get_running_loop()
         self._load = load
         self._plan = self._orchestrator.plans.of(read(load.workflow.encode(), "load.yml"))
@@ -136,7 +158,7 @@ class _Generator:
         )
         return run
 
-    def _run_ended(self, actor: RunActor) -> None:
+    def _run_ended(self, actor: Any) -> None:
         due = self.due.get(actor.run.id)
         if due is not None:
             self.ended_ms.append((self._loop.time() - due) * 1e3)
@@ -153,7 +175,7 @@ async def _measure(home: str, load: Load) -> Measured:
     embedded = await open_engine(Home(home), slots=load.slots, window=load.window, provider=load.provider)
     try:
         await embedded.ready()
-        generator = _Generator(embedded, load)
+        generator = _Generator(embedded.engine.orchestrator, load)
         if load.warm:
             await generator.saturate(load.warm)
         agent = embedded.agent_pid
@@ -177,7 +199,19 @@ async def _measure(home: str, load: Load) -> Measured:
         started_ms,
         sorted(generator.ended_ms),
         load.runs / seconds,
+        await _own_cpu_us(load),
     )
+
+
+async def _own_cpu_us(load: Load) -> float:
+    """CPU of the load itself for each run."""
+    generator = _Generator(_Nobody(), load)
+    cpu = time.process_time()
+    if load.rate is None:
+        await generator.saturate(load.runs)
+    else:
+        await generator.at_rate(load.runs, load.rate)
+    return (time.process_time() - cpu) / load.runs * 1e6
 
 
 async def _check(embedded: Embedded, load: Load, due: dict[str, float]) -> tuple[list[float], int]:

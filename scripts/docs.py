@@ -23,6 +23,9 @@ def command_line() -> str:
         "# The command line\n",
         "Written by `make docs` from the program's own help.\n",
         _help(root, "relevo"),
+        "## For programs\n",
+        "What `--json` prints. Keys are only ever added.\n",
+        *_as_json(root),
     ]
     for title, commands in SECTIONS.items():
         parts.append(f"## {title}\n")
@@ -37,6 +40,23 @@ def command_line() -> str:
                         _help(inner, f"relevo {name} {inner.name}"),
                     ]
     return "\n".join(parts)
+
+
+def _as_json(root: click.Group) -> list[str]:
+    """A row for each command that has `--json`."""
+    rows = ["| command | prints |", "|---|---|"]
+    for commands in SECTIONS.values():
+        for name in commands:
+            command = root.get_command(click.Context(root), name)
+            inner = command.commands if isinstance(command, click.Group) else {}
+            for path, one in {name: command, **{f"{name} {sub}": inner[sub] for sub in inner}}.items():
+                assert one is not None
+                rows += [
+                    f"| `relevo {path} --json` | {option.help} |"
+                    for option in one.params
+                    if isinstance(option, click.Option) and "--json" in option.opts
+                ]
+    return ["\n".join(rows) + "\n"]
 
 
 def _help(command: click.Command, path: str) -> str:

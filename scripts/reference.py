@@ -47,9 +47,11 @@ _STEP_SAMPLES: Final[dict[str, list[dict[str, Any]]]] = {
 }
 #: What is meant otherwise than on GitHub, by key. It holds for all keys below, too.
 _DIFFERENT: Final = {
-    "description": "read, shown nowhere",
+    "description": "shown by `relevo plan --json` only",
     "permissions": "checked, also against called workflows; there is no GitHub token that it could limit",
     f"{JOB}.permissions": "checked, also against called workflows; there is no GitHub token that it could limit",
+    "cache-mode": "checked, not enforced: the caches of one machine are open to all its jobs",
+    f"{JOB}.cache-mode": "checked, not enforced: the caches of one machine are open to all its jobs",
     f"{JOB}.cancel-timeout-minutes": "read, not used",
     f"{JOB}.uses": "workflows of the same repository (`./…`); those of other repositories are refused",
     f"{JOB}.runs-on": "`ubuntu-*`, `linux`, `self-hosted` and the architecture mean this machine; others are refused",
@@ -256,7 +258,7 @@ def _member_rows() -> Iterator[tuple[str, ...]]:
         "job": {"status"},
     }
     for context, members in FIELDS.items():
-        for member in members:
+        for member in members.values():
             told = _MEMBER_DIFFERENCES.get(f"{context}.{member}")
             yield f"`{context}.{member}`", _different(told) if member in there[context] else "not: it is null"
 

@@ -49,13 +49,13 @@ class User:
     def workflow(self, text: str, name: str = "w.yml") -> None:
         (self.tree / name).write_text(text.replace("$WITNESS", str(self.witness)))
 
-    def relevo(self, *args: str, env: dict[str, str] | None = None) -> Done:
+    def relevo(self, *args: str, env: dict[str, str] | None = None, timeout_s: float = 100) -> Done:
         done = subprocess.run(
             [*RELEVO, *args],
             cwd=self.tree,
             env={**self.env, **(env or {})},
             capture_output=True,
-            timeout=100,
+            timeout=timeout_s,
             check=False,
         )
         err = done.stderr.decode()

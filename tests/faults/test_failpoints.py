@@ -17,7 +17,7 @@ PLACES: Final = {
     "keeper.after-spawn": (1, 1, 1),
     "store.in-migration": (1, 1, 1),
     "store.before-commit": (1, 3, 8),
-    "store.after-commit": (1, 4, 9),
+    "store.after-commit": (1, 4, 7),
     "engine.before-acknowledge": (1, 3, 6),
     "logs.before-sync": (1, 2, 4),
     "logs.at-seal": (1, 1, 1),

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,14 @@ def until(condition: Callable[[], Any], what: str, *, within_s: float = PATIENCE
 class Command:
     """One `relevo …` that runs, and what it has said."""
 
-    def __init__(self, argv: list[str], folder: Path, env: dict[str, str]) -> None:
+    def __init__(
+        self, argv: list[str], folder: Path, env: dict[str, str], before: Sequence[str] = ()
+    ) -> None:
         self.argv = argv
         self.lines: list[str] = []
         self._said = threading.Condition()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "relevo.cli.main", *argv],
+            [*before, sys.executable, "-m", "relevo.cli.main", *argv],
             cwd=folder,
             env=env,
             stdin=subprocess.DEVNULL,
@@ -166,6 +168,7 @@ class World:
             "PYTHONPATH": SOURCE,
             "NO_COLOR": "1",
         }
+        self.before: list[str] = []  #: what is put before commands: programs that run them otherwise
         self.commands: list[Command] = []
         self.story: list[str] = []
         self._began = time.monotonic()
@@ -192,7 +195,7 @@ class World:
 
     def start(self, *argv: str, failpoints: str = "") -> Command:
         env = {**self.env, "RELEVO_FAILPOINTS": failpoints} if failpoints else self.env
-        command = Command(list(argv), self.tree, env)
+        command = Command(list(argv), self.tree, env, self.before)
         self.commands.append(command)
         return command
 

@@ -5,6 +5,7 @@ An input may be refused only in the words of the language: WorkflowInvalid with 
 
 from __future__ import annotations
 
+from relevo.workflow.action_reader import ActionFile, read_action, refusal
 from relevo.workflow.evaluate import evaluate_job
 from relevo.workflow.expressions import ExpressionError, Scope, Value, compile
 from relevo.workflow.expressions.functions import MAX_TEXT
@@ -87,4 +88,16 @@ def _check_error(error: ExpressionError, source: str) -> None:
     assert str(error)
 
 
-TARGETS = {"file": file, "expression": expression}
+def action(data: bytes) -> None:
+    """An `action.yml`."""
+    try:
+        found = read_action(ActionFile("action.yml", data))
+    except WorkflowInvalid as error:
+        _check_refusal(error, data)
+    else:
+        refused = refusal(found, "./action")
+        assert refused is None or refused.line > 0
+        assert all(remark.severity == "warning" for remark in found.warnings)
+
+
+TARGETS = {"file": file, "expression": expression, "action": action}

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.targets import TARGETS, expression, file
+from tests.fuzz.targets import TARGETS, action, expression, file
 
 ROOT = Path(__file__).parents[2]
 SECONDS = int(os.environ.get("RELEVO_FUZZ_SECONDS", "120"))  #: of each target in a soak
@@ -78,6 +78,10 @@ FRAGMENTS = st.sampled_from(
             "always()",
             "github.event.commits.*.message",
             "hashFiles('**')",
+            "runs:\n  using: composite\n  steps:\n",
+            "inputs:\n",
+            "  x: {default: 1}\n",
+            "outputs: {y: {value: ",
             "format('{0}{0}', inputs.text)",
         ),
     ]
@@ -150,6 +154,16 @@ def test_files(data: bytes) -> None:
 @settings(deadline=None)
 @given(
     st.one_of(
+        st.binary(max_size=300), st.lists(FRAGMENTS, max_size=30).map(lambda found: "".join(found).encode())
+    )
+)
+def test_actions(data: bytes) -> None:
+    action(data)
+
+
+@settings(deadline=None)
+@given(
+    st.one_of(
         st.binary(max_size=60), st.lists(PIECES, max_size=25).map(lambda found: "".join(found).encode())
     )
 )
@@ -184,8 +198,19 @@ HEAD = "on: push\njobs: {a: {runs-on: x, strategy: {matrix: "
         b"on: push\njobs: {"
         + b", ".join(b"j%d: {runs-on: x, needs: j%d}" % (at, at + 1) for at in range(5000))
         + b"}",
+        b"on: push\njobs: {"
+        + b", ".join(b'j%d: {needs: x%d, runs-on: "${{ no.no }}"}' % (at, at) for at in range(4_000))
+        + b"}",
+        b"on: push\njobs: {a: {runs-on: x, steps: ["
+        + b", ".join(b'{id: s%d, run: "${{ steps.t%d.outputs }}"}' % (at, at) for at in range(4_000))
+        + b"]}}",
+        HEAD.encode() + b'{a: ["' + b"${{ no.no }}" * 60_000 + b'"]}}}}',
+        HEAD.encode() + b'{a: ["' + b"${{ " * 50_000 + b'"]}}}}',
     ],
-    ids=["aliases", "lists", "mappings", "dashes", "keys", "matrix", "json", "calls", "circle", "needs"],
+    ids=[
+        *("aliases", "lists", "mappings", "dashes", "keys", "matrix", "json", "calls", "circle", "needs"),
+        *("mistakes", "references", "expressions", "openings"),
+    ],
 )
 def test_bombs_of_files(data: bytes) -> None:
     file(data)
@@ -206,6 +231,7 @@ def test_bombs_of_files(data: bytes) -> None:
         b"fromJSON('" + b"[" * 15_000 + b"')",
         b"fromJSON(toJSON(" * 40 + b"inputs" + b"))" * 40,
         b"'" + b"''" * 10_000,
+        b"fromJSON('" + b"9" * 20_000 + b"')",
     ],
     ids=[
         "parens",
@@ -219,6 +245,7 @@ def test_bombs_of_files(data: bytes) -> None:
         "json",
         "there-and-back",
         "quotes",
+        "digits",
     ],
 )
 def test_bombs_of_expressions(data: bytes) -> None:
@@ -232,7 +259,8 @@ def test_guided_by_coverage(target: str, tmp_path: Path) -> None:
         pytest.skip("atheris is not installed; there is no wheel for this Python or machine")
     seeds = tmp_path / "seeds"
     seeds.mkdir()
-    examples = sorted(ROOT.glob("examples/**/*.yml")) if target == "file" else []
+    patterns = {"file": "examples/**/*.yml", "action": "examples/**/action.yml"}
+    examples = sorted(ROOT.glob(patterns[target])) if target in patterns else []
     texts = [path.read_bytes() for path in examples] or [
         b"format('{0}', github.event.commits.*.message[0]) == inputs.text"
     ]

@@ -333,7 +333,7 @@ class Checker:
             if run not in self.runs:
                 world.violated("accepted", f"run {run} was accepted, and is not stored")
         engine = world.engine.engine
-        scheduler = engine.orchestrator.scheduler_actor
+        scheduler = engine.orchestrator.scheduler
         if scheduler.reserved or len(scheduler.queue):
             world.violated("slot freed", f"reserved {scheduler.reserved}, queued {len(scheduler.queue)}")
         for id, agent in engine.manager.agents.items():

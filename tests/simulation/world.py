@@ -281,7 +281,7 @@ class World:
             spool = process.agent.spool
             if spool.first != spool.next or process.agent._live or process.agent._tasks:
                 return f"{process.id} has records {spool.first} to {spool.next}, {list(process.agent._live)}"
-        scheduler = engine.orchestrator.scheduler_actor
+        scheduler = engine.orchestrator.scheduler
         return f"the scheduler keeps {scheduler.reserved}" if scheduler.reserved else ""
 
     # --- what is told ------------------------------------------------------------------------------------------------

@@ -406,7 +406,7 @@ class Agent:
             self.done.set()
 
     def _maybe_done(self) -> None:
-        if self._stopping and not self._live and not self._tasks and self.spool.first == self.spool.next:
+        if self._stopping and not self._live and not self._tasks and self.spool.empty:
             self.done.set()
 
 

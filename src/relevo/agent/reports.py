@@ -61,10 +61,10 @@ class AttemptReporter:
 
     def started(self) -> None:
         self._begun = True
-        self._spool.add(AttemptStarted(*self._key, self._clock.wall_ms()))
+        self._spool.add_lazily(AttemptStarted(*self._key, self._clock.wall_ms()))
 
     def step_started(self, step: int, name: str) -> None:
-        self._spool.add(StepStarted(*self._key, step, name, self._clock.wall_ms()))
+        self._spool.add_lazily(StepStarted(*self._key, step, name, self._clock.wall_ms()))
 
     def step_finished(
         self,

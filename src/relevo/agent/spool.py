@@ -1,6 +1,6 @@
 """What attempts produced, on disk until the engine has it durably.
 
-    record ─► pending ─(end of the loop's turn)─► one frame: write ─► listener (sends the very same bytes)
+    record ─► pending ─(end of the loop's turn, or a moment later)─► one frame: write ─► listener (sends the very same bytes)
                                                      └─► acknowledged: whole segments are removed
 
 Segment `<first number>.spool` holds frames: length and CRC-32 of the payload (four bytes each, big-endian), then the
@@ -29,6 +29,10 @@ from relevo.runtime.failpoints import reach
 SEGMENT_BYTES: Final = 16 << 20
 #: A batch is cut here, so that a frame stays far below the protocol's limit.
 BATCH_BYTES: Final = 1 << 20
+#: So long a record that can wait does: short steps are told of from begin to end in one frame, and stored in one append.
+LINGER_S: Final = 0.002
+#: So often it waits once more because the loop is behind: then what ends the step is likely to be under way.
+LINGER_AGAIN: Final = 4
 #: So many records, the longest of a mebibyte, go into a frame of what waited for room.
 BATCH_RECORDS: Final = 16
 RETRY_S: Final = 0.5
@@ -94,12 +98,14 @@ class Spool:
         self._by_first: dict[int, Frame] = {}
         self._pending: list[AnyRecord] = []
         self._pending_bytes = 0
-        self._scheduled = False
+        self._scheduled = False  # for the end of this turn
+        self._lingering: asyncio.TimerHandle | None = None
         self._named = False  # the spool's folder and its parent survive the loss of power
         self._retry: asyncio.TimerHandle | None = None
         self._bytes = 0  # of frames not acknowledged
         self._waiters: list[asyncio.Future[None]] = []
-        self._intents: dict[AttemptKey, Intent] = {}  # of attempts that have not ended
+        self._intents: dict[AttemptKey, Intent] = {}  # of attempts whose end is not acknowledged
+        self._ends: dict[AttemptKey, int] = {}  # of those that have ended: the number of the end record
         self._carrying: asyncio.Task[None] | None = None
         self._unneeded: list[str] = []  # segments that go once the intents in them stand elsewhere too
         self.next = 1  #: number of the record to come
@@ -162,16 +168,20 @@ class Spool:
 
     def _take(self, batch: Records | Intent, frame: Frame, found: Found) -> None:
         if isinstance(batch, Intent):
-            found.intended.add(AttemptKey(batch.run, batch.job, batch.number))
+            key = AttemptKey(batch.run, batch.job, batch.number)
+            found.intended.add(key)
+            self._intents[key] = batch
             return
         self._keep(Frame(batch.first, len(batch.records), frame.segment, frame.position, frame.size))
         self.next = batch.first + len(batch.records)
-        for record in batch.records:
+        for number, record in enumerate(batch.records, batch.first):
             key = AttemptKey(record.run, record.job, record.number)
             if isinstance(record, AttemptStarted):
                 found.started.add(key)
             elif isinstance(record, AttemptFinished):
                 found.ended.add(key)
+                if key in self._intents:
+                    self._ends[key] = number
 
     def _keep(self, frame: Frame) -> None:
         self._frames.append(frame)
@@ -187,6 +197,11 @@ class Spool:
     def first(self) -> int:
         """Number of the oldest record that is not acknowledged; `next` when there is none."""
         return self._frames[0].first if self._frames else self.next
+
+    @property
+    def empty(self) -> bool:
+        """Whether all that was taken is acknowledged."""
+        return not self._frames and not self._pending
 
     @property
     def size_bytes(self) -> int:
@@ -206,12 +221,32 @@ class Spool:
             if isinstance(record, AttemptFinished)
         ]
 
+    def add_lazily(self, record: AnyRecord) -> None:
+        """Take a record that nobody waits for: it is written with the next one that is not, or after LINGER_S."""
+        self._pending.append(record)
+        self._pending_bytes += 100
+        if not self._scheduled and self._lingering is None:
+            self._linger(LINGER_AGAIN)
+
+    def _linger(self, again: int) -> None:
+        due = self._loop.time() + LINGER_S
+        self._lingering = self._loop.call_at(due, self._lingered, due, again)
+
+    def _lingered(self, due: float, again: int) -> None:
+        if again and self._loop.time() - due > LINGER_S:
+            self._linger(again - 1)
+        else:
+            self.flush()
+
     def add(self, record: AnyRecord, size: int = 100) -> None:
         """Take a record; it is written at the end of the loop's turn. `size`: about how long it is."""
+        if self._intents and type(record) is AttemptFinished:
+            key = AttemptKey(record.run, record.job, record.number)
+            if key in self._intents:
+                # Not before the engine has it: the end may be lost with the power, and what was intended must not be.
+                self._ends[key] = self.next + len(self._pending)
         self._pending.append(record)
         self._pending_bytes += size
-        if self._intents and type(record) is AttemptFinished:
-            self._intents.pop(AttemptKey(record.run, record.job, record.number), None)
         if self._pending_bytes >= BATCH_BYTES:
             self.flush()
         elif not self._scheduled:
@@ -221,6 +256,9 @@ class Spool:
     def flush(self) -> None:
         """Write what is pending, as one frame, and hand it to the listener; as several when it grew while the disk was full."""
         self._scheduled = False
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
         while self._pending and self._retry is None:
             whole = len(self._pending) <= BATCH_RECORDS or self._pending_bytes <= 2 * BATCH_BYTES
             self._flush(self._pending if whole else self._pending[:BATCH_RECORDS])
@@ -268,7 +306,7 @@ class Spool:
         self._close_file()
         self._segment = segment
         self._file = file
-        if self._intents and self._carrying is None:
+        if (self._intents or self._unneeded) and self._carrying is None:
             self._carrying = self._loop.create_task(self._carried())
         return file
 
@@ -284,7 +322,7 @@ class Spool:
             self._disk.remove(self._path(segment))
 
     def _remove(self, segment: str) -> None:
-        if self._carrying is not None:
+        if self._carrying is not None or (self._intents and self._file is None):
             self._unneeded.append(segment)
         else:
             self._disk.remove(self._path(segment))
@@ -352,6 +390,9 @@ class Spool:
             if gone is not None and gone != frame.segment:
                 self._remove(gone)
             gone = frame.segment
+        for key in [key for key, number in self._ends.items() if number < next_number]:
+            del self._ends[key]
+            self._intents.pop(key, None)
         if gone is not None and gone != self._segment and not (frames and frames[0].segment == gone):
             self._remove(gone)
         self._relieve()

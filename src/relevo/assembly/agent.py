@@ -165,7 +165,7 @@ def _provider(options: Options, loop: asyncio.AbstractEventLoop) -> WorkerProvid
     if options.provider == "dummy":
         from relevo.providers.dummy import DummyProvider
 
-        return DummyProvider(loop)
+        return DummyProvider(loop, remember=False)
     from relevo.providers.process.provider import ProcessProvider
 
     return ProcessProvider(f"{options.folder}/workers")

@@ -100,7 +100,7 @@ class Engine:
 
     def measure(self) -> None:
         """Bring the gauges up to date."""
-        scheduler = self.orchestrator.scheduler_actor
+        scheduler = self.orchestrator.scheduler
         measured.QUEUE_JOBS.set(len(scheduler.queue))
         measured.AGENTS_READY.set(len(scheduler.capacity.agents))
         measured.RUNS_LIVE.set(len(self.orchestrator.live))

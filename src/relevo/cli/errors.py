@@ -20,6 +20,13 @@ def guarded(command: Callable[[], int]) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return exits.CANCELLED
+    except ModuleNotFoundError as error:
+        # Without this what tells of errors could not be loaded, either.
+        sys.stderr.write(
+            f"relevo: its installation is incomplete: {error.name} is missing\n"
+            "  install it again: pip install --force-reinstall relevo\n"
+        )
+        return exits.INFRASTRUCTURE
     except Exception as error:
         if os.environ.get("RELEVO_DEBUG") == "1":
             import traceback

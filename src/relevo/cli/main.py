@@ -50,16 +50,29 @@ def main() -> NoReturn:
     import os
 
     gc.disable()  # what is imported stays; relevo.runtime.loop turns it on again
+    _open_standard_streams()
     from relevo.cli.errors import guarded
 
     for stream in (sys.stdout, sys.stderr):
         # Lines as they come, whatever reads them; and a name that the locale cannot write is no error.
-        if stream is not None:
-            stream.reconfigure(line_buffering=True, errors="replace")  # type: ignore[union-attr]
+        stream.reconfigure(line_buffering=True, errors="replace")  # type: ignore[union-attr]
     code = guarded(_run)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # all is closed: taking 400 modules down again would only cost time
+
+
+def _open_standard_streams() -> None:
+    """Where one of the three was closed by whoever called: else the next file that is opened, such as the database, would take
+    its place, and what is printed would go there."""
+    import os
+
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
 
 
 def _run() -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -61,6 +62,19 @@ def secrets(given: Iterable[str]) -> dict[str, str]:
             )
         found[name] = value if equals else _secret(name)
     return found
+
+
+_COMMENT: Final = re.compile(rb"^[ \t]*#.*$", re.MULTILINE)
+_EXPRESSION: Final = re.compile(rb"\$\{\{(.*?)\}\}", re.DOTALL)
+_SECRET: Final = re.compile(rb"\bsecrets\.([A-Za-z_]\w*)")
+
+
+def missing_secrets(workflow: bytes, given: Iterable[str]) -> list[str]:
+    """The secrets that a workflow's text names and that were not given: they are empty, as on GitHub."""
+    known = {"GITHUB_TOKEN", *(name.upper() for name in given)}
+    expressions = _EXPRESSION.findall(_COMMENT.sub(b"", workflow))
+    named = dict.fromkeys(name.decode().upper() for text in expressions for name in _SECRET.findall(text))
+    return [name for name in named if name not in known]
 
 
 def _secret(name: str) -> str:

@@ -6,6 +6,7 @@ thread of its own writes, and whoever produces much text awaits `room`.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING, Final, TextIO
@@ -89,9 +90,13 @@ class Output:
             if not self.closed:
                 try:
                     _write(self._fd, text.encode("utf-8", "replace"))
-                except OSError:
+                except OSError as error:
                     # The pipe's reader has ended, or the terminal went away: what is being done goes on.
                     self.closed = True
+                    if error.errno == errno.ENOSPC:
+                        note(
+                            "relevo: what is shown cannot be written any more: no room where stdout leads to"
+                        )
             with self._changed:
                 self._waiting -= size
                 ready = [waiter for waiter in self._waiters if self._waiting <= waiter[2]]

@@ -38,6 +38,7 @@ def as_json(workflow: Workflow, refused: Iterable[Diagnostic]) -> str:
     found = {
         "path": workflow.path,
         "name": workflow.name,
+        "description": workflow.description,
         "on": list(workflow.on),
         "jobs": _jobs_json(workflow),
         "problems": as_data((*workflow.warnings, *refused)),

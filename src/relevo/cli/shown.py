@@ -23,7 +23,8 @@ def lines(progress: Progress, row: RunRow, palette: Palette) -> list[str]:
     told = [
         f"{palette('bold', one_line(progress.workflow or row.workflow))}  {palette('dim', f'run {progress.run}')}"
     ]
-    about = [one_line(progress.title), progress.trigger, _when(row.created_ms)]
+    title = one_line(progress.title)
+    about = [title if title != progress.trigger else "", progress.trigger, _when(row.created_ms)]
     if row.retried_from:
         about.append(f"attempt {row.run_attempt} of {row.retried_from}")
     told += [palette("dim", " · ".join(part for part in about if part)), ""]

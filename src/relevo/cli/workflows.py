@@ -25,8 +25,16 @@ class Found(NamedTuple):
 
 
 def root(start: str) -> str:
-    """The working tree that a folder belongs to: the nearest one with `.git`, else the folder itself."""
-    folder = os.path.abspath(start)
+    """The working tree that a folder belongs to: the nearest one with `.git`, else the folder itself.
+
+    Raises UserError when the current folder is gone.
+    """
+    try:
+        folder = os.path.abspath(start)
+    except FileNotFoundError:
+        raise UserError(
+            "the folder that you are in does not exist any more", hint="change into another one: cd"
+        ) from None
     while not os.path.lexists(os.path.join(folder, ".git")):
         parent = os.path.dirname(folder)
         if parent == folder:

@@ -39,9 +39,8 @@ from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
 from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
 from relevo.scheduler.actor import Scheduler
-from relevo.scheduler.capacity import Reach
+from relevo.scheduler.capacity import AgentCapacity, Reach
 from relevo.scheduler.match import Placement
-from relevo.scheduler.messages import AgentDown, AgentUp, Enqueue, Forget, Reserve, Withdraw
 from relevo.scheduler.queue import Demand
 from relevo.store.contract import Append, EventStore, Fact, Fenced
 from relevo.workers.link import Batch
@@ -56,7 +55,6 @@ RELOAD_S: Final = 0.5
 RUN_MAILBOX: Final = 500_000
 #: Keys of stored specs and contexts that are remembered at most.
 KNOWN_FACTS: Final = 4_096
-SCHEDULER_MAILBOX: Final = 5_000_000
 
 #: Asks nothing of a run: answered once all that was asked before it is.
 NOTHING: Final = c.QueueJob(-1)
@@ -110,8 +108,8 @@ class Orchestrator:
         self._timers: set[asyncio.TimerHandle] = set()
         self.plans = PlanCache()
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
-        self.scheduler_actor = Scheduler(self._assign)
-        self.scheduler = system.spawn(self.scheduler_actor, "scheduler", mailbox=SCHEDULER_MAILBOX)
+        self.scheduler = Scheduler(self._assign)
+        self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
         self.refusing = False  #: the store refused the last append of a run
         self.idle = asyncio.Event()  #: set while no run is live
         self.idle.set()
@@ -310,18 +308,23 @@ class Orchestrator:
             raise NoSuchRun(f"run {run} is not live")
         return await reply
 
-    def command(self, run: str, command: c.Command, batch: Batch | None) -> None:
-        """From the worker manager. A run that is not live has ended: it needs to know nothing more."""
+    def command(self, run: str, command: c.Command) -> None:
+        """Hand a command to a run. One that is not live has ended: it needs to know nothing more."""
         ref = self._refs.get(run)
         if ref is not None:
-            ref.tell(Envelope(command, batch))
+            ref.tell(Envelope(command))
         elif run in self._reloading:
-            if batch is not None:
-                batch.fail()
-            else:
-                self._reloading[run].append(Envelope(command))  # nobody says it again
-        elif batch is not None:
-            batch.settle()
+            self._reloading[run].append(Envelope(command))  # nobody says it again
+
+    def told(self, run: str, commands: list[c.Command], batch: Batch) -> None:
+        """From the worker manager: what an agent told of a run, in order."""
+        ref = self._refs.get(run)
+        if ref is not None:
+            ref.tell_many([Envelope(command, batch) for command in commands])
+        elif run in self._reloading:
+            batch.fail()
+        else:
+            batch.settle(len(commands))
 
     def run_ended(self, actor: RunActor) -> None:
         """Its end is stored and told: it needs no memory any more."""
@@ -362,7 +365,7 @@ class Orchestrator:
         self._remove(name)
         RUNS_RELOADED.inc()
         self._reloading[name] = []
-        self.scheduler.tell(Forget(name))
+        self.scheduler.forget(name)
         self._reload_later(name)
 
     def _reload_later(self, name: str) -> None:
@@ -444,7 +447,7 @@ class Orchestrator:
 
     def later(self, delay_s: float, run: str, command: c.Command) -> None:
         """Hand a command to a run after a delay."""
-        self._call_later(delay_s, lambda: self.command(run, command, None))
+        self._call_later(delay_s, lambda: self.command(run, command))
 
     def _call_later(self, delay_s: float, call: Callable[[], Any]) -> None:
         def fire() -> None:
@@ -468,10 +471,15 @@ class Orchestrator:
         accepted = run.accepted
         assert accepted is not None
         priority = accepted.priority + actor.plan.of(job.node).node.priority
-        self.scheduler.tell(Enqueue(run.id, index, priority, self.demand(actor, job)))
+        self.scheduler.enqueue(run.id, index, priority, self.demand(actor, job))
+
+    def place_at_once(self, actor: RunActor, index: int) -> str | None:
+        """The agent that a job which is being queued can have now, reserved; None when it must wait its turn."""
+        run = actor.run
+        return self.scheduler.reserve_at_once(run.id, index, self.demand(actor, run.jobs[index]))
 
     def withdraw(self, run: str, job: int) -> None:
-        self.scheduler.tell(Withdraw(run, job))
+        self.scheduler.withdraw(run, job)
 
     unplaced = withdraw
 
@@ -479,7 +487,7 @@ class Orchestrator:
         self.manager.ended(key, job.agent, log=bool(event.log_size) and event.result != "lost")
         ATTEMPTS_ENDED.labels(event.result).inc()
         if job.status not in JOB_ENDS:  # the end of a job frees its place by itself
-            self.scheduler.tell(Withdraw(key.run, key.job))
+            self.scheduler.withdraw(key.run, key.job)
 
     def adopt(self, key: AttemptKey, job: Job) -> None:
         """A stored attempt is somewhere: expect it at its agent, and count its place."""
@@ -488,7 +496,7 @@ class Orchestrator:
         self.manager.place(key, job.agent, job.decl.timeout_s, started=started)
         if job.status.value == "cancelling":
             self.manager.cancel(key, job.agent, "cancelled", job.forced)
-        self.scheduler.tell(Reserve(key.run, key.job, job.agent, self.demand(actor, job)))
+        self.scheduler.reserve(key.run, key.job, job.agent, self.demand(actor, job))
 
     # --- scheduler and agents -----------------------------------------------------------------------------------------
 
@@ -498,7 +506,7 @@ class Orchestrator:
             run, job = placement.waiting
             ref = self._refs.get(run)
             if ref is None:
-                self.scheduler.tell(Withdraw(run, job))
+                self.scheduler.withdraw(run, job)
             else:
                 ref.tell(Envelope(c.AssignJob(job, placement.agent, at_ms)))
 
@@ -545,14 +553,13 @@ class Orchestrator:
     def agent_ready(self, agent: AgentState) -> None:
         hello = agent.hello
         assert hello is not None
-        self.scheduler.tell(
-            AgentUp(
-                agent.id, frozenset(hello.labels), hello.slots + hello.window, hello.cpus, hello.memory_bytes
-            ),
+        places = hello.slots + hello.window
+        self.scheduler.agent_up(
+            AgentCapacity(agent.id, frozenset(hello.labels), places, hello.cpus, hello.memory_bytes)
         )
 
     def agent_away(self, agent: AgentState) -> None:
-        self.scheduler.tell(AgentDown(agent.id))
+        self.scheduler.agent_down(agent.id)
 
     async def resolve(self, what: str) -> str | bytes:
         """What an agent asks for by GetBlob. Raises KeyError."""

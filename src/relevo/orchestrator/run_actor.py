@@ -112,6 +112,8 @@ class RunActor(Actor[Envelope]):
             for job in list(run.returning):
                 back = returned(run, self.plan, self.contexts.decoded, job, at_ms)
                 events += handle(run, outputs_stored(back, run.id, facts))
+        if events:
+            events += self._placed_at_once(events)
         if not events:
             for envelope in messages:
                 if envelope.batch is not None:
@@ -132,6 +134,22 @@ class RunActor(Actor[Envelope]):
         )
         self.context.pause()
         home.store.append(append, partial(self._stored, messages, events))
+
+    def _placed_at_once(self, events: list[e.Event]) -> list[e.Event]:
+        """Jobs that `events` queue and that need not wait for a place are assigned in the same append."""
+        run = self.run
+        made: list[e.Event] = []
+        for event in events:
+            if type(event) is not e.JobsQueued:
+                continue
+            for index in event.jobs:
+                if run.jobs[index].status is not JobStatus.QUEUED:
+                    continue
+                agent = self._home.place_at_once(self, index)
+                if agent is None:
+                    return made
+                made += handle(run, c.AssignJob(index, agent, self._home.clock.wall_ms()))
+        return made
 
     def _stored(self, messages: list[Envelope], events: list[e.Event], outcome: Stored | RelevoError) -> None:
         if isinstance(outcome, RelevoError):

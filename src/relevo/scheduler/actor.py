@@ -1,71 +1,109 @@
-"""The scheduler: takes in what it is told, then matches once."""
+"""The scheduler: what it is told takes effect at once; what waits is matched once a turn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final, Literal
 
-from relevo.actors import Actor
+from relevo.actors import Actor, ActorRef
 from relevo.core.measured import MATCH_SECONDS, PLACEMENTS
 from relevo.scheduler.capacity import AgentCapacity, Capacity
-from relevo.scheduler.match import Placement, Policy, match
-from relevo.scheduler.messages import AgentDown, AgentUp, Enqueue, Forget, Message, Reserve, Withdraw
+from relevo.scheduler.match import Placement, Policy, choose, match
 from relevo.scheduler.queue import Demand, Queue, Waiting
 
+#: All that the actor is told: look whether somebody can be placed.
+Look = Literal["look"]
+LOOK: Final[Look] = "look"
 
-class Scheduler(Actor[Message]):
+
+class Scheduler(Actor[Look]):
     """Owns queue and capacity. `assign` gets what was placed: the places are reserved from then on."""
+
+    ref: ActorRef[Look]  #: its own, set by whoever spawns it
 
     def __init__(self, assign: Callable[[list[Placement]], None], policy: Policy | None = None) -> None:
         self._assign = assign
         self._policy = policy or Policy()
+        self._looking = False  # LOOK was told and is not taken in yet
         self.queue = Queue()
         self.capacity = Capacity()
         self.reserved: dict[Waiting, tuple[str, Demand]] = {}  #: who has a place where
 
-    def receive(self, messages: list[Message]) -> None:
-        for message in messages:
-            kind = type(message)
-            if kind is Enqueue:
-                self._enqueue(message)  # type: ignore[arg-type]
-            elif kind is Withdraw:
-                waiting = Waiting(message.run, message.job)  # type: ignore[union-attr]
-                if not self._free(waiting):
-                    self.queue.remove(waiting)
-            elif isinstance(message, Reserve):
-                self._reserve(Waiting(message.run, message.job), message.agent, message.demand)
-            elif isinstance(message, Forget):
-                self._forget(message.run)
-            elif isinstance(message, AgentUp):
-                self._agent_up(message)
-            elif isinstance(message, AgentDown):
-                self.capacity.agents.pop(message.agent, None)
-        self._match()
+    def enqueue(self, run: str, job: int, priority: int, demand: Demand) -> None:
+        """A job waits for a place. One that it had for an earlier attempt is free again."""
+        waiting = Waiting(run, job)
+        self._free(waiting)
+        self.queue.add(waiting, priority, demand)
+        self._look()
 
-    def _enqueue(self, message: Enqueue) -> None:
-        waiting = Waiting(message.run, message.job)
-        self._free(waiting)  # a retry: its earlier attempt has no place any more
-        self.queue.add(waiting, message.priority, message.demand)
+    def reserve_at_once(self, run: str, job: int, demand: Demand) -> str | None:
+        """A place for a job that need not wait: the agent where a match would put it now.
 
-    def _match(self) -> None:
-        while len(self.queue) and self.capacity.free:
-            begun = self.context.system.loop.time()
-            placements = match(self.queue, self.capacity, self._policy)
-            MATCH_SECONDS.record(self.context.system.loop.time() - begun)
-            PLACEMENTS.inc(len(placements))
-            for placement in placements:
-                self.queue.remove(placement.waiting)
-                self._reserve(placement.waiting, placement.agent, placement.demand)
-            if placements:
-                self._assign(placements)
-            if len(placements) < self._policy.round_limit:
-                break
+        None when others wait, or nothing fits: then it has to queue. A place that is not taken is given back by `withdraw`
+        or `forget`.
+        """
+        if len(self.queue):
+            return None
+        agent = choose(self.capacity, demand)
+        if agent is not None:
+            PLACEMENTS.inc()
+            self.reserve(run, job, agent, demand)
+        return agent
 
-    def _reserve(self, waiting: Waiting, agent: str, demand: Demand) -> None:
+    def reserve(self, run: str, job: int, agent: str, demand: Demand) -> None:
+        """A job has that place: it was placed or adopted there."""
+        waiting = Waiting(run, job)
         self._free(waiting)
         self.reserved[waiting] = (agent, demand)
         capacity = self.capacity.agents.get(agent)
         if capacity is not None:
             capacity.take(demand)
+
+    def withdraw(self, run: str, job: int) -> None:
+        """A job ended, or its place is not needed any more: it leaves the queue, and its place is free again."""
+        waiting = Waiting(run, job)
+        if not self._free(waiting):
+            self.queue.remove(waiting)
+        self._look()
+
+    def forget(self, run: str) -> None:
+        """Whatever is known of a run is void; it is told again. O(n) in what waits and runs."""
+        self.queue.remove_run(run)
+        for waiting in [waiting for waiting in self.reserved if waiting.run == run]:
+            self._free(waiting)
+        self._look()
+
+    def agent_up(self, agent: AgentCapacity) -> None:
+        """An agent takes jobs. What has its place there is counted here."""
+        for place, demand in self.reserved.values():
+            if place == agent.id:
+                agent.take(demand)
+        self.capacity.agents[agent.id] = agent
+        self._look()
+
+    def agent_down(self, agent: str) -> None:
+        """It takes none for now. What it has stays reserved on it."""
+        self.capacity.agents.pop(agent, None)
+
+    def receive(self, messages: list[Look]) -> None:
+        self._looking = False
+        while len(self.queue) and self.capacity.free:
+            begun = self.context.system.loop.time()
+            placements = match(self.queue, self.capacity, self._policy)
+            MATCH_SECONDS.record(self.context.system.loop.time() - begun)
+            PLACEMENTS.inc(len(placements))
+            for (run, job), demand, agent in placements:
+                self.queue.remove(Waiting(run, job))
+                self.reserve(run, job, agent, demand)
+            if placements:
+                self._assign(placements)
+            if len(placements) < self._policy.round_limit:
+                break
+
+    def _look(self) -> None:
+        if len(self.queue) and not self._looking:
+            self._looking = True
+            self.ref.tell(LOOK)
 
     def _free(self, waiting: Waiting) -> bool:
         place = self.reserved.pop(waiting, None)
@@ -75,17 +113,3 @@ class Scheduler(Actor[Message]):
         if capacity is not None:
             capacity.give(place[1])
         return True
-
-    def _forget(self, run: str) -> None:
-        self.queue.remove_run(run)
-        for waiting in [waiting for waiting in self.reserved if waiting.run == run]:
-            self._free(waiting)
-
-    def _agent_up(self, message: AgentUp) -> None:
-        capacity = AgentCapacity(
-            message.agent, message.labels, message.places, message.cpus, message.memory_bytes
-        )
-        for agent, demand in self.reserved.values():
-            if agent == message.agent:
-                capacity.take(demand)
-        self.capacity.agents[message.agent] = capacity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from relevo.scheduler.capacity import Capacity
+from relevo.scheduler.capacity import AgentCapacity, Capacity
 from relevo.scheduler.queue import Demand, Queue, Waiting
 
 
@@ -67,3 +67,17 @@ def match(queue: Queue, capacity: Capacity, policy: Policy) -> list[Placement]:
                     if not fitting:
                         break
     return placements
+
+
+def choose(capacity: Capacity, demand: Demand) -> str | None:
+    """Where `match` places a job that nobody competes with: the agent with most free slots of those that fit."""
+    chosen: AgentCapacity | None = None
+    for agent in capacity.agents.values():
+        if (
+            agent.free > (chosen.free if chosen is not None else 0)
+            and demand.labels <= agent.labels
+            and (demand.cpus or 0) <= agent.cpus_free
+            and (demand.memory_bytes or 0) <= agent.memory_free
+        ):
+            chosen = agent
+    return None if chosen is None else chosen.id

@@ -53,13 +53,13 @@ class Batch:
     def done(self) -> bool:
         return self._left == 0
 
-    def hold(self) -> None:
-        """One more thing must become durable first."""
-        self._left += 1
+    def hold(self, count: int = 1) -> None:
+        """So many more things must become durable first."""
+        self._left += count
 
-    def settle(self) -> None:
-        """One of them has."""
-        self._left -= 1
+    def settle(self, count: int = 1) -> None:
+        """So many of them have."""
+        self._left -= count
         if self._left == 0:
             self._link.settled(self)
 
@@ -77,8 +77,8 @@ class Taker(Protocol):
     def confirmed(self, link: Link) -> None:
         """It has heard the Welcome: this is where the agent is."""
 
-    def deliver(self, link: Link, command: c.Command, run: str, batch: Batch) -> None:
-        """For a run. `batch` was held once for it."""
+    def deliver(self, commands: list[c.Command], run: str, batch: Batch) -> None:
+        """For a run, in order. `batch` was held once for each."""
 
     def wanted(self, link: Link, key: AttemptKey) -> bool:
         """Whether that attempt is the current one, on this agent."""
@@ -239,22 +239,26 @@ class Link(asyncio.Protocol):
             return
         batch = Batch(self, self.next + len(records), self._generation)
         number = self.next
+        told: dict[str, list[c.Command]] = {}  # by run
         for record in records:
             if type(record) is m.ArtifactSaved and number != self._passed:
                 batch.next = number
                 self._bar(number, records[number - self.next :], record.digest)
                 break
             try:
-                self._take(number, record, batch)
+                self._take(number, record, batch, told)
             except (LogGap, LogUnavailable) as error:
                 self._tell(error)
                 # What came before it stands; the rest must come again, when there may be room.
                 batch.next = number
                 self._ask_later()
                 break
+            number += 1
+        for run, commands in told.items():
+            batch.hold(len(commands))
+            self._taker.deliver(commands, run, batch)
             if batch.generation != self._generation:
                 return  # a taker failed the batch at once: all of it comes again
-            number += 1
         RECORDS.inc(number - self.next)
         self.next = number
         self._batches.append(batch)
@@ -262,15 +266,24 @@ class Link(asyncio.Protocol):
             self._transport.pause_reading()
         batch.settle()
 
-    def _take(self, number: int, record: m.AnyRecord, batch: Batch) -> None:
+    def _take(self, number: int, record: m.AnyRecord, batch: Batch, told: dict[str, list[c.Command]]) -> None:
+        """Take a record in; what its run can be told at once is put to the others that it will be told together."""
         kind = type(record)
         if kind is m.LogBytes:
             self._log(number, AttemptKey(record.run, record.job, record.number), record, batch)  # type: ignore[arg-type]
-        elif kind is m.AttemptFinished:
+            return
+        command = (
             self._finish(record, batch)  # type: ignore[arg-type]
+            if kind is m.AttemptFinished
+            else COMMANDS[kind](number, record)
+        )
+        if command is None:
+            return
+        commands = told.get(record.run)
+        if commands is None:
+            told[record.run] = [command]
         else:
-            batch.hold()
-            self._taker.deliver(self, COMMANDS[kind](number, record), record.run, batch)
+            commands.append(command)
 
     def _bar(self, number: int, rest: list[m.AnyRecord], digest: str) -> None:
         """Take nothing more before the blob is durable: an end that overtook it would be a success without its artifact."""
@@ -323,7 +336,8 @@ class Link(asyncio.Protocol):
             self._told = True
             _log.warning("logs wait at the agent: %s", error)
 
-    def _finish(self, record: m.AttemptFinished, batch: Batch) -> None:
+    def _finish(self, record: m.AttemptFinished, batch: Batch) -> c.Command | None:
+        """What to tell the run; None when that has to wait until its log is durable."""
         key = AttemptKey(record.run, record.job, record.number)
         self._gone.discard(key)
         command: c.Command = c.EndAttempt(
@@ -347,19 +361,18 @@ class Link(asyncio.Protocol):
                 command = c.LoseAttempt(
                     record.job, record.number, f"its log is not what the agent sent: {error}", record.at_ms
                 )
-        batch.hold()
         if not promised:
-            # No bytes were promised, or the promise is void: there is nothing to wait for.
-            self._taker.deliver(self, command, record.run, batch)
-            return
+            return command  # no bytes were promised, or the promise is void: there is nothing to wait for
+        batch.hold()
 
         def synced(error: LogUnavailable | None) -> None:
             if error is not None:
                 batch.fail()
             elif batch.generation == self._generation:
-                self._taker.deliver(self, command, record.run, batch)
+                self._taker.deliver([command], record.run, batch)
 
         self._logs.sync(synced)
+        return None
 
     # --- acknowledgement ----------------------------------------------------------------------------------------------
 

@@ -39,10 +39,11 @@ _log = logging.getLogger(__name__)
 class Placed:
     """An attempt that an agent has, or is about to get."""
 
-    __slots__ = ("cancel", "deadline", "started")
+    __slots__ = ("cancel", "deadline", "sent", "started")
 
     def __init__(self, deadline: float) -> None:
         self.started = False
+        self.sent = False  #: to the agent as it is now: sent twice, it could run twice
         self.cancel: m.Cancel | None = None
         self.deadline = deadline  #: of the loop's time; the engine's back-stop
 
@@ -95,8 +96,12 @@ class Outbox(Actor[AttemptKey]):
 class Orders(Protocol):
     """What the manager asks of the orchestrator."""
 
-    def command(self, run: str, command: c.Command, batch: Batch | None) -> None:
-        """Hand a command to a run. `batch` is settled or failed when it is known what became of it."""
+    def command(self, run: str, command: c.Command) -> None:
+        """Hand a command to a run."""
+
+    def told(self, run: str, commands: list[c.Command], batch: Batch) -> None:
+        """An agent told this of a run, in order. `batch` is settled once for each, or failed, when it is known what
+        became of it."""
 
     def assignment(self, key: AttemptKey) -> tuple[m.Assignment, dict[str, bytes]] | None:
         """The assignment of a placed attempt and the blobs that it names; None when it is not wanted any more."""
@@ -182,14 +187,12 @@ class WorkerManager:
     def place(self, key: AttemptKey, agent: str, timeout_s: float, *, started: bool = False) -> None:
         """An attempt is stored as assigned to an agent. It is sent as soon as the agent is ready."""
         state = self._agent(agent)
-        known = state.placed.get(key)
-        if known is not None:
-            # Its run was read again. The agent got it then: sent twice, it could run twice.
-            known.started = known.started or started
-            return
-        placed = state.placed[key] = Placed(self._loop.time() + timeout_s + BACKSTOP_S)
-        placed.started = started
-        if state.ready:
+        placed = state.placed.get(key)
+        if placed is None:
+            placed = state.placed[key] = Placed(self._loop.time() + timeout_s + BACKSTOP_S)
+        placed.started = placed.started or started
+        # One that is known: its run was read again, and could not say meanwhile what was to be sent.
+        if state.ready and not placed.sent and not placed.started:
             state.outbox.tell(key)
 
     def started(self, key: AttemptKey, agent: str) -> None:
@@ -227,9 +230,13 @@ class WorkerManager:
         assignments = []
         blobs: dict[str, bytes] = {}
         for key in keys:
+            placed = state.placed.get(key)
+            if placed is None or placed.sent:
+                continue
             found = self._orders.assignment(key)
             if found is None:
                 continue
+            placed.sent = True
             assignment, named = found
             blobs |= {digest: blob for digest, blob in named.items() if not link.knows(digest)}
             assignments.append(assignment)
@@ -306,13 +313,14 @@ class WorkerManager:
         self.some_agent_ready.set()
         again = []
         for key, placed in list(state.placed.items()):
-            if key in state.told:
+            placed.sent = key in state.told
+            if placed.sent:
                 if placed.cancel is not None:
                     link.send(placed.cancel)
             elif placed.started or self._logs.size(key):
                 reason = "the agent does not have it any more"
                 self._orders.command(
-                    key.run, c.LoseAttempt(key.job, key.number, reason, self._clock.wall_ms()), None
+                    key.run, c.LoseAttempt(key.job, key.number, reason, self._clock.wall_ms())
                 )
             else:
                 again.append(key)
@@ -345,8 +353,8 @@ class WorkerManager:
         state = self.agents.get(link.agent)
         return state is not None and key in state.placed
 
-    def deliver(self, link: Link, command: c.Command, run: str, batch: Batch) -> None:
-        self._orders.command(run, command, batch)
+    def deliver(self, commands: list[c.Command], run: str, batch: Batch) -> None:
+        self._orders.told(run, commands, batch)
 
     def beat(self, link: Link, message: m.Beat) -> None:
         SPOOL_BYTES.labels(link.agent).set(message.spool_bytes)
@@ -387,7 +395,7 @@ class WorkerManager:
                 self.lose_all(state.id, "its agent was out of reach for too long")
             for key, placed in list(state.placed.items()):
                 if now > placed.deadline and placed.cancel is None:
-                    self._orders.command(key.run, c.TimeOutJob(key.job, key.number), None)
+                    self._orders.command(key.run, c.TimeOutJob(key.job, key.number))
 
     def lose_all(self, agent: str, reason: str) -> None:
         """It is verified that nothing of what this agent had goes on, and that it will hand in nothing more."""
@@ -395,6 +403,4 @@ class WorkerManager:
         if state is None:
             return
         for key in list(state.placed):
-            self._orders.command(
-                key.run, c.LoseAttempt(key.job, key.number, reason, self._clock.wall_ms()), None
-            )
+            self._orders.command(key.run, c.LoseAttempt(key.job, key.number, reason, self._clock.wall_ms()))

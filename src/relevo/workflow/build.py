@@ -49,6 +49,8 @@ def build(root: Mapping, path: str, lines: list[str], warnings: tuple[Diagnostic
         marked_lines={position.line: lines[position.line - 1] for position in marks.values()},
         warnings=warnings,
         size_bytes=size_bytes(root),
+        description=_text_or_none(root.get("description")),
+        defaults=_value(root, "defaults"),
     )
 
 
@@ -154,6 +156,7 @@ def _job(
         environment=_value(node, "environment"),
         permissions=_value(node, "permissions"),
         snapshot=_value(node, "snapshot"),
+        cancel_timeout_minutes=_value(node, "cancel-timeout-minutes"),
         strategy=strategy.text if isinstance(strategy, Scalar) else None,
     )
 

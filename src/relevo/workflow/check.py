@@ -6,6 +6,7 @@ Everything found in one pass; a wrong part is reported once and not looked into 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 from relevo.workflow import templates
@@ -67,7 +68,7 @@ def _check_one_of(node: Node, shape: OneOf, allowed: frozenset[str], findings: F
                 return
         if len(fitting) > 1 and (problem := _undecided(fitting)):
             message, hint = problem
-            findings.add(node, message, _misspelt(node, fitting) or hint)
+            findings.add(node, message, lambda: _misspelt(node, fitting) or hint)
             return
     elif isinstance(node, Sequence):
         fitting = [option for option in options if isinstance(option, Items)]
@@ -153,7 +154,7 @@ def _check_text(node: Scalar, shape: Text, findings: Findings) -> None:
     if shape.choices:
         if text not in shape.choices:
             said = f"'{text}' is not {shape.says} known here" if text else f"expected {shape.says}"
-            findings.add(node, said, did_you_mean(text, shape.choices))
+            findings.add(node, said, partial(did_you_mean, text, shape.choices))
     elif shape.filled and not text:
         findings.add(node, f"expected {shape.says}, not an empty value")
     elif shape.rule is not None and (problem := shape.rule(text)):
@@ -204,7 +205,7 @@ def _check_fields(node: Mapping, shape: Fields, allowed: frozenset[str], finding
             _check_other_key(key, shape, findings)
             _check(value, shape.others, allowed, findings)
         else:
-            findings.add(key, f"unknown key '{name}' in {shape.what}", did_you_mean(name, known))
+            findings.add(key, f"unknown key '{name}' in {shape.what}", partial(did_you_mean, name, known))
     for name in shape.required:
         if node.key(name) is None:
             findings.add(node, f"{shape.what} needs the key `{name}`")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+import itertools
+from collections.abc import Collection, Iterable
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from relevo.domain.errors import UserError
 
 Severity = Literal["error", "warning"]
-_WIDEST_EXCERPT = 160
+_WIDEST_EXCERPT: Final = 160
+_MOST_TOLD: Final = 25
+_MOST_COMPARED: Final = 100
+_LONGEST_COMPARED: Final = 100
 
 
 class Diagnostic(Struct, frozen=True):
@@ -62,19 +66,23 @@ class WorkflowInvalid(UserError):
         super().__init__("\n".join(map(str, self.diagnostics)))
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+def did_you_mean(name: str, known: Collection[str]) -> str | None:
     """A hint that names what `name` was probably meant to be, else all that there is if that is short."""
-    names = sorted(known)
-    close = closest(name, names)
+    close = closest(name, known)
     if close:
         return f"did you mean '{close}'?"
-    return f"known here: {', '.join(names)}" if 0 < len(names) <= 25 else None
+    return f"known here: {', '.join(sorted(known))}" if 0 < len(known) <= _MOST_TOLD else None
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Which of the known names `name` was probably meant to be, whatever the case; None when none is like it."""
+    """Which of the known names `name` was probably meant to be, whatever the case; None when none is like it.
+
+    Of very many names only the first ones of like length are looked at.
+    """
     import difflib
 
-    names = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    wanted = name[:_LONGEST_COMPARED].lower()
+    alike = (one for one in known if abs(len(one) - len(wanted)) <= 1 + len(wanted) // 2)
+    names = {one.lower(): one for one in sorted(itertools.islice(alike, _MOST_COMPARED))}
+    close = difflib.get_close_matches(wanted, names, n=1, cutoff=0.6)
     return names[close[0]] if close else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from relevo.workflow import templates
@@ -85,7 +86,7 @@ def _compiled(
     except ExpressionError as error:
         problems = [error]
     for problem in problems:
-        findings.add_error(node, problem, _hint(problem, allowed), number)
+        findings.add_error(node, problem, partial(_hint, problem, allowed), number)
     return None if problems else expression
 
 

@@ -56,6 +56,7 @@ _FILLED: Final = Text(filled=True)
 _GROUP: Final = Text(filled=True, rule=names.concurrency_group)
 _IMAGE: Final = Text(rule=names.container)
 _LEVELS: Final = Text(choices=("read", "write", "none"), says="a permission")
+_CACHE_MODE: Final = Text(choices=("read", "write", "write-only", "none"), says="a cache mode")
 _READ_OR_NONE: Final = Text(choices=("read", "none"), says="a permission")
 _WRITE_OR_NONE: Final = Text(choices=("write", "none"), says="a permission")
 PERMISSION_SCOPES: Final[dict[str, Shape]] = {
@@ -261,6 +262,7 @@ _JOB_COMMON: Final[dict[str, Shape]] = {
     "permissions": _PERMISSIONS,
     "concurrency": _concurrency(*LEG),
     "strategy": _STRATEGY,
+    "cache-mode": _CACHE_MODE,
     "relevo": _JOB_OWN,
 }
 _JOB: Final = Fields(
@@ -312,6 +314,7 @@ WORKFLOW: Final = Fields(
         "defaults": _defaults(),
         "env": _env(*RUN, "secrets"),
         "permissions": _PERMISSIONS,
+        "cache-mode": _CACHE_MODE,
         "concurrency": _concurrency(*RUN),
         "jobs": JOBS,
         "relevo": _JOB_OWN,

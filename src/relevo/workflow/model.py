@@ -101,6 +101,7 @@ class JobNode(Struct, frozen=True):
     #: the whole strategy as one expression; matrix, fail-fast and max-parallel are then in its value
     strategy: str | None = None
     called: Workflow | None = None  #: the file that `uses` names, where it was read
+    cancel_timeout_minutes: Value = None
 
 
 class Workflow(Struct, frozen=True):
@@ -120,6 +121,8 @@ class Workflow(Struct, frozen=True):
     marked_lines: dict[int, str] = {}  #: the text of lines that marks point at, for excerpts
     warnings: tuple[Diagnostic, ...] = ()
     size_bytes: int = 0  #: of the file alone, see measure.py
+    description: str | None = None
+    defaults: Value = None  #: as written; the spec of each job has them, too
 
 
 class ActionInput(Struct, frozen=True):

@@ -6,21 +6,19 @@ outputs made by expressions) nothing is said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from collections.abc import Mapping as MappingOf
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
 
 from relevo.workflow import templates
-from relevo.workflow.diagnostics import closest
+from relevo.workflow.diagnostics import did_you_mean
 from relevo.workflow.expressions import Expression, ExpressionError, compile
 from relevo.workflow.expressions.paths import ANY, path_of, root_column
-from relevo.workflow.findings import Findings
+from relevo.workflow.findings import Findings, Hint
 from relevo.workflow.nodes import Mapping, Node, Scalar, Sequence
 
-_STEP_FIELDS: Final = ("outputs", "outcome", "conclusion")
-_NEED_FIELDS: Final = ("outputs", "result")
 _GITHUB: Final = """
     action action_path action_ref action_repository action_status actor actor_id api_url artifact_cache_size_limit base_ref env
     event event_name event_path graphql_url head_ref job job_workflow_sha output path ref ref_name ref_protected ref_type
@@ -28,33 +26,42 @@ _GITHUB: Final = """
     run_attempt run_id run_number secret_source server_url sha state step_summary token triggering_actor workflow workflow_ref
     workflow_sha workspace
 """
-#: Source: GitHub, Contexts reference.
-FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    "github": tuple(_GITHUB.split()),
-    "runner": ("name", "os", "arch", "temp", "tool_cache", "debug", "environment", "workspace"),
-    "strategy": ("fail-fast", "job-index", "job-total", "max-parallel"),
-    "job": (
-        *("status", "container", "services", "check_run_id"),
-        *("workflow_ref", "workflow_sha", "workflow_repository", "workflow_file_path"),
-    ),
+#: Names in lower case, each with how it is written.
+Names = dict[str, str]
+
+
+def _names(texts: Iterable[str]) -> Names:
+    return {text.lower(): text for text in texts}
+
+
+#: Fields of contexts that have fixed ones. Source: GitHub, Contexts reference.
+FIELDS: Final = {
+    context: _names(fields.split())
+    for context, fields in {
+        "github": _GITHUB,
+        "runner": "name os arch temp tool_cache debug environment workspace",
+        "strategy": "fail-fast job-index job-total max-parallel",
+        "job": """status container services check_run_id
+            workflow_ref workflow_sha workflow_repository workflow_file_path""",
+    }.items()
 }
+_STEP_FIELDS: Final = _names(("outputs", "outcome", "conclusion"))
+_NEED_FIELDS: Final = _names(("outputs", "result"))
 
 
 class Known(Struct, frozen=True):
     """What gives values at one place of the file; None: it cannot be told."""
 
-    inputs: frozenset[str] | None
-    jobs: MappingOf[str, frozenset[str] | None]  #: by id: the names of its outputs
-    needs: frozenset[str] = frozenset()  #: ids
-    matrix: frozenset[str] | None = None
-    steps: tuple[str, ...] = ()  #: ids, in order
+    inputs: Names
+    jobs: dict[str, Names | None]  #: by id in lower case: the names of its outputs
+    needs: Names = {}  #: ids
+    matrix: Names | None = None
+    steps: Names = {}  #: ids
 
 
 def check_references(root: Mapping, jobs: Mapping, findings: Findings) -> None:
     """Warn of names that nothing gives a value."""
-    inputs = _inputs(root.get("on"))
-    outputs = {key.text.lower(): _outputs(job) for key, job in jobs.entries}
-    known = Known(inputs, outputs)
+    known = Known(_inputs(root.get("on")), {key.text.lower(): _outputs(job) for key, job in jobs.entries})
     for key, value in root.entries:
         if key.text != "jobs":
             _check_below(value, known, findings, frozenset({"needs", "matrix", "steps"}))
@@ -69,9 +76,9 @@ def _check_job(job: Mapping, known: Known, findings: Findings) -> None:
     known = Known(
         known.inputs,
         known.jobs,
-        frozenset(item.text.lower() for item in items if isinstance(item, Scalar)),
+        _names(item.text for item in items if isinstance(item, Scalar)),
         _matrix(job.get("strategy")),
-        tuple(_step_ids(job.get("steps"))),
+        _names(_step_ids(job.get("steps"))),
     )
     for key, value in job.entries:
         _check_below(value, known, findings, frozenset({"jobs"}), is_condition=key.text == "if")
@@ -136,7 +143,7 @@ def _check_expression(
             )
 
 
-def _problem(path: tuple[str, ...], known: Known) -> tuple[str, str | None] | None:
+def _problem(path: tuple[str, ...], known: Known) -> tuple[str, Hint] | None:
     # what is wrong with the last name of a path; the names before it are looked at by themselves
     context, *before, name = path
     if not before:
@@ -157,10 +164,10 @@ def _problem(path: tuple[str, ...], known: Known) -> tuple[str, str | None] | No
     return None
 
 
-def _problem_of_first(context: str, name: str, known: Known) -> tuple[str, str | None] | None:
+def _problem_of_first(context: str, name: str, known: Known) -> tuple[str, Hint] | None:
     if context in FIELDS:
         return _unless(name, FIELDS[context], f"there is no {context}.{name}")
-    if context == "inputs" and known.inputs is not None:
+    if context == "inputs":
         return _unless(name, known.inputs, f"no event of this workflow has an input '{name}'")
     if context == "matrix" and known.matrix is not None:
         if not known.matrix:
@@ -169,7 +176,9 @@ def _problem_of_first(context: str, name: str, known: Known) -> tuple[str, str |
     if context == "steps":
         return _unless(name, known.steps, f"no step of this job has the id '{name}'")
     if context == "jobs":
-        return _unless(name, known.jobs, f"there is no job '{name}'")
+        return (
+            _unless(name, _names(known.jobs), f"there is no job '{name}'") if name not in known.jobs else None
+        )
     if context == "needs" and name not in known.needs:
         said = f"the job '{name}' is not among the `needs` of this one"
         if name in known.jobs:
@@ -178,47 +187,41 @@ def _problem_of_first(context: str, name: str, known: Known) -> tuple[str, str |
     return None
 
 
-def _unless(name: str, known: object, said: str) -> tuple[str, str | None] | None:
-    names = {one.lower(): one for one in known}  # type: ignore[attr-defined]
-    if name in names:
+def _unless(name: str, known: Names, said: str) -> tuple[str, Hint] | None:
+    if name in known:
         return None
-    close = closest(name, names.values())
-    if close:
-        hint: str | None = f"did you mean '{close}'?"
-    else:
-        hint = f"known here: {', '.join(sorted(names.values()))}" if 0 < len(names) <= 25 else None
-    return f"{said}: it is always empty", hint
+    return f"{said}: it is always empty", partial(did_you_mean, name, known.values())
 
 
 # --- what the file gives --------------------------------------------------------------------------------------
 
 
-def _inputs(events: Node | None) -> frozenset[str] | None:
+def _inputs(events: Node | None) -> Names:
     found: set[str] = set()
     for name, event in events.entries if isinstance(events, Mapping) else ():
         inputs = event.get("inputs") if isinstance(event, Mapping) else None
         if name.text in ("workflow_dispatch", "workflow_call") and isinstance(inputs, Mapping):
             found.update(key.text for key, _ in inputs.entries)
-    return frozenset(found)
+    return _names(found)
 
 
-def _outputs(job: Node) -> frozenset[str] | None:
+def _outputs(job: Node) -> Names | None:
     if not isinstance(job, Mapping) or job.key("uses") is not None:
         return None  # those of the workflow that it calls
     outputs = job.get("outputs")
     if outputs is None:
-        return frozenset()
+        return {}
     if not isinstance(outputs, Mapping) or any(templates.OPEN in key.text for key, _ in outputs.entries):
         return None
-    return frozenset(key.text for key, _ in outputs.entries)
+    return _names(key.text for key, _ in outputs.entries)
 
 
-def _matrix(strategy: Node | None) -> frozenset[str] | None:
+def _matrix(strategy: Node | None) -> Names | None:
     if strategy is None:
-        return frozenset()
+        return {}
     matrix = strategy.get("matrix") if isinstance(strategy, Mapping) else None
     if matrix is None and isinstance(strategy, Mapping):
-        return frozenset()
+        return {}
     if not isinstance(matrix, Mapping) or any(templates.OPEN in key.text for key, _ in matrix.entries):
         return None
     found = {key.text for key, _ in matrix.entries} - {"include", "exclude"}
@@ -229,7 +232,7 @@ def _matrix(strategy: Node | None) -> frozenset[str] | None:
         if not isinstance(item, Mapping) or any(templates.OPEN in key.text for key, _ in item.entries):
             return None
         found.update(key.text for key, _ in item.entries)
-    return frozenset(found)
+    return _names(found)
 
 
 def _step_ids(steps: Node | None) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from relevo.workflow import quantities, templates
@@ -110,7 +111,7 @@ def _check_input(key: Scalar, definition: Mapping, findings: Findings) -> None:
             findings.add(
                 default,
                 f"the default '{default.text}' is none of the options",
-                did_you_mean(default.text, offered),
+                partial(did_you_mean, default.text, offered),
             )
 
 
@@ -167,7 +168,7 @@ def _check_matrix(job: Mapping, findings: Findings) -> None:
                 findings.add(
                     key,
                     f"`exclude` names '{key.text}', which is no key of this matrix",
-                    did_you_mean(key.text, names),
+                    partial(did_you_mean, key.text, names),
                 )
 
 
@@ -220,7 +221,7 @@ def _check_targets(step: Mapping, background: set[str], findings: Findings) -> N
                 findings.add(
                     target,
                     f"no step '{target.text}' runs in the background before this one",
-                    did_you_mean(target.text, background),
+                    partial(did_you_mean, target.text, background),
                 )
 
 
@@ -238,7 +239,7 @@ def _check_needs(jobs: Mapping, findings: Findings) -> None:
                 findings.add(
                     item,
                     f"job '{key.text}' needs '{item.text}', which does not exist",
-                    did_you_mean(item.text, names),
+                    partial(did_you_mean, item.text, names),
                 )
             else:
                 needed[key.text].append(item)

@@ -46,6 +46,10 @@ _ENVIRONMENT: Final = (
     "environments are not known here: nobody is asked for approval, and it brings no secrets of its own",
     "guard the job by its `if:`, and give secrets with --secret",
 )
+_CACHE_MODE: Final = (
+    "`cache-mode` is not enforced: the caches of one machine are open to all its jobs",
+    "leave the cache steps out where a job must not restore or save",
+)
 
 
 def unsupported(workflow: Workflow) -> tuple[Diagnostic, ...]:
@@ -66,6 +70,8 @@ def _in_file(workflow: Workflow) -> list[Diagnostic]:
     found: list[Diagnostic] = []
     if workflow.concurrency is not None:
         _add(found, workflow, "concurrency", *_JOB_KEYS["concurrency"])
+    if "cache-mode" in workflow.marks:
+        _add(found, workflow, "cache-mode", *_CACHE_MODE, severity="warning")
     for job in workflow.jobs.values():
         _check_job(job, workflow, found)
     return sorted(found, key=lambda one: (one.line, one.column))
@@ -98,6 +104,8 @@ def _check_job(job: JobNode, workflow: Workflow, found: list[Diagnostic]) -> Non
             _add(found, workflow, mark, message, hint)
     if job.uses is not None and job.called is None:
         _add(found, workflow, f"{where}.uses", *_uncalled(job.uses))
+    if f"{where}.cache-mode" in workflow.marks:
+        _add(found, workflow, f"{where}.cache-mode", *_CACHE_MODE, severity="warning")
     if job.environment is not None:
         _add(found, workflow, f"{where}.environment", *_ENVIRONMENT, severity="warning")
     for index, step in enumerate(job.spec.steps):

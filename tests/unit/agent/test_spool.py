@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relevo.agent.spool import Intent, Spool
+from relevo.agent.spool import LINGER_S, Intent, Spool
 from relevo.domain.ids import AttemptKey
 from relevo.protocol import messages as m
 from relevo.protocol.framing import FRAME_LIMIT
 from relevo.runtime.disk import OsDisk
 from relevo.runtime.entropy import SeededEntropy
 from relevo.testing.sim_disk import SimDisk
+from relevo.testing.virtual_loop import run_virtual
 
 records = m.decoder(m.Records)
 
@@ -54,6 +55,35 @@ async def test_records_of_one_turn_are_one_frame_and_reach_the_listener_as_they_
     await asyncio.sleep(0)
     assert [(first, count) for first, count, _ in heard] == [(1, 3)]
     assert spool.at(1) == heard[0]
+
+
+async def test_a_record_that_can_wait_goes_with_the_next_that_cannot():
+    spool = spool_on(SimDisk())
+    spool.open()
+    spool.add_lazily(record(1))
+    await asyncio.sleep(0)
+    assert not numbers(spool)
+    assert not spool.empty
+    spool.add(record(2))
+    await asyncio.sleep(0)
+    assert spool.at(1)[:2] == (1, 2)
+
+
+def test_a_record_that_can_wait_goes_by_itself_after_a_moment():
+    async def main():
+        loop = asyncio.get_running_loop()
+        spool = spool_on(SimDisk())
+        spool.open()
+        heard = []
+        spool.flushed = lambda first, count, payload: heard.append(loop.time() - begun)
+        begun = loop.time()
+        spool.add_lazily(record(1))
+        await asyncio.sleep(LINGER_S)
+        spool.add_lazily(record(2))
+        await asyncio.sleep(1)
+        assert heard == [pytest.approx(LINGER_S), pytest.approx(2 * LINGER_S)]
+
+    run_virtual(main())
 
 
 async def test_what_was_written_survives_the_agent():
@@ -253,6 +283,9 @@ async def test_an_intent_outlives_the_segment_it_was_written_to():
         spool.add(record(number, 1 << 20))
         spool.flush()
     spool.add(m.AttemptFinished("run", 2, 1, "succeeded"))
+    spool.flush()
+    await asyncio.sleep(0)
+    spool.acknowledge(spool.next)
     for number in range(40):
         spool.add(record(number, 1 << 20))
         spool.flush()
@@ -260,6 +293,49 @@ async def test_an_intent_outlives_the_segment_it_was_written_to():
     spool.acknowledge(spool.next)
     assert len(disk.list("/spool")) == 1
     assert spool_on(disk).open().intended == {AttemptKey("run", 1, 1)}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_intent_outlives_the_loss_of_an_end_that_nobody_has_yet(seed: int):
+    async def live() -> None:
+        disk = SimDisk()
+        spool = Spool(disk, "/home/spool", asyncio.get_running_loop(), at_once)
+        spool.open()
+        await spool.intend(Intent("run", 1, 1, 0))
+        for number in range(17):
+            spool.add(record(number, 1 << 20))
+            spool.flush()
+        spool.add(m.AttemptFinished("run", 1, 1, "succeeded"))
+        spool.flush()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        spool.acknowledge(18)
+        assert len(disk.list("/home/spool")) == 1
+        disk.crash(SeededEntropy(seed))
+        found = Spool(disk, "/home/spool", asyncio.get_running_loop(), at_once).open()
+        assert AttemptKey("run", 1, 1) in found.intended | found.ended
+
+    asyncio.run(live())
+
+
+async def test_an_intent_of_an_earlier_agent_stays_until_it_stands_elsewhere():
+    disk = SimDisk()
+    spool = spool_on(disk)
+    spool.open()
+    spool.add(record(1))
+    await spool.intend(Intent("run", 1, 1, 0))
+    spool.close()
+    heir = spool_on(disk)
+    heir.open()
+    heir.acknowledge(heir.next)
+    assert spool_on(disk).open().intended == {AttemptKey("run", 1, 1)}
+    heir.add(m.AttemptFinished("run", 1, 1, "lost", held=True))
+    heir.flush()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(disk.list("/spool")) == 1
+    heir.acknowledge(heir.next)
+    assert heir.empty
 
 
 async def test_a_segment_goes_only_after_the_intents_in_it_are_durable_elsewhere():

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from relevo.cli.errors import guarded
+
 ROOT = Path(__file__).parents[3]
 DRIVER = str(Path(__file__).parent / "driver.py")
 
@@ -326,3 +328,72 @@ def test_check_for_programs(shell: Shell) -> None:
     code, out, _ = shell("succeeds", "check", "--json", "good.yml")
     told = json.loads(out)
     assert (code, told["good"], told["runnable"]) == (0, True, False)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_was_closed_by_whoever_called_is_no_mistake(shell: Shell, closed: str) -> None:
+    for arguments in (["run"], ["runs"], ["--help"], ["show"]):
+        ended = subprocess.run(
+            ["bash", "-c", f'exec "$@" {closed}', "-", sys.executable, DRIVER, "succeeds", *arguments],
+            cwd=shell.project,
+            env=shell.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, ""), arguments
+
+
+def test_what_cannot_be_written_is_told(shell: Shell) -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, DRIVER, "succeeds", "run", "--json"],
+            cwd=shell.project,
+            env=shell.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 0  # the run itself went well
+    assert "no room where stdout leads to" in ended.stderr
+
+
+def test_a_folder_that_is_gone_is_told(shell: Shell, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [
+            "bash",
+            "-c",
+            'mkdir gone; cd gone; rmdir ../gone; exec "$@"',
+            "-",
+            sys.executable,
+            DRIVER,
+            "succeeds",
+            "run",
+        ],
+        cwd=tmp_path,
+        env=shell.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert (
+        ended.stderr
+        == "relevo: the folder that you are in does not exist any more\n  change into another one: cd\n"
+    )
+
+
+def test_a_secret_that_nobody_gave_is_named(shell: Shell) -> None:
+    (shell.project / "s.yml").write_text("on: push\nenv: {A: '${{ secrets.TOKEN }}'}\n")
+    code, _, err = shell("succeeds", "run", "s.yml")
+    assert (code, err.splitlines()[0]) == (0, "relevo: not given, and therefore empty: TOKEN")
+    assert shell("succeeds", "run", "s.yml", "--secret", "TOKEN=x")[2] == ""
+
+
+def test_an_installation_that_lacks_something_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> int:
+        raise ModuleNotFoundError("No module named 'msgspec'", name="msgspec")
+
+    assert guarded(command) == 4
+    assert "msgspec is missing\n  install it again" in capsys.readouterr().err

@@ -38,3 +38,13 @@ def test_one_style() -> None:
     assert options.style(plain=False, as_json=True, quiet=False) == "json"
     with pytest.raises(click.UsageError, match="exclude each other"):
         options.style(plain=False, as_json=True, quiet=True)
+
+
+def test_secrets_that_a_workflow_names_and_nobody_gave() -> None:
+    text = b"""
+# ${{ secrets.COMMENTED }}
+on: push
+env: {A: "${{ secrets.FIRST || secrets.second }}", B: "${{ secrets.GITHUB_TOKEN }}", C: secrets.text}
+"""
+    assert options.missing_secrets(text, []) == ["FIRST", "SECOND"]
+    assert options.missing_secrets(text, ["first", "SECOND"]) == []

@@ -105,6 +105,60 @@ def test_a_run_that_cannot_be_read_again_at_once_is_not_given_up():
     run_virtual(main())
 
 
+def test_an_agent_that_is_ready_while_a_run_is_read_again_gets_its_job_afterwards_and_once():
+    async def main():
+        world, agent = await world_with_agent()
+        run = await world.submit(ONE)
+        await until(lambda: agent.assigned())
+        agent.transport.abort()
+        world.store.fail(1, "refuse")
+        with pytest.raises(StoreUnavailable):
+            await world.now.orchestrator.ask(run, c.Warn("told to make it be read again"))
+        agent.dial()
+        agent.hello()
+        await until(lambda: run in world.now.orchestrator.live)
+        await until(lambda: len(agent.assigned()) == 2)
+        agent.finish(agent.assigned()[-1])
+        await until(lambda: world.status(run) == "succeeded")
+        assert len(agent.assigned()) == 2
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_job_that_finds_room_is_assigned_where_it_is_accepted_and_one_that_does_not_is_queued():
+    async def main():
+        world = World()
+        agent = FakeAgent(await world.engine(), slots=1)
+        agent.hello()
+        first, second = await world.submit(ONE), await world.submit(ONE)
+        assert world.names(first)[-3:] == ["JobsQueued", "RunStarted", "AttemptAssigned"]
+        assert world.names(second)[-1] == "JobsQueued"
+        await until(lambda: agent.assigned())
+        agent.finish(agent.assigned()[0])
+        await until(lambda: len(agent.assigned()) == 2)
+        assert agent.assigned()[1].run == second
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_place_is_free_again_when_the_append_that_takes_it_is_refused():
+    async def main():
+        world = World()
+        agent = FakeAgent(await world.engine(), slots=1)
+        agent.hello()
+        world.store.fail(1, "refuse")
+        with pytest.raises(StoreUnavailable):
+            await world.submit(ONE)
+        run = await world.submit(ONE)
+        await until(lambda: agent.assigned())
+        assert [one.run for one in agent.assigned()] == [run]
+        await world.now.close()
+
+    run_virtual(main())
+
+
 def test_who_asks_a_run_that_is_being_read_again_waits_for_it():
     async def main():
         world, agent = await world_with_agent()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from relevo.scheduler.capacity import AgentCapacity, Capacity
 from relevo.scheduler.labels import canonical, local_labels
-from relevo.scheduler.match import Policy, match
+from relevo.scheduler.match import Policy, choose, match
 from relevo.scheduler.queue import Demand, Queue, Waiting
 
 ANY = Demand(frozenset(), None, None)
@@ -157,3 +157,11 @@ def test_a_queue_gives_back_what_was_put_in(waiting):
         assert not made.remove(Waiting(run, job))
     assert len(made) == 0
     assert not made.rotations
+
+
+@given(agents, st.sampled_from(DEMANDS))
+def test_a_job_that_nobody_competes_with_goes_where_a_match_would_place_it(places, demand):
+    room = capacity(*places)
+    assert [choose(room, demand)] == (
+        [one.agent for one in match(queue(("a", 0, 0, demand)), room, POLICY)] or [None]
+    )

@@ -71,12 +71,12 @@ class Runs:
     def hello(self, link: Link, hello: m.Hello) -> None:
         link.welcome(1, hello.first, [])
 
-    def deliver(self, link: Link, command: c.Command, run: str, batch: Batch) -> None:
+    def deliver(self, commands: list[c.Command], run: str, batch: Batch) -> None:
         if self.refuses:
             batch.fail()
         else:
-            self.taken_commands.append(command)
-            batch.settle()
+            self.taken_commands += commands
+            batch.settle(len(commands))
 
     def wanted(self, link: Link, key: AttemptKey) -> bool:
         return True

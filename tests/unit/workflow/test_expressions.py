@@ -297,3 +297,16 @@ def test_no_source_breaks_the_compiler(source: str) -> None:
     except ExpressionError as error:
         column = error.column
     assert 0 <= column <= len(source) + 1
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("fromJSON('" + "9" * 400 + "')", math.inf),
+        ("fromJSON('123456789012345678901234567890')", 1.2345678901234568e29),
+        ("fromJSON('1e999')", math.inf),
+        ("fromJSON('-123456789012345')", -123456789012345),
+    ],
+)
+def test_numbers_of_json_are_doubles(source: str, wanted: float) -> None:
+    assert value(source) == wanted

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from relevo.domain.errors import UserError
 from relevo.workflow import contexts
 from relevo.workflow.contexts import JobContexts
+from relevo.workflow.diagnostics import WorkflowInvalid
 from relevo.workflow.model import Workflow
 from relevo.workflow.plan import ancestors, closure, order, select
 from relevo.workflow.quantities import cpus, memory_bytes, seconds
@@ -219,3 +220,11 @@ def test_what_a_called_file_asks_for_is_told_at_its_place_for_each_call() -> Non
         for line, column in ((3, 13), (4, 13), (5, 25))
         for place in expected
     ]
+
+
+def test_cache_mode_is_accepted_with_a_warning_and_its_values_are_checked() -> None:
+    text = "on: push\ncache-mode: read\njobs: {a: {runs-on: x, cache-mode: write-only}}"
+    found = unsupported(read(text.encode(), "w.yml"))
+    assert [(one.line, one.severity) for one in found] == [(2, "warning"), (3, "warning")]
+    with pytest.raises(WorkflowInvalid, match="'some' is not a cache mode"):
+        read(text.replace("read", "some").encode(), "w.yml")

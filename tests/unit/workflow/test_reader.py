@@ -398,3 +398,16 @@ def test_where_the_file_writes_it_otherwise_the_value_is_shown() -> None:
 def test_a_step_with_a_misspelt_key_is_told_what_was_meant() -> None:
     ((_, _, _, hint),) = found("on: push\njobs: {a: {runs-on: x, steps: [{rn: make}]}}")
     assert hint == "did you mean `run` by 'rn' in line 2?"
+
+
+def test_very_many_mistakes_are_counted_and_the_rest_of_the_file_is_not_taken_for_good() -> None:
+    text = "on: push\njobs: {a: {runs-on: x}}\n" + "".join(f"k{n}: 1\n" for n in range(1500))
+    with pytest.raises(WorkflowInvalid) as caught:
+        read(text.encode(), "f.yml")
+    *_, last = caught.value.diagnostics
+    assert len(caught.value.diagnostics) == 1001
+    assert (last.severity, last.message) == ("error", "there are 500 more mistakes and warnings")
+
+
+def test_the_same_mistake_of_a_value_is_told_once() -> None:
+    assert len(found(job("env: {A: '${{ no.x }} ${{ no.x }} ${{ no.y }}'}"))) == 2

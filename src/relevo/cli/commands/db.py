@@ -9,7 +9,12 @@ from relevo.cli import exits
 
 @click.group("db", short_help="Verify what is stored.")
 def command() -> None:
-    """Verify what is stored in RELEVO_HOME."""
+    """Verify what is stored in RELEVO_HOME.
+
+    \b
+    Example:
+      relevo db check
+    """
 
 
 @command.command("check", short_help="Replay all events, verify checksums, compare the read models.")

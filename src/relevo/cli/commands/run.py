@@ -87,6 +87,14 @@ def command(
 
     found = find(workflow)
     given_secrets = options.secrets(secrets)
+    missing = options.missing_secrets(found.text, given_secrets)
+    if missing:
+        from relevo.cli.output import note
+
+        note(
+            f"relevo: not given, and therefore empty: {', '.join(missing)}\n"
+            f"  relevo run --secret {missing[0]} takes it from the environment, or asks"
+        )
 
     from relevo.cli import connect
 

@@ -140,7 +140,7 @@ def _status(progress: Progress, width: int, now_ms: int) -> Row:
     row: Row = []
     if width >= _WIDE and all_jobs:
         filled = ended * _BAR // all_jobs
-        row += [("good", "━" * filled), ("dim", "━" * (_BAR - filled)), ("", "  ")]
+        row += [("good", "━" * filled), ("dim", "─" * (_BAR - filled)), ("", "  ")]
     row.append(("bold", f"{ended:,} of {all_jobs:,} done" if all_jobs else "starting"))
     for status, look in (
         ("failed", "bad"),

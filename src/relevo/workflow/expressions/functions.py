@@ -17,6 +17,9 @@ from relevo.workflow.expressions.values import Value, equal, fold, to_text
 #: Longest text that a function makes or reads, in characters.
 MAX_TEXT: Final = 10_485_760
 _MAX_JSON_DEPTH: Final = 100
+#: Longest run of digits that a double surely holds.
+_INT_DIGITS: Final = 15
+_LONG_NUMBER: Final = re.compile(rf"[0-9]{{{_INT_DIGITS + 1}}}", re.ASCII)
 _MANY: Final = 255
 
 #: Least and most arguments, by name in lower case.
@@ -154,7 +157,7 @@ def _from_json(text: Value) -> Value:
     source = to_text(text)
     _bounded(len(source), "fromJSON")
     try:
-        value = msgspec.json.decode(source)
+        value = _from_lenient_json(source) if _LONG_NUMBER.search(source) else msgspec.json.decode(source)
     except msgspec.DecodeError:
         value = _from_lenient_json(source)
     except RecursionError:
@@ -165,11 +168,11 @@ def _from_json(text: Value) -> Value:
 
 
 def _from_lenient_json(source: str) -> Value:
-    # Python's own reader takes what msgspec refuses (integers beyond 64 bits, NaN) and says where it gave up
+    # Python's own reader takes what msgspec refuses (NaN), lets long integers become doubles, and says where it gave up
     import json
 
     try:
-        return json.loads(source)
+        return json.loads(source, parse_int=_integer)
     except json.JSONDecodeError as error:
         shown = "an empty text" if not source.strip() else f"{source[:80]!r}"
         raise failed(
@@ -177,6 +180,11 @@ def _from_lenient_json(source: str) -> Value:
         ) from None
     except (RecursionError, ValueError) as error:
         raise failed(f"fromJSON: {error}") from None
+
+
+def _integer(digits: str) -> float:
+    # numbers are doubles; one that has more digits than those hold need not be exact
+    return int(digits) if len(digits) <= _INT_DIGITS else float(digits)
 
 
 def _check_depth(value: Value) -> None:

@@ -65,7 +65,7 @@ def test_a_window_of_usual_size() -> None:
         "    │ two",
         "● 测试 (3.11) (attempt 2)  4s",
         "· deploy",
-        "━━━━━━━━━━━━━━━━  1 of 4 done, 2 running, 1 to come  1m04s  run r1",
+        "━━━━────────────  1 of 4 done, 2 running, 1 to come  1m04s  run r1",
     ]
 
 
@@ -137,7 +137,7 @@ def test_many_steps_leave_room_for_the_one_that_runs() -> None:
         "    │ line 47",
         "    │ line 48",
         "    │ line 49",
-        "━━━━━━━━━━━━━━━━  0 of 1 done, 1 running    run r1",
+        "────────────────  0 of 1 done, 1 running    run r1",
     ]
 
 
@@ -157,7 +157,7 @@ def test_a_crowd_shows_what_failed_first_and_counts_the_rest() -> None:
         "  and 1 more failed before",
         "● job 412  2s",
         "● job 413  1s",
-        "━━━━━━━━━━━━━━━━  412 of 10,000 done, 4 failed, 2 running, 9,586 to come    run r1",
+        "────────────────  412 of 10,000 done, 4 failed, 2 running, 9,586 to come    run r1",
     ]
 
 
