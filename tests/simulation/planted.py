@@ -108,11 +108,11 @@ def _slot_not_freed(patch: pytest.MonkeyPatch) -> None:
 def _held_keeps_its_slot(patch: pytest.MonkeyPatch) -> None:
     ended = Orchestrator.attempt_ended
 
-    def keeps(self: Orchestrator, key: AttemptKey, job: Any, result: str) -> None:
+    def keeps(self: Orchestrator, key: AttemptKey, job: Any, event: Any) -> None:
         if job.status is JobStatus.HELD:
-            self.manager.ended(key, job.agent)
+            self.manager.ended(key, job.agent, log=False)
         else:
-            ended(self, key, job, result)
+            ended(self, key, job, event)
 
     patch.setattr(Orchestrator, "attempt_ended", keeps)
 
