@@ -219,7 +219,7 @@ class RunStarted(Struct, frozen=True, array_like=True, gc=False, tag=17):
 
 
 class RunCancelling(Struct, frozen=True, array_like=True, gc=False, tag=18):
-    """Somebody cancelled it."""
+    """Somebody cancelled it; once more when it is forced after that."""
 
     reason: str = ""
     forced: bool = False

@@ -274,7 +274,7 @@ def _cancel(run: Run, command: c.CancelRun) -> list[e.Event]:
     if run.ended or (run.status is RunStatus.CANCELLING and not command.forced):
         return []
     events: list[e.Event] = []
-    if run.status is not RunStatus.CANCELLING:
+    if run.status is not RunStatus.CANCELLING or not run.forced:
         events.append(e.RunCancelling(command.reason, command.forced, command.at_ms))
     for job in run.jobs:
         if job.status in JOB_ENDS or job.status is JobStatus.CALLING:
@@ -342,6 +342,8 @@ def _after_expansion(run: Run, event: e.NodeExpanded, at_ms: int) -> list[e.Even
     if event.more:
         return []
     node = run.nodes[event.node]
+    if node.fail_fast and node.failures:
+        return []  # a leg failed at once: the others never begin, and a call that opened now would outlive its end
     indexes = [job.index for job in node.jobs if job.status is JobStatus.PENDING][: node.max_parallel]
     return [
         _begun(node, indexes[start : start + JOBS_PER_QUEUE_EVENT])

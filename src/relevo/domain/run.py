@@ -167,9 +167,11 @@ class Run:
         "calls",
         "cancellations",
         "delivered",
+        "due",
         "ended",
         "ended_ms",
         "failures",
+        "forced",
         "held",
         "id",
         "job_names",
@@ -195,6 +197,7 @@ class Run:
         self.jobs: list[Job] = []
         self.job_names: set[str] = set()
         self.calls = 0  #: jobs that stand for the jobs that they called
+        self.due = 0  #: jobs at least that calls will come to: each node of a called file that is not expanded is one
         self.jobs_ended = 0  #: without those that called
         self.failures = 0  #: jobs that failed without continue-on-error
         self.cancellations = 0  #: jobs that were cancelled without continue-on-error
@@ -205,6 +208,7 @@ class Run:
         ] = {}  #: calls whose jobs have all ended and that wait for their outputs
         self.busy = 0  #: jobs that go on by themselves: queued, at an agent, or delayed
         self.held = 0
+        self.forced = False  #: is being cancelled, and nothing of it begins any more, `always()` or not
         self.delivered = False
         self.ended_ms: int | None = None
 
@@ -299,9 +303,16 @@ def _expanded(run: Run, event: e.NodeExpanded) -> None:
         node.jobs.append(job)
     node.left += len(event.jobs)
     node.outputs.update(event.outputs)
+    run.due += _further(node) * len(event.jobs)
     if not event.more:
+        run.due -= node.call is not None
         node.expanded = True
         del run.ready[event.node]
+
+
+def _further(node: Node) -> int:
+    """How many jobs a leg comes to at least, beyond the one that it counts for until it calls."""
+    return len(node.inner) - 1 if node.inner else 0
 
 
 def _calls_opened(run: Run, event: e.CallsOpened) -> None:
@@ -311,6 +322,7 @@ def _calls_opened(run: Run, event: e.CallsOpened) -> None:
         _move(run, job, _CALLING)
         node.active += 1
         run.calls += 1
+        run.due += 1  # what it counted for
         base = len(run.nodes)
         job.nodes = [Node(base + position, decl, job, base) for position, decl in enumerate(node.inner)]
         job.nodes_left = len(job.nodes)
@@ -453,6 +465,8 @@ def _job_ended(run: Run, event: e.JobEnded) -> None:
     elif was is not _PENDING or job.delayed:
         run.busy -= 1
         node.active -= 1
+    else:
+        run.due -= _further(node)
     job.delayed = False
     if target is not JobStatus.SUCCEEDED and not job.decl.continue_on_error:
         if target is JobStatus.CANCELLED:
@@ -494,7 +508,9 @@ def _run_started(run: Run, event: e.RunStarted) -> None:
 
 
 def _run_cancelling(run: Run, event: e.RunCancelling) -> None:
-    _move_run(run, RunStatus.CANCELLING)
+    if not run.cancelling:  # else it is forced now
+        _move_run(run, RunStatus.CANCELLING)
+    run.forced = run.forced or event.forced
 
 
 def _run_held(run: Run, event: e.RunHeld) -> None:

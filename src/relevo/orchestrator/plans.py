@@ -217,7 +217,7 @@ def evaluate_node(
         ancestors_failed="failure" in results,
         run_cancelled=_is_cancelled(run, node) if cancelled is None else cancelled,
         taken=run.job_names if cancelled is None else (),
-        max_legs=shared.job_limit - run.job_count,
+        max_legs=_room(run, node, shared),
         prefix=prefix_of(node),
     )
     if verdict.error is None or not template.places:
@@ -235,6 +235,12 @@ def prefix_of(node: Node) -> str:
     return "" if node.call is None else f"{node.call.decl.name} / "
 
 
+def _room(run: Run, node: Node, shared: SharedContexts) -> int:
+    """How many jobs a node may come to. What calls will come to is taken, else a few levels of them have no bound."""
+    own = node.call is not None  # then it is among those that are due
+    return shared.job_limit - run.job_count - run.due + own
+
+
 def _is_cancelled(run: Run, node: Node) -> bool:
     return run.cancelling or node.cancelled
 
@@ -250,7 +256,7 @@ def expand(
 ) -> c.ExpandNode:
     """Evaluate a ready node; the command holds what came of it. A leg that is beyond `reach` fails at once."""
     try:
-        verdict = evaluate_node(run, plan, shared, index)
+        verdict = Verdict(False) if run.forced else evaluate_node(run, plan, shared, index)
     except Exception as error:
         # Were it raised, the run would be read again and come to the same: nothing of it would ever end.
         tell_defect(run.id)
@@ -265,7 +271,7 @@ def expand(
         return _unrun(index, name, status, "", at_ms, verdict.warnings)
     if template.inner:
         least = len(verdict.legs) * plan.least_jobs(node.template)
-        if least > shared.job_limit - run.job_count:
+        if least > _room(run, node, shared):
             return _unrun(index, name, JobStatus.FAILED, _too_many(template, least, shared), at_ms)
         return _calls(index, plan, template, verdict, at_ms)
     return _command(index, template.node, verdict, shared, carried.get(node.path), at_ms, reach)

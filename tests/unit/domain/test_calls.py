@@ -70,7 +70,22 @@ def test_a_call_on_its_way():
     assert (run.job_count, run.jobs_ended) == (2, 2)
     expand(run, 1, "after")
     work(run, "after")
-    assert run.status is RunStatus.SUCCEEDED
+    assert (run.status, run.due) == (RunStatus.SUCCEEDED, 0)
+
+
+def test_what_calls_will_come_to_is_known_before_they_do():
+    run = submitted(e.NodeDecl("a", []))
+    call(run, 0, *"pqrs", nodes=TWO, max_parallel=2, fail_fast=False, ends={1: ("failed", "no")})
+    assert run.job_count + run.due == 7  # two of each leg, and the one that failed
+    call(run, next(iter(run.ready)), "x", "y", nodes=[*TWO, e.NodeDecl("three", [])])
+    assert run.job_count + run.due == 12
+    handle(run, c.CancelRun())
+    while run.ready or run.returning:
+        for node in list(run.ready):
+            expand(run, node, f"{node}", ends={0: ("cancelled", "")})
+        for job in list(run.returning):
+            handle(run, c.ReturnCall(job))
+    assert (run.ended, run.due) == (True, 0)
 
 
 def test_a_call_that_was_given_back_is_not_given_back_again():
@@ -160,9 +175,11 @@ def test_without_fail_fast_other_calls_go_on():
 
 def test_a_leg_that_cannot_be_called_fails_and_ends_the_others():
     run = submitted(e.NodeDecl("a", []))
-    call(run, 0, "a (1)", "a (2)", ends={0: ("failed", "w.yml:3:1: not a number")})
-    assert [job.status.value for job in run.jobs] == ["failed", "cancelled"]
+    events = call(run, 0, "a (1)", "a (2)", "a (3)", ends={1: ("failed", "w.yml:3:1: not a number")})
+    assert [job.status.value for job in run.jobs] == ["cancelled", "failed", "cancelled"]
     assert run.status is RunStatus.FAILED
+    assert "CallsOpened" not in names(events)
+    assert not run.ready  # nothing of an ended run is due
 
 
 def test_a_cancelled_run_judges_what_is_due_in_its_calls():

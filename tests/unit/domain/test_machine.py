@@ -255,7 +255,8 @@ def test_cancel_ends_what_waits_and_asks_what_runs_to_end():
     assert run.jobs[0].status is JobStatus.CANCELLING
     assert run.jobs[1].status is JobStatus.CANCELLED
     assert handle(run, c.CancelRun("again")) == []
-    assert names(handle(run, c.CancelRun("now", forced=True))) == ["JobCancelling"]
+    assert names(handle(run, c.CancelRun("now", forced=True))) == ["RunCancelling", "JobCancelling"]
+    assert handle(run, c.CancelRun("now", forced=True)) == []
     end(run, 0, "cancelled")
     assert list(run.ready) == [2]
     expand(run, 2, "c", ends={0: ("cancelled", "")})

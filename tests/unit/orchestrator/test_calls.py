@@ -132,6 +132,23 @@ def test_jobs_in_calls_count_for_the_limit():
     run_virtual(main())
 
 
+def test_levels_of_calls_with_matrices_are_bounded_together():
+    async def main():
+        world, _ = await world_with_agent()
+        text = "on: {event}\njobs:\n  x:\n    strategy: {{matrix: {{n: [1, 2, 3, 4, 5]}}}}\n    uses: ./{to}.yml\n"
+        files = {f"{n}.yml": text.format(event="{workflow_call: }", to=n + 1) for n in range(6)}
+        files["6.yml"] = f"on: {{workflow_call: }}\njobs:\n  last:\n    {JOB}\n"
+        run = await world.submit(text.format(event="push", to=0), files, job_limit=40)
+        await until(lambda: world.status(run) == "failed")
+        assert sum(type(event) is e.NodeExpanded for event in world.events(run)) < 40 * len(files)
+        assert world.disk.rows[run].jobs <= 40
+        ends = [event for event in world.events(run) if isinstance(event, e.JobEnded)]
+        assert any("legs that the run may still have" in end.message for end in ends)
+        await world.now.close()
+
+    run_virtual(main())
+
+
 def test_outputs_that_cannot_be_told_fail_the_call_by_their_place():
     async def main():
         world, agent = await world_with_agent()

@@ -496,3 +496,29 @@ def test_what_waits_in_the_mailbox_of_a_dropped_run_is_collected():
     gc.collect()
     assert there() is None
     loop.close()
+
+
+def test_a_forced_cancellation_begins_nothing_any_more():
+    async def main():
+        world = World()
+        agent = FakeAgent(await world.engine())
+        agent.hello()
+        text = TWO.replace("    needs: a", "    needs: a\n    if: always()")
+        runs = [await world.submit(text) for _ in range(2)]
+        await until(lambda: len(agent.assigned()) == 2)
+        ask = world.now.orchestrator.ask
+        for run in runs:
+            await ask(run, c.CancelRun())
+        await ask(runs[1], c.CancelRun(forced=True))
+        await world.now.close()
+
+        second = FakeAgent(await world.engine(epoch=2))
+        second.hello(*(m.Live(run, 0, 1, True) for run in runs))
+        for one in agent.assigned():
+            second.finish(one, "cancelled")
+        await until(lambda: world.status(runs[1]) == "cancelled")
+        await until(second.assigned)
+        assert [(one.run, one.own.name) for one in second.assigned()] == [(runs[0], "b")]
+        await world.now.close()
+
+    run_virtual(main())

@@ -9,7 +9,7 @@ from relevo.cli import options
 
 @click.command("cancel", short_help="Cancel a run.")
 @click.argument("run", default="latest", shell_complete=options.offered("runs"))
-@click.option("--force", is_flag=True, help="At once: steps with always() do not run any more.")
+@click.option("--force", is_flag=True, help="At once: jobs and steps with always() do not run any more.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: the run and its status.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until it has ended.")
 def command(run: str, force: bool, as_json: bool, no_wait: bool) -> int:
