@@ -553,9 +553,15 @@ class Orchestrator:
     def agent_ready(self, agent: AgentState) -> None:
         hello = agent.hello
         assert hello is not None
-        places = hello.slots + hello.window
         self.scheduler.agent_up(
-            AgentCapacity(agent.id, frozenset(hello.labels), places, hello.cpus, hello.memory_bytes)
+            AgentCapacity(
+                agent.id,
+                frozenset(hello.labels),
+                hello.slots,
+                hello.cpus,
+                hello.memory_bytes,
+                hello.window,
+            )
         )
 
     def agent_away(self, agent: AgentState) -> None:

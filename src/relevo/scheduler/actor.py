@@ -44,6 +44,7 @@ class Scheduler(Actor[Look]):
         """
         if len(self.queue):
             return None
+        self._keep_pace()
         agent = choose(self.capacity, demand)
         if agent is not None:
             PLACEMENTS.inc()
@@ -62,8 +63,11 @@ class Scheduler(Actor[Look]):
     def withdraw(self, run: str, job: int) -> None:
         """A job ended, or its place is not needed any more: it leaves the queue, and its place is free again."""
         waiting = Waiting(run, job)
+        place = self.reserved.get(waiting)
         if not self._free(waiting):
             self.queue.remove(waiting)
+        elif place is not None and (agent := self.capacity.agents.get(place[0])) is not None:
+            agent.ended(self.context.system.loop.time())
         self._look()
 
     def forget(self, run: str) -> None:
@@ -87,6 +91,7 @@ class Scheduler(Actor[Look]):
 
     def receive(self, messages: list[Look]) -> None:
         self._looking = False
+        self._keep_pace()
         while len(self.queue) and self.capacity.free:
             begun = self.context.system.loop.time()
             placements = match(self.queue, self.capacity, self._policy)
@@ -99,6 +104,11 @@ class Scheduler(Actor[Look]):
                 self._assign(placements)
             if len(placements) < self._policy.round_limit:
                 break
+
+    def _keep_pace(self) -> None:
+        now_s = self.context.system.loop.time()
+        for agent in self.capacity.agents.values():
+            agent.keep_pace(now_s)
 
     def _look(self) -> None:
         if len(self.queue) and not self._looking:
