@@ -32,6 +32,8 @@ _PROBES: Final[list[tuple[type, str, str, Callable[..., bool]]]] = [
 #: What a batch of schedules must have reached.
 SOMETIMES: Final = (
     *(f"fault: {kind}" for kind in KINDS),
+    "a call gives something back",
+    "a call is cancelled",
     "a command is answered with NoSuchRun",
     "a repeated submission finds its run",
     "a result overtakes a cancel",
@@ -49,6 +51,8 @@ SOMETIMES: Final = (
     "held",
     "lost thrice, failed",
     "lost, retried",
+    "outputs as an input of a call",
+    "outputs of a call",
     "outputs of a need",
     "released",
     "reload after a refused append",
