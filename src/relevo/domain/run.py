@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from msgspec import json
+
 from relevo.domain import events as e
 from relevo.domain.errors import InvalidTransition
 from relevo.domain.states import (
@@ -41,6 +43,13 @@ RESULTS: Final = {
     JobStatus.TIMED_OUT: "cancelled",
     JobStatus.SKIPPED: "skipped",
 }
+
+
+def leg_of(decl: e.JobDecl) -> str:
+    """What tells a leg from the others of its node; '' for the only one. Unlike names, which are given in the order in
+    which nodes are due, it is the same in a retry, if it is the same leg."""
+    place = f" [{decl.leg}]" if decl.legs > 1 else ""
+    return place + json.encode(decl.matrix, order="deterministic").decode() if decl.matrix else place
 
 
 class Job:
@@ -135,8 +144,9 @@ class Node:
 
     @property
     def path(self) -> str:
-        """Its id, and before it the calls that lead to it: `build / test`. Unique in the run."""
-        return self.decl.id if self.call is None else f"{self.call.decl.name} / {self.decl.id}"
+        """Its id, and before it the calls that lead to it: `build / test`. Unique in the run, and the same in a retry."""
+        call = self.call
+        return self.decl.id if call is None else f"{call.node.path}{leg_of(call.decl)} / {self.decl.id}"
 
     @property
     def cancelled(self) -> bool:
