@@ -13,6 +13,7 @@ from relevo.agent.caches import MAX_BYTES as CACHES_MAX_BYTES
 from relevo.agent.caches import Caches, Gone
 from relevo.assembly.engine import Parts
 from relevo.domain import events as e
+from relevo.domain.errors import DamagedError
 from relevo.orchestrator.plans import context_fact, spec_fact
 
 KEEP_DAYS: Final = 90.0
@@ -44,6 +45,7 @@ class Named(Struct, frozen=True):
 
     blobs: set[str]  #: digests of its artifacts and its snapshot
     facts: set[str]  #: keys of its specification and contexts
+    known: bool = True  #: False: it is damaged, and may name more
 
 
 async def _nothing_kept(run: str) -> None:
@@ -65,6 +67,8 @@ async def prune(
     watch: Callable[[], AbstractContextManager[Unnamed]] = _nobody_else,
 ) -> dict[str, Any]:
     """Remove old ended runs, and the blobs and facts that nobody names any more; `dry`: only tell which.
+
+    As long as a run that stays is damaged, what it may name stays too: all blobs and shared facts.
 
     Returns `runs` (ids) and `bytes` (of logs and blobs that were, or would be, freed). `remove_kept`: removes the kept
     workspaces of a run. `watch`: looks on what runs name that are accepted meanwhile.
@@ -88,6 +92,7 @@ async def _prune(
     users = Counter(digest for run in named.values() for digest in run.blobs)
     facts_users = Counter(key for run in named.values() for key in run.facts)
     unshared: dict[str, set[str]] = {}
+    all_known = all(run.known for run in named.values())
     wanted = await _retried_by_live(parts)
     total = sum(usage.values()) + sum(blobs.values())
     oldest_ms = parts.clock.wall_ms() - limits.keep_days * _DAY_MS
@@ -104,16 +109,17 @@ async def _prune(
         facts_users.subtract(mine.facts)
         unshared[row.run] = {key for key in mine.facts if not facts_users[key]}
         freed += usage.get(row.run, 0)
-        freed += sum(blobs.get(digest, 0) for digest in mine.blobs if not users[digest])
+        if all_known:
+            freed += sum(blobs.get(digest, 0) for digest in mine.blobs if not users[digest])
     if not dry:
         for run in gone:
             await parts.logs.delete(run)
-            await parts.store.delete_run(run, facts=unnamed(unshared[run]))
+            await parts.store.delete_run(run, facts=unnamed(unshared[run]) if all_known else ())
             await remove_kept(run)
         # Runs that were accepted meanwhile may name what an old one named; what was just put, nobody names yet.
         await _look(parts, named)
         kept = set().union(*(run.blobs for run in named.values()))
-        for digest in blobs:
+        for digest in blobs if all(run.known for run in named.values()) else ():
             if digest not in kept and digest not in parts.blobs.fresh:
                 await parts.blobs.delete(digest)
     return {"runs": gone, "bytes": freed, "dry": dry}
@@ -150,13 +156,16 @@ async def _retried_by_live(parts: Parts) -> set[str]:
 
 async def _named(parts: Parts, run: str) -> Named:
     found = Named(set(), set())
-    for stored in await parts.store.read(run):
-        for event in e.decode(stored.events):
-            if isinstance(event, e.ArtifactSaved):
-                found.blobs.add(event.digest)
-            elif isinstance(event, e.RunAccepted):
-                found.blobs.update(await _snapshot(parts, event.contexts))
-                found.facts.update((spec_fact(event.spec), context_fact(event.contexts)))
+    try:
+        for stored in await parts.store.read(run):
+            for event in e.decode(stored.events):
+                if isinstance(event, e.ArtifactSaved):
+                    found.blobs.add(event.digest)
+                elif isinstance(event, e.RunAccepted):
+                    found.blobs.update(await _snapshot(parts, event.contexts))
+                    found.facts.update((spec_fact(event.spec), context_fact(event.contexts)))
+    except DamagedError:
+        return Named(found.blobs, found.facts, known=False)  # `relevo db check` names it
     return found
 
 

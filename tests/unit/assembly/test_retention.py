@@ -153,6 +153,27 @@ def test_facts_stay_that_a_run_names_which_comes_while_old_ones_go():
     run_virtual(main())
 
 
+def test_what_a_damaged_run_may_name_stays_as_long_as_it():
+    async def main():
+        world = World()
+        engine = await world.engine()
+        agent = FakeAgent(engine)
+        agent.hello()
+        of_old, of_damaged = [await _blob(world, data) for data in (b"old", b"damaged")]
+        old = await _run(world, agent, of_old)
+        damaged = await _run(world, agent, of_damaged)
+        world.disk.damage.add((damaged, 2))
+        done = await prune(engine.parts, Limits(keep_runs=1))
+        assert done["runs"] == [old]
+        assert set(world.blobs.held) == {of_old, of_damaged}
+        done = await prune(engine.parts, NOTHING_STAYS)
+        assert done["runs"] == [damaged]
+        assert not world.blobs.held
+        await engine.close()
+
+    run_virtual(main())
+
+
 def test_caches_go_by_their_own_limit(tmp_path):
     caches = Caches(str(tmp_path / "caches"))
     written = caches.new()
