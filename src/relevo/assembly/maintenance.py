@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from relevo.assembly.home import Home
 from relevo.domain import events as e
 from relevo.domain.errors import DamagedError, RelevoError, UserError
+from relevo.domain.evolution import evolve
 from relevo.domain.ids import LEASE
-from relevo.domain.run import Run, evolve
+from relevo.domain.run import Run
 from relevo.orchestrator.run_actor import run_row
 from relevo.store.contract import RunRow
 

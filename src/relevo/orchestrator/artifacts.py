@@ -7,7 +7,8 @@ from typing import NamedTuple
 import msgspec
 
 from relevo.domain import events as e
-from relevo.domain.run import Run, evolve, leg_of
+from relevo.domain.evolution import evolve
+from relevo.domain.run import Run, leg_of
 from relevo.orchestrator.plans import Carried
 from relevo.protocol.artifacts import ListedArtifact
 from relevo.store.contract import EventStore

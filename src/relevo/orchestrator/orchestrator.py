@@ -17,9 +17,10 @@ from relevo.core.measured import ATTEMPTS_ENDED, RUNS_ACCEPTED, RUNS_ENDED, RUNS
 from relevo.domain import commands as c
 from relevo.domain import events as e
 from relevo.domain.errors import InfrastructureError, RelevoError, UserError
+from relevo.domain.evolution import evolve
 from relevo.domain.ids import AttemptKey
 from relevo.domain.machine import handle
-from relevo.domain.run import Job, Run, evolve, leg_of
+from relevo.domain.run import Job, Run, leg_of
 from relevo.domain.states import JOB_ENDS
 from relevo.domain.stored import Stored
 from relevo.orchestrator.apart import whole
