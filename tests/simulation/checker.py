@@ -11,8 +11,9 @@ from blake3 import blake3
 
 from relevo.domain import events as e
 from relevo.domain.errors import InvalidTransition, RelevoError
+from relevo.domain.evolution import evolve
 from relevo.domain.ids import AttemptKey
-from relevo.domain.run import ACTIVE, Node, Run, evolve
+from relevo.domain.run import ACTIVE, Node, Run
 from relevo.domain.states import JOB_ENDS, JobStatus, RunStatus
 from relevo.domain.stored import Stored
 from relevo.orchestrator.run_actor import run_row

@@ -13,7 +13,7 @@ from relevo.assembly.api import Submission
 from relevo.assembly.reading import Reading, job_named
 from relevo.domain import commands as c
 from relevo.domain.errors import UserError
-from relevo.domain.run import Job, Run, inside
+from relevo.domain.run import Job, Run, inside, leg_of
 from relevo.domain.states import JobStatus
 from relevo.orchestrator.orchestrator import NoSuchRun
 from relevo.orchestrator.plans import Plan, SharedContexts, digest_of
@@ -357,11 +357,11 @@ def _without(state: Run, carried: dict[str, Any], job: Job) -> dict[str, Any]:
         if found is None or node.index in called or job.node.index in state.upstream(node):
             continue
         if node is job.node:
-            found = msgspec.structs.replace(found, legs=_other(found.legs, job.decl.name))
+            found = msgspec.structs.replace(found, legs=_other(found.legs, leg_of(job.decl)))
         if found.legs:
             kept[node.path] = found
     return kept
 
 
-def _other(legs: dict[str, int], name: str) -> dict[str, int]:
-    return {other: number for other, number in legs.items() if other != name}
+def _other(legs: dict[str, int], leg: str) -> dict[str, int]:
+    return {other: number for other, number in legs.items() if other != leg}

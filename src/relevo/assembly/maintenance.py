@@ -1,4 +1,4 @@
-"""The care of a home: verify what is stored, remove what is old."""
+"""The care of a home: verify what is stored."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from relevo.assembly.home import Home
 from relevo.domain import events as e
 from relevo.domain.errors import DamagedError, RelevoError, UserError
+from relevo.domain.evolution import evolve
 from relevo.domain.ids import LEASE
-from relevo.domain.run import Run, evolve
+from relevo.domain.run import Run
 from relevo.orchestrator.run_actor import run_row
 from relevo.store.contract import RunRow
 
@@ -24,13 +25,6 @@ class Checked(NamedTuple):
     appends: int
     problems: list[str]  #: each names where and what
     rebuilt: bool
-
-
-class Pruned(NamedTuple):
-    """What was removed, or would be."""
-
-    runs: list[str]
-    size_bytes: int
 
 
 async def check(home: str, *, rebuild: bool = False) -> Checked:
@@ -161,14 +155,3 @@ def _missing_logs(run: Run, ends: list[e.AttemptEnded], logs: Any, folder: str) 
         elif (ended.size_bytes, ended.digest) != (end.log_size, end.log_digest):
             found.append(f"run {run.id}: {folder}: the log of {name} is not the one that was accepted")
     return found
-
-
-async def prune(home: str, *, runs: int, days: float, size_bytes: int, dry_run: bool) -> Pruned:
-    """Remove ended runs that are too many, too old or too big, and what only they used."""
-    from relevo.assembly.relay import open_engine
-
-    if not Home(home).exists:
-        return Pruned([], 0)
-    async with open_engine(home) as api:
-        found = await api.prune(keep_days=days, keep_runs=runs, max_bytes=size_bytes, dry=dry_run)
-    return Pruned(found["runs"], found["bytes"])

@@ -8,8 +8,9 @@ from typing import Any
 from relevo.bus.contract import Bus, Lagged
 from relevo.domain import events as e
 from relevo.domain.errors import DamagedError, UserError
+from relevo.domain.evolution import evolve
 from relevo.domain.ids import AttemptKey
-from relevo.domain.run import Job, Run, evolve
+from relevo.domain.run import Job, Run
 from relevo.domain.states import AT_AGENT
 from relevo.domain.stored import Stored
 from relevo.logs.contract import LogFrame, LogStore

@@ -15,7 +15,8 @@ from typing import Any, Final
 from relevo.domain import commands as c
 from relevo.domain import events as e
 from relevo.domain.calls import status_of_call
-from relevo.domain.run import ACTIVE, EVOLVE, Job, Node, Run
+from relevo.domain.evolution import EVOLVE
+from relevo.domain.run import ACTIVE, Job, Node, Run
 from relevo.domain.states import ATTEMPT_ENDS, ATTEMPT_STATUS, JOB_ENDS, AttemptStatus, JobStatus, RunStatus
 
 #: How often an attempt that the infrastructure lost is made again.

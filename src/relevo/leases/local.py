@@ -48,8 +48,9 @@ class LocalLeases:
 
     async def release(self, lease: Lease) -> None:
         def release(connection: apsw.Connection) -> None:
-            # Nobody waits for the disk here: a holder that has died is known to be dead without it.
-            connection.execute("PRAGMA synchronous = OFF")
+            # Nobody waits for the disk here: a holder that has died is known to be dead without it. Not OFF: when this
+            # commit moves earlier ones into the database, these must be there before their WAL is written over.
+            connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(
                 "UPDATE leases SET holder = NULL WHERE name = ? AND epoch = ?",
                 (lease.name, lease.epoch),

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import msgspec
 
 from relevo.domain import events as e
-from relevo.domain.run import Run, evolve
+from relevo.domain.evolution import evolve
+from relevo.domain.run import Run, leg_of
 from relevo.orchestrator.plans import Carried
 from relevo.protocol.artifacts import ListedArtifact
 from relevo.store.contract import EventStore
@@ -17,7 +18,7 @@ _carried_decoder = msgspec.msgpack.Decoder(dict[str, Carried])
 
 class _Saved(NamedTuple):
     artifact: ListedArtifact
-    job: tuple[str, str]  #: who saved it: path of its node, name of its leg
+    job: tuple[str, str]  #: who saved it: path of its node, and which leg
 
 
 async def stored_carried(store: EventStore, run: str) -> dict[str, Carried]:
@@ -52,7 +53,7 @@ async def _saved(store: EventStore, run: str) -> dict[str, _Saved]:
                 one.name, one.digest, one.size_bytes, one.files, run, one.job, one.number
             )
             job = state.jobs[one.job]
-            found[one.name] = _Saved(artifact, (job.node.path, job.decl.name))
+            found[one.name] = _Saved(artifact, (job.node.path, leg_of(job.decl)))
     return found
 
 
@@ -60,5 +61,5 @@ async def _taken_over(store: EventStore, run: str, earlier: str) -> dict[str, _S
     carried = await stored_carried(store, run)
     if not carried:
         return {}
-    jobs = {(path, name) for path, node in carried.items() for name in node.legs}
+    jobs = {(path, leg) for path, node in carried.items() for leg in node.legs}
     return {name: saved for name, saved in (await _saved(store, earlier)).items() if saved.job in jobs}

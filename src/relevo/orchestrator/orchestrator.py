@@ -17,9 +17,10 @@ from relevo.core.measured import ATTEMPTS_ENDED, RUNS_ACCEPTED, RUNS_ENDED, RUNS
 from relevo.domain import commands as c
 from relevo.domain import events as e
 from relevo.domain.errors import InfrastructureError, RelevoError, UserError
+from relevo.domain.evolution import evolve
 from relevo.domain.ids import AttemptKey
 from relevo.domain.machine import handle
-from relevo.domain.run import Job, Run, evolve
+from relevo.domain.run import Job, Run, leg_of
 from relevo.domain.states import JOB_ENDS
 from relevo.domain.stored import Stored
 from relevo.orchestrator.apart import whole
@@ -435,7 +436,7 @@ class Orchestrator:
         for node in earlier.nodes:
             # Calls are made again; what succeeded in them is taken over.
             legs = {
-                job.decl.name: job.number
+                leg_of(job.decl): job.number
                 for job in node.jobs
                 if job.status.value == "succeeded" and not job.decl.calls
             }

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from relevo.domain import commands as c
 from relevo.domain import events as e
-from relevo.domain.run import Node, Run
+from relevo.domain.run import Node, Run, leg_of
 from relevo.domain.states import JobStatus
 from relevo.scheduler.capacity import Reach
 from relevo.scheduler.labels import canonical
@@ -80,7 +80,7 @@ def _decoded(blob: bytes) -> SharedContexts:
 class Carried(Struct, frozen=True):
     """What a retry takes over: the legs of a node that succeeded, and the node's outputs."""
 
-    legs: dict[str, int]  #: name of the leg → attempts it had
+    legs: dict[str, int]  #: `leg_of` it → attempts it had
     outputs: dict[str, str]
 
 
@@ -339,7 +339,7 @@ def _command(
         ends = {
             position: (JobStatus.SUCCEEDED.value, message)
             for position, job in enumerate(jobs)
-            if job.name in carried.legs
+            if leg_of(job) in carried.legs
         }
     outputs = carried.outputs if carried is not None and ends else {}
     if reach is not None:

@@ -14,8 +14,9 @@ from relevo.assembly.home import Home
 from relevo.assembly.maintenance import check
 from relevo.domain import events as e
 from relevo.domain.errors import UserError
+from relevo.domain.evolution import evolve
 from relevo.domain.ids import LEASE
-from relevo.domain.run import Run, evolve
+from relevo.domain.run import Run
 from relevo.leases.contract import Holder
 from relevo.leases.local import LocalLeases
 from relevo.orchestrator.run_actor import run_row

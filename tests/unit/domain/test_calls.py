@@ -133,7 +133,7 @@ def test_max_parallel_opens_the_next_call_when_one_ends():
     work(run, "a (1) / one")
     assert names(handle(run, c.ReturnCall(0))) == ["JobEnded", "CallsOpened"]
     assert run.jobs[1].status is JobStatus.CALLING
-    assert run.nodes[2].path == "a (2) / one"
+    assert run.nodes[2].path == "a [1] / one"
 
 
 def test_fail_fast_ends_what_other_legs_called_at_any_depth():
@@ -156,7 +156,7 @@ def test_fail_fast_ends_what_other_legs_called_at_any_depth():
     handle(run, c.ReturnCall(next(iter(run.returning))))
     # What was not due yet is judged in a call that is being ended.
     [left] = run.ready
-    assert run.nodes[left].path == "a (2) / two"
+    assert run.nodes[left].path == "a [1] / two"
     assert run.nodes[left].cancelled
     expand(run, left, "a (2) / two", ends={0: ("cancelled", "")})
     handle(run, c.ReturnCall(next(iter(run.returning))))

@@ -8,8 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from relevo.domain import commands as c
 from relevo.domain import events as e
+from relevo.domain.evolution import replay
 from relevo.domain.machine import LOST_RETRIES, handle
-from relevo.domain.run import ACTIVE, Run, replay
+from relevo.domain.run import ACTIVE, Run
 from relevo.domain.states import JOB_ENDS, JobStatus, RunStatus
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from msgspec.structs import replace
 
@@ -22,6 +23,7 @@ from relevo.leases.local import LocalLeases
 from relevo.runtime.processes import alive, identity
 from relevo.store.contract import Fenced
 from relevo.store.sqlite import SqliteStore, open_database
+from relevo.store.sqlite.connection import CHECKPOINT_PAGES
 from relevo.testing.contracts.leases import LeasesContract
 from relevo.testing.contracts.store import append, submit
 from relevo.testing.small_disk import fill, needs_root, small_disk
@@ -173,3 +175,50 @@ async def test_a_full_disk_is_named(tmp_path: Path) -> None:
             await until_refused(leases, me)
         filler.unlink()
         await leases.release(lease)
+
+
+class Syncs(apsw.VFS):
+    """A disk that knows whether a database was written to, and not synced since."""
+
+    def __init__(self) -> None:
+        self.unsynced: bool | None = None
+        super().__init__("syncs", "")
+
+    def xOpen(self, name: Any, flags: Any) -> Any:
+        return SyncedFile(self, name, flags)
+
+
+class SyncedFile(apsw.VFSFile):
+    def __init__(self, disk: Syncs, name: Any, flags: Any) -> None:
+        self.disk = disk
+        self.database = bool(flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
+        super().__init__("", name, flags)
+
+    def xWrite(self, data: Any, offset: int) -> None:
+        super().xWrite(data, offset)
+        if self.database:
+            self.disk.unsynced = True
+
+    def xSync(self, flags: int) -> None:
+        super().xSync(flags)
+        if self.database:
+            self.disk.unsynced = False
+
+
+async def test_a_release_that_moves_what_was_committed_into_the_database_syncs_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "relevo.db")
+    leases = Place(Path(path)).leases()
+    lease = await leases.acquire(LEASE, holder_of(os.getpid(), ""))
+    store = open_database(path)
+    store.execute("PRAGMA wal_autocheckpoint = 0; CREATE TABLE large (bytes)").fetchall()
+    store.execute("INSERT INTO large VALUES (zeroblob(?))", (CHECKPOINT_PAGES * 4_096,))
+    disk = Syncs()
+
+    def connect() -> apsw.Connection:
+        connection = apsw.Connection(path, vfs="syncs")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}").fetchall()
+        return connection
+
+    await LocalLeases(connect).release(lease)
+    assert disk.unsynced is False  # not None: it was written to
+    store.close()

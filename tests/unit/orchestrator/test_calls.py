@@ -149,6 +149,42 @@ def test_levels_of_calls_with_matrices_are_bounded_together():
     run_virtual(main())
 
 
+def test_a_retry_takes_over_from_the_same_job_whatever_its_name():
+    async def main():
+        world, agent = await world_with_agent()
+        text = f"""on: push
+jobs:
+  first:
+    {JOB}
+  second:
+    {JOB}
+  b: {{name: Deploy, needs: second, uses: ./c.yml}}
+  a: {{name: Deploy, needs: first, uses: ./c.yml}}
+"""
+        called = {"c.yml": f"on: workflow_call\njobs:\n  one:\n    {JOB}\n"}
+        run = await world.submit(text, called)
+        await until(lambda: len(agent.assigned()) == 2)
+        for done, then in (("second", "Deploy / one"), ("first", "Deploy #2 / one")):
+            agent.finish(*named(agent, done))
+            await until(lambda then=then: named(agent, then))
+        agent.finish(*named(agent, "Deploy / one"))
+        agent.finish(*named(agent, "Deploy #2 / one"), "failed")
+        await until(lambda: world.status(run) == "failed")
+        orchestrator = world.now.orchestrator
+        submit, plan, blob = world.submission(text, called)
+        await orchestrator.submit(submit, plan, blob, carried=await orchestrator.carried(run))
+        await until(lambda: len(agent.assigned()) == 5)
+        state = orchestrator.live[submit.run].run
+        # what was `Deploy #2` is due first now
+        assert {job.node.path: job.status.value for job in state.jobs if job.number} == {
+            "a / one": "assigned"
+        }
+        assert {job.decl.name for job in state.jobs if job.number} == {"Deploy / one"}
+        await world.now.close()
+
+    run_virtual(main())
+
+
 def test_outputs_that_cannot_be_told_fail_the_call_by_their_place():
     async def main():
         world, agent = await world_with_agent()
