@@ -522,3 +522,19 @@ def test_a_forced_cancellation_begins_nothing_any_more():
         await world.now.close()
 
     run_virtual(main())
+
+
+def test_a_job_that_does_not_run_has_a_name_of_its_own():
+    async def main():
+        world = World()
+        FakeAgent(await world.engine()).hello()
+        text = ONE.replace("  a:", "  a:\n    name: b") + ONE.partition("jobs:\n")[2].replace(
+            "a:", "b:\n    if: false"
+        )
+        run = await world.submit(text)
+        await until(lambda: "AttemptAssigned" in world.names(run))
+        state = world.now.orchestrator.live[run].run
+        assert {job.decl.name: job.node.decl.id for job in state.jobs} == {"b": "a", "b #2": "b"}
+        await world.now.close()
+
+    run_virtual(main())
