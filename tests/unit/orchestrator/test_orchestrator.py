@@ -538,3 +538,22 @@ def test_a_job_that_does_not_run_has_a_name_of_its_own():
         await world.now.close()
 
     run_virtual(main())
+
+
+def test_a_retry_runs_what_waited_for_a_failure_again():
+    async def main():
+        world = World()
+        agent = FakeAgent(await world.engine())
+        agent.hello()
+        job = ONE.partition("  a:\n")[2]
+        text = TWO.replace("needs: a", "needs: a\n    if: always()") + f"  c:\n{job}  d:\n    needs: c\n{job}"
+        run = await world.submit(text)
+        for number, name in enumerate("acbd"):
+            await until(lambda name=name: name in [one.own.name for one in agent.assigned()])
+            [one] = [one for one in agent.assigned() if one.own.name == name]
+            agent.finish(one, "failed" if number == 0 else "succeeded")
+        await until(lambda: world.status(run) == "failed")
+        assert set(await world.now.orchestrator.carried(run)) == {"c", "d"}
+        await world.now.close()
+
+    run_virtual(main())
