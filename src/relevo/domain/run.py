@@ -239,6 +239,22 @@ class Run:
             at = None if at.call is None else at.call.node
         return found
 
+    def downstream(self, nodes: Iterable[Node]) -> set[int]:
+        """Indexes of all nodes that wait for one of `nodes`, across calls: the dependents of their callers, too, and what
+        dependents call."""
+        found: set[int] = set()
+        pending = list(nodes)
+        while pending:
+            node = pending.pop()
+            for dependent in map(self.nodes.__getitem__, node.dependents):
+                if dependent.index not in found:
+                    found.add(dependent.index)
+                    found.update(inner.index for inner in inside(dependent))
+                    pending.append(dependent)
+            if node.call is not None:
+                pending.append(node.call.node)
+        return found
+
 
 def inside(node: Node) -> Iterable[Node]:
     """All nodes of the workflows that a node's jobs call, at any depth."""

@@ -57,6 +57,8 @@ RUN_MAILBOX: Final = 500_000
 #: Keys of stored specs and contexts that are remembered at most.
 KNOWN_FACTS: Final = 4_096
 
+#: Ends of jobs that a retry does not run again for their own sake.
+TAKEN: Final = frozenset({"succeeded", "skipped"})
 #: Asks nothing of a run: answered once all that was asked before it is.
 NOTHING: Final = c.QueueJob(-1)
 #: What reading a run raises when its history is no history.
@@ -428,12 +430,18 @@ class Orchestrator:
         await done
 
     async def carried(self, run: str) -> dict[str, Carried]:
-        """What a retry of an ended run takes over: by node, the legs that succeeded."""
+        """What a retry of an ended run takes over: by node, the legs that succeeded, if none that they waited for is run
+        again."""
         earlier = Run()
         for stored in await self.store.read(run):
             await self._replay(earlier, stored)
+        anew = earlier.downstream(
+            node for node in earlier.nodes if any(job.status.value not in TAKEN for job in node.jobs)
+        )
         found: dict[str, Carried] = {}
         for node in earlier.nodes:
+            if node.index in anew:
+                continue  # it may have seen a failure that is none any more (`always()`)
             # Calls are made again; what succeeded in them is taken over.
             legs = {
                 leg_of(job.decl): job.number

@@ -21,7 +21,7 @@ from relevo.scheduler.capacity import Reach
 from relevo.scheduler.labels import canonical
 from relevo.scheduler.queue import Demand
 from relevo.workflow.calls import called_by, place_of
-from relevo.workflow.evaluate import evaluate_job
+from relevo.workflow.evaluate import Names, evaluate_job
 from relevo.workflow.model import JobNode, Verdict, Workflow
 
 #: Jobs of one run at most, all matrices together.
@@ -263,16 +263,15 @@ def expand(
         verdict = Verdict(False, error=f"a defect of relevo: {error!r}")
     node = run.nodes[index]
     template = plan.of(node)
-    name = prefix_of(node) + template.node.id
     if verdict.error is not None:
-        return _unrun(index, name, JobStatus.FAILED, verdict.error, at_ms)
+        return _unrun(run, node, JobStatus.FAILED, verdict.error, at_ms)
     if not verdict.run:
         status = JobStatus.CANCELLED if _is_cancelled(run, node) else JobStatus.SKIPPED
-        return _unrun(index, name, status, "", at_ms, verdict.warnings)
+        return _unrun(run, node, status, "", at_ms, verdict.warnings)
     if template.inner:
         least = len(verdict.legs) * plan.least_jobs(node.template)
         if least > _room(run, node, shared):
-            return _unrun(index, name, JobStatus.FAILED, _too_many(template, least, shared), at_ms)
+            return _unrun(run, node, JobStatus.FAILED, _too_many(template, least, shared), at_ms)
         return _calls(index, plan, template, verdict, at_ms)
     return _command(index, template.node, verdict, shared, carried.get(node.path), at_ms, reach)
 
@@ -361,15 +360,16 @@ def _command(
 
 
 def _unrun(
-    index: int,
-    name: str,
+    run: Run,
+    node: Node,
     status: JobStatus,
     message: str,
     at_ms: int,
     warnings: tuple[str, ...] = (),
 ) -> c.ExpandNode:
+    name = Names(run.job_names, prefix_of(node)).unique(node.decl.id)
     ends = {0: (status.value, message)}
-    return c.ExpandNode(index, [e.JobDecl(name)], ends=ends, warnings=warnings, at_ms=at_ms)
+    return c.ExpandNode(node.index, [e.JobDecl(name)], ends=ends, warnings=warnings, at_ms=at_ms)
 
 
 def tell_defect(run: str) -> None:

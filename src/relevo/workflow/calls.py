@@ -29,7 +29,11 @@ ReadFile = Callable[[bytes, str], Workflow]
 
 
 class Limits(Struct, frozen=True):
-    """How much calls may amount to. The defaults are GitHub's: ten levels in all, the first file among them."""
+    """How much calls may amount to. Depth and files are those of github.com (ten levels in all, the first file among
+    them; Enterprise Server allows four, and 20 files).
+
+    Source: docs.github.com/en/actions/reference/workflows-and-actions/reusing-workflow-configurations.
+    """
 
     size_bytes: int = 10 << 20  #: of the workflow with everything it calls, each call counted (measure.py)
     depth: int = 9  #: levels of called workflows below the first file

@@ -62,7 +62,7 @@ def evaluate_job(
         step = "strategy"
         fail_fast, max_parallel, combinations = _strategy(node, scope, max_legs)
         step = ""
-        names = _Names(taken, prefix)
+        names = Names(taken, prefix)
         legs = _Legs(node, workflow, scope, fail_fast, max_parallel, combinations).build(names)
     except (ExpressionError, MatrixInvalid, _Wrong) as error:
         key = error.key if isinstance(error, _Wrong) else step
@@ -157,7 +157,7 @@ class _Legs:
         self._combinations = combinations
         self._has_matrix = node.matrix is not None or node.strategy is not None
 
-    def build(self, names: _Names) -> tuple[Leg, ...]:
+    def build(self, names: Names) -> tuple[Leg, ...]:
         node, total = self._node, len(self._combinations)
         varies = templates.has_expression([node.runs_on, node.timeout_minutes, node.continue_on_error])
         named = templates.has_expression(node.name)
@@ -258,7 +258,7 @@ class _Legs:
         return _flag("continue-on-error", value, default=False)
 
 
-class _Names:
+class Names:
     """Gives each leg a name that no other of the run has."""
 
     def __init__(self, taken: Collection[str], prefix: str) -> None:

@@ -230,6 +230,9 @@ def test_what_a_job_waits_for_is_found_across_calls():
     assert paths["a / two"] == {"a / one"}
     assert paths["b"] == paths["b / one"] == {"a", "a / one", "a / two"}
     assert paths["c"] == set()
+    for node in run.nodes:
+        waiting = {other.index for other in run.nodes if node.index in run.upstream(other)}
+        assert run.downstream([node]) == waiting
 
 
 @pytest.mark.parametrize(

@@ -522,3 +522,38 @@ def test_a_forced_cancellation_begins_nothing_any_more():
         await world.now.close()
 
     run_virtual(main())
+
+
+def test_a_job_that_does_not_run_has_a_name_of_its_own():
+    async def main():
+        world = World()
+        FakeAgent(await world.engine()).hello()
+        text = ONE.replace("  a:", "  a:\n    name: b") + ONE.partition("jobs:\n")[2].replace(
+            "a:", "b:\n    if: false"
+        )
+        run = await world.submit(text)
+        await until(lambda: "AttemptAssigned" in world.names(run))
+        state = world.now.orchestrator.live[run].run
+        assert {job.decl.name: job.node.decl.id for job in state.jobs} == {"b": "a", "b #2": "b"}
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_retry_runs_what_waited_for_a_failure_again():
+    async def main():
+        world = World()
+        agent = FakeAgent(await world.engine())
+        agent.hello()
+        job = ONE.partition("  a:\n")[2]
+        text = TWO.replace("needs: a", "needs: a\n    if: always()") + f"  c:\n{job}  d:\n    needs: c\n{job}"
+        run = await world.submit(text)
+        for number, name in enumerate("acbd"):
+            await until(lambda name=name: name in [one.own.name for one in agent.assigned()])
+            [one] = [one for one in agent.assigned() if one.own.name == name]
+            agent.finish(one, "failed" if number == 0 else "succeeded")
+        await until(lambda: world.status(run) == "failed")
+        assert set(await world.now.orchestrator.carried(run)) == {"c", "d"}
+        await world.now.close()
+
+    run_virtual(main())

@@ -59,7 +59,7 @@ def work(order: Order) -> Answer:
         with open(order.archive, "xb") as target:
             packed = cache_archive.pack(patterns, target, limit_bytes=order.limit_bytes)
     except (cache_archive.CacheRefused, OSError) as error:
-        return Answer(error=str(error))
+        return Answer(error=_said(error))
     return Answer(packed.members, packed.size_bytes, packed.digest)
 
 
@@ -67,16 +67,21 @@ def _lay_out(order: Order, patterns: list[globs.Pattern]) -> Answer:
     try:
         source = open(order.archive, "rb")  # noqa: SIM115  # closed below
     except OSError as error:
-        return Answer(error=str(error), damaged=True)
+        return Answer(error=_said(error), damaged=True)
     with source:
         try:
             cache_archive.check(source, order.digest)
         except (cache_archive.CacheRefused, OSError) as error:
-            return Answer(error=str(error), damaged=True)
+            return Answer(error=_said(error), damaged=True)
         try:
             return Answer(cache_archive.unpack(source, cache_archive.roots(patterns)))
         except (cache_archive.CacheRefused, OSError) as error:
-            return Answer(error=str(error))
+            return Answer(error=_said(error))
+
+
+def _said(error: Exception) -> str:
+    """What went wrong; of a path whose bytes are no text, these bytes as escapes."""
+    return os.fsencode(str(error)).decode("utf-8", "backslashreplace")
 
 
 def main() -> None:

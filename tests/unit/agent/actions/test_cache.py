@@ -272,3 +272,16 @@ def test_other_paths_are_other_versions(working: Any) -> None:
     assert len({caching.wanted(ctx, text, "k").version for text in texts}) == len(texts)
     same = caching.wanted(ctx, "a", "k").version
     assert caching.wanted(ctx, f"{ctx.workspace}/a\n", "other").version == same
+
+
+async def test_a_path_that_is_no_text_is_told_all_the_same(working: Any) -> None:
+    first = working("one", **KEYS)
+    odd = os.fsencode(first.workspace) + b"/out/\xff"
+    os.makedirs(os.path.dirname(odd))
+    os.close(os.open(odd, os.O_CREAT))
+    await cache_save.main(first)
+    second = working("two", **KEYS)
+    os.makedirs(os.fsencode(second.workspace) + b"/out/\xff")
+    await cache.main(second)
+    [warning] = second.warnings
+    assert warning.endswith("/out/\\xff is a folder, and should become a file")
