@@ -172,6 +172,8 @@ class Spool:
             found.intended.add(key)
             self._intents[key] = batch
             return
+        if self._frames and batch.first > self.next:
+            self._void()
         self._keep(Frame(batch.first, len(batch.records), frame.segment, frame.position, frame.size))
         self.next = batch.first + len(batch.records)
         for number, record in enumerate(batch.records, batch.first):
@@ -182,6 +184,16 @@ class Spool:
                 found.ended.add(key)
                 if key in self._intents:
                     self._ends[key] = number
+
+    def _void(self) -> None:
+        """Forget the frames so far: a segment that followed them is gone, so they were acknowledged.
+
+        They were removed before it, and are back because the power went before the folder was synced.
+        """
+        self._unneeded += dict.fromkeys(frame.segment for frame in self._frames)
+        self._frames.clear()
+        self._by_first.clear()
+        self._bytes = 0
 
     def _keep(self, frame: Frame) -> None:
         self._frames.append(frame)

@@ -404,3 +404,23 @@ def test_an_intent_survives_the_loss_of_power(seed: int):
         assert again.open().intended == {AttemptKey("run", 0, 1)}
 
     asyncio.run(live())
+
+
+async def test_removals_that_a_loss_of_power_undid_bring_back_nothing():
+    disk = SimDisk()
+    for number in range(1, 4):  # a segment for each incarnation
+        spool = spool_on(disk)
+        spool.open()
+        spool.add(record(number))
+        spool.flush()
+        spool.close()
+    disk.remove("/spool/00000000000000000002.spool")  # all was acknowledged, and the first came back
+    spool = spool_on(disk)
+    assert not spool.open().damage
+    assert (spool.first, spool.next, numbers(spool)) == (3, 4, [3])
+    spool.add(record(4))
+    spool.flush()
+    await spool.sync()
+    await asyncio.sleep(0)
+    assert disk.list("/spool") == ["00000000000000000003.spool", "00000000000000000004.spool"]
+    spool.close()
