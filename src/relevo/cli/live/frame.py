@@ -20,8 +20,8 @@ WAITING: Final = 5
 LOW: Final = 16
 _BAR: Final = 16
 _WIDE: Final = 72  #: cells from which there is room for the bar and the run's id
-_AHEAD: Final = ("pending", "queued")
-_ACTIVE: Final = ("assigned", "starting", "running", "cancelling")
+_AHEAD: Final = ("pending", "queued", "assigned")
+_ACTIVE: Final = ("starting", "running", "cancelling")
 _DONE: Final = {"success": "succeeded", "failure": "failed", "cancelled": "cancelled", "skipped": "skipped"}
 
 
@@ -131,7 +131,7 @@ def _waiting(progress: Progress, left: int) -> list[Row]:
 def _reason(job: JobProgress) -> str:
     if job.status == "pending" and job.needs:
         return f"  after {', '.join(map(one_line, job.needs))}"
-    return "  queued" if job.status == "queued" else ""
+    return "  queued" if job.status in ("queued", "assigned") else ""
 
 
 def _status(progress: Progress, width: int, now_ms: int) -> Row:

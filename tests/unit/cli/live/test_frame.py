@@ -112,6 +112,12 @@ def test_why_a_job_waits() -> None:
         event("job.added", job="deploy", name="deploy", needs=["build", "test"], labels=[]),
     ]
     assert shown(items, width=60)[:2] == ["· build  queued", "· deploy  after build, test"]
+    sent = [
+        *items,
+        event("job.assigned", job="build", attempt=1, agent="local"),
+    ]  # it waits there for its turn
+    assert shown(sent, width=60)[:2] == ["· build  queued", "· deploy  after build, test"]
+    assert "running" not in shown(sent, width=60)[-1]
     many = [job_added(f"j{number}") for number in range(40)]
     assert shown(many, width=30)[0] == "· 40 jobs to come: j0, j1, j2…"[:28] + "…"
 
