@@ -43,7 +43,8 @@ def file(data: bytes) -> None:
 
 
 def _check_refusal(refusal: WorkflowInvalid, data: bytes) -> None:
-    lines = data.count(b"\n") + data.count(b"\r") + 2
+    ends = ("\n", "\r", "\x85", "\u2028", "\u2029")  # of lines, for YAML 1.1
+    lines = sum(data.count(end.encode()) for end in ends) + 2
     assert refusal.diagnostics
     assert all(0 <= one.line <= lines and one.message for one in refusal.diagnostics)
     assert str(refusal)
