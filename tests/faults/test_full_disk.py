@@ -64,13 +64,23 @@ def ended_well(
         assert world.until_clean() == [], world.report()
 
 
-def refused(world: World) -> str:
-    """What somebody is told who wants another run now; it must not be accepted."""
-    name = world.workflow(workflow(OTHER, world), "other.yml")
-    other = world.start("run", name, "--json")
-    assert other.end() != 0, other.text
-    assert not any(line.get("event") == "run.accepted" for line in other.told()), other.text
-    return other.text
+def another(world: World) -> Command | None:
+    """Somebody wants another run now: None when that is refused for want of room. It may just fit: then it is accepted.
+
+    The store is not full because agents are, and an engine that opens it makes some room of its own.
+    """
+    command = world.start("run", world.workflow(workflow(OTHER, world), "other.yml"), "--json")
+    accepted = until(
+        lambda: (
+            [line for line in command.told() if line.get("event") == "run.accepted"] or not command.running
+        ),
+        "it is accepted or refused",
+    )
+    if accepted is not True:
+        return command
+    assert command.end() != 0, command.text
+    assert "no room" in command.text
+    return None
 
 
 def until_met(world: World, command: Command, place: str) -> None:
@@ -91,10 +101,12 @@ def test_all_goes_on_when_there_is_room_again(place: str, world: World) -> None:
         filler = fill(folder)
         world.open_gate()
         until_met(world, command, place)
-        if place in ("store", "all"):
-            assert "no room" in refused(world)
+        other = another(world) if place in ("store", "all") else None
+        assert place != "store" or other is None
         assert command.running
         filler.unlink()
+        if other is not None:
+            ended_well(world, other, OTHER, clean=False)
         ended_well(world, command)
 
 
@@ -119,9 +131,10 @@ def test_the_engine_dies_while_the_disk_is_full(
         until_met(world, command, place)
         command.kill()
         count_kills(1)
-        if place in ("store", "all"):
-            assert "no room" in refused(world)
+        other = another(world) if place in ("store", "all") else None
         filler.unlink()
+        if other is not None:
+            ended_well(world, other, OTHER, clean=False)
         ended_well(world, world.start("resume", "--json"))
 
 

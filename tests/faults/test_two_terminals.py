@@ -18,9 +18,11 @@ SLOW = [Job("slow", (), 1, (Step(1, 50, 0.0), Step(51, 3_000, 0.2, gated=True), 
 OTHER = [Job("other", (), 1, (Step(1, 700, 0.2, gated=True), Step(1, 70, 0.3)))]
 
 
-def begun(command: Command) -> str:
-    """Wait until the first step of its run runs; returns the run."""
-    return str(command.until(lambda line: line.get("event") == "step.started")["run"])
+def begun(command: Command, step: int = 0) -> str:
+    """Wait until a step of its run runs, which may wait at the gate; returns the run."""
+    return str(
+        command.until(lambda line: line.get("event") == "step.started" and line["step"] == step)["run"]
+    )
 
 
 def epochs(world: World) -> list[int]:
@@ -87,7 +89,7 @@ def test_a_stopped_engine_is_taken_over_and_its_terminal_goes_on(
     world: World, count_kills: Callable[[int], None]
 ) -> None:
     first = world.start("run", world.workflow(workflow(SLOW, world)), "--json")
-    run = begun(first)
+    run = begun(first, step=1)  # nothing is stored until the gate opens: it is not stopped within a commit
     first.signal(signal.SIGSTOP)
     until(lambda: stopped(first.pid), "the engine is stopped")
     world.open_gate()  # what the agent says from now on waits in the engine's socket: it will try to store it
@@ -108,7 +110,7 @@ def test_an_engine_that_was_stopped_until_all_was_over_tells_the_result(
     world: World, count_kills: Callable[[int], None]
 ) -> None:
     first = world.start("run", world.workflow(workflow(SLOW, world)), "--json")
-    run = begun(first)
+    run = begun(first, step=1)  # nothing is stored until the gate opens: it is not stopped within a commit
     first.signal(signal.SIGSTOP)
     until(lambda: stopped(first.pid), "the engine is stopped")
     world.open_gate()
