@@ -128,7 +128,7 @@ def test_an_engine_stopped_within_a_commit_is_ended_by_whoever_takes_over(
     ticket = world.folder / "ticket"
     ticket.touch()
     name = world.workflow(workflow(SLOW, world))
-    first = world.start("run", name, "--json", failpoints=f"store.before-commit=stop:4@{ticket}")
+    first = world.start("run", name, "--json", failpoints=f"store.before-commit=stop:2@{ticket}")
     until(lambda: not ticket.exists() and stopped(first.pid), "the engine is stopped")
     world.open_gate()
     second = world.start("resume", "--json")
