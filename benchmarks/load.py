@@ -101,7 +101,7 @@ class _Generator:
         self._orchestrator = orchestrator
         self._loop = asyncio.get_running_loop()
         self._load = load
-        self._plan = self._orchestrator.plans.of(read(load.workflow.encode(), "load.yml"))
+        self._plan = self._orchestrator.stored.plans.of(read(load.workflow.encode(), "load.yml"))
         self._declarations = self._plan.declarations()
         self._shared = msgspec.msgpack.encode(SharedContexts(github={"sha": "0" * 40, "event_name": "push"}))
         self._digest = digest_of(self._shared)

@@ -125,7 +125,7 @@ async def fill(home: str, count: float) -> dict[str, Any]:
     embedded = await open_engine(Home(home), slots=1, provider="dummy", window=0)
     await embedded.ready()
     orchestrator = embedded.engine.orchestrator
-    plan = orchestrator.plans.of(read(JOB.format(step="hang").encode(), "load.yml"))
+    plan = orchestrator.stored.plans.of(read(JOB.format(step="hang").encode(), "load.yml"))
     declarations = plan.declarations()
     pending: list[asyncio.Future[bool]] = []
     for number in range(int(count)):

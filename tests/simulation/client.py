@@ -101,7 +101,7 @@ class Client:
         id = f"run{wish.number}.{wish.tries}"
         self.plans[id] = wish.plan
         orchestrator = process.engine.orchestrator
-        plan = orchestrator.plans.of(wish.plan.workflow)
+        plan = orchestrator.stored.plans.of(wish.plan.workflow)
         blob = _encode(SharedContexts(github={"event_name": "push", "repository": "sim/sim"}))
         secrets = {"TOKEN": "sEcReT-of-a-run"} if wish.plan.secrets else {}
         facts = [Fact(f"idempotency/{wish.number}", id.encode(), if_absent=True)]

@@ -76,7 +76,7 @@ class LocalApi:
         admitted = await admit(
             submission, self._engine.parts.blobs, labels=self._labels, run=run, number=self._number()
         )
-        plan = admitted.plan_of(self._engine.orchestrator.plans)
+        plan = admitted.plan_of(self._engine.orchestrator.stored.plans)
         return await self._accept(run, plan, admitted.shared, submission, admitted.title)
 
     def _number(self) -> int:
@@ -250,8 +250,9 @@ class LocalApi:
                 f"the run used secrets that are not kept after its end: {', '.join(missing)}",
                 hint="give them again: " + " ".join(f"--secret {name}" for name in missing),
             )
-        plan, shared_blob = await orchestrator.stored_plan(accepted)
-        carried = await orchestrator.carried(run) if failed or job is not None else {}
+        plan = await orchestrator.stored.plan(accepted.spec)
+        shared_blob = (await orchestrator.stored.contexts(accepted.contexts)).blob
+        carried = await orchestrator.stored.carried(run) if failed or job is not None else {}
         if job is not None:
             carried = _without(state, carried, job_named(state, job))
         elif failed and not state_failed(state):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -17,26 +16,22 @@ from relevo.core.measured import ATTEMPTS_ENDED, RUNS_ACCEPTED, RUNS_ENDED, RUNS
 from relevo.domain import commands as c
 from relevo.domain import events as e
 from relevo.domain.errors import InfrastructureError, RelevoError, UserError
-from relevo.domain.evolution import evolve
 from relevo.domain.ids import AttemptKey
 from relevo.domain.machine import handle
-from relevo.domain.run import Job, Run, leg_of
+from relevo.domain.run import Job, Run
 from relevo.domain.states import JOB_ENDS
 from relevo.domain.stored import Stored
-from relevo.orchestrator.apart import whole
 from relevo.orchestrator.artifacts import artifacts_of, stored_carried
 from relevo.orchestrator.calling import secrets_seen
 from relevo.orchestrator.plans import (
     Carried,
     HeldContexts,
     Plan,
-    PlanCache,
-    context_fact,
     demand_of,
     needs_of,
-    spec_fact,
 )
 from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
+from relevo.orchestrator.stored_runs import UNREADABLE, StoredRuns
 from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
 from relevo.scheduler.actor import Scheduler
@@ -54,15 +49,8 @@ if TYPE_CHECKING:
 RELOAD_S: Final = 0.5
 #: What may wait at one run: more than its agents may send before they are held (see workers/link.py).
 RUN_MAILBOX: Final = 500_000
-#: Keys of stored specs and contexts that are remembered at most.
-KNOWN_FACTS: Final = 4_096
-
-#: Ends of jobs that a retry does not run again for their own sake.
-TAKEN: Final = frozenset({"succeeded", "skipped"})
 #: Asks nothing of a run: answered once all that was asked before it is.
 NOTHING: Final = c.QueueJob(-1)
-#: What reading a run raises when its history is no history.
-UNREADABLE: Final = (RelevoError, msgspec.MsgspecError, LookupError)
 
 _log = logging.getLogger(__name__)
 _encoder = msgspec.msgpack.Encoder()
@@ -103,13 +91,10 @@ class Orchestrator:
         self._refs: dict[str, ActorRef[Envelope]] = {}
         self._actors: dict[str, RunActor] = {}
         self._demands: dict[tuple[tuple[str, ...], float | None, int | None], Demand] = {}
-        self._known_facts: set[str] = set()
-        self._shared: WeakValueDictionary[str, HeldContexts] = WeakValueDictionary()
-        self._naming: list[set[str]] = []  # of who looks on: keys of facts that runs name
         self._reloading: dict[str, list[Envelope]] = {}
         self._reloads: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
-        self.plans = PlanCache()
+        self.stored = StoredRuns(store)
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
         self.scheduler = Scheduler(self._assign)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
@@ -144,28 +129,25 @@ class Orchestrator:
             runs: list[Run] = []
             for stored in batch:
                 if stored.stream != current:
-                    runs += await self._read_run(current, history)
+                    runs += await self._replayed(current, history)
                     current = stored.stream
                     history = []
                 history.append(stored)
             await self._take_up_all(runs)
-        await self._take_up_all(await self._read_run(current, history))
+        await self._take_up_all(await self._replayed(current, history))
 
-    async def _read_run(self, name: str, history: list[Stored]) -> list[Run]:
+    async def _replayed(self, name: str, history: list[Stored]) -> list[Run]:
         """The run of a history; none when it cannot be read."""
-        run = Run()
         try:
-            for stored in history:
-                await self._replay(run, stored)
+            return [await self.stored.replay(history)]
         except InfrastructureError:
             raise
         except UNREADABLE as error:
             self._unreadable(name, error)
             return []
-        return [run]
 
     async def _take_up_all(self, runs: list[Run]) -> None:
-        held = await self._contexts_ahead(runs)
+        held = await self.stored.contexts_ahead(runs)
         for run in runs:
             try:
                 await self._take_up(run)
@@ -175,34 +157,15 @@ class Orchestrator:
                 self._unreadable(run.id, error)
         del held  # from here on their runs hold them
 
-    async def _contexts_ahead(self, runs: list[Run]) -> list[HeldContexts]:
-        """The contexts of many runs in one read. What cannot be read so is read once more for its run, and told of there."""
-        digests = {run.accepted.contexts for run in runs if run.accepted is not None and not run.ended}
-        wanted = {context_fact(digest): digest for digest in digests if digest not in self._shared}
-        held: list[HeldContexts] = []
-        try:
-            for key, blob in (await self.store.facts_named(list(wanted))).items():
-                held.append(self.remember_contexts(wanted[key], blob))
-        except InfrastructureError:
-            raise
-        except UNREADABLE:
-            pass
-        return held
-
     def _unreadable(self, name: str, error: Exception) -> None:
         self._loop.call_exception_handler({"message": f"run {name} cannot be read", "exception": error})
-
-    async def _replay(self, run: Run, stored: Stored) -> None:
-        for event in e.decode(stored.events):
-            evolve(run, await whole(event, self.store.fact))
-        run.version = stored.version
 
     async def _take_up(self, run: Run) -> None:
         accepted = run.accepted
         if accepted is None or run.ended:
             return
-        plan = await self._plan(accepted.spec)
-        shared = await self._contexts(accepted.contexts)
+        plan = await self.stored.plan(accepted.spec)
+        shared = await self.stored.contexts(accepted.contexts)
         carried = await stored_carried(self.store, run.id) if accepted.retried_from else {}
         actor = self._spawn(run, plan, shared, carried)
         self.manager.keep(run.id, actor.placed())
@@ -212,31 +175,6 @@ class Orchestrator:
         if run.ready or run.returning:
             # An engine died between an end and the verdict that it asks for.
             self._refs[run.id].tell(Envelope(NOTHING))
-
-    async def _plan(self, digest: str) -> Plan:
-        plan = self.plans.get(digest)
-        if plan is None:
-            blob = await self.store.fact(spec_fact(digest))
-            if blob is None:
-                raise RelevoError(f"the store lacks spec {digest}")
-            plan = self.plans.decode(digest, blob)
-        return plan
-
-    async def _contexts(self, digest: str) -> HeldContexts:
-        known = self._shared.get(digest)
-        if known is not None:
-            return known
-        blob = await self.store.fact(context_fact(digest))
-        if blob is None:
-            raise RelevoError(f"the store lacks contexts {digest}")
-        return self.remember_contexts(digest, blob)
-
-    def remember_contexts(self, digest: str, blob: bytes) -> HeldContexts:
-        """The contexts of a blob, shared by all runs that have the same, for as long as one of them is live."""
-        known = self._shared.get(digest)
-        if known is None:
-            known = self._shared[digest] = HeldContexts.of(blob)
-        return known
 
     def _spawn(self, run: Run, plan: Plan, shared: HeldContexts, carried: dict[str, Carried]) -> RunActor:
         accepted = run.accepted
@@ -259,45 +197,20 @@ class Orchestrator:
         carried: dict[str, Carried] | None = None,
     ) -> asyncio.Future[bool]:
         """Accept a run; the future is done when it is durable, with StoreUnavailable or FactExists when it was not."""
-        shared = self.remember_contexts(submit.contexts, shared_blob)
-        further = []
-        keys = (spec_fact(submit.spec), context_fact(submit.contexts))
-        for watcher in self._naming:
-            watcher.update(keys)
-        for key, blob in zip(keys, (plan.blob, shared_blob), strict=True):
-            if key not in self._known_facts:
-                further.append(Fact(key, blob))
+        shared = self.stored.hold_contexts(submit.contexts, shared_blob)
+        further = self.stored.facts_to_store(submit.spec, submit.contexts, plan, shared_blob)
         reply: asyncio.Future[bool] = self._loop.create_future()
         RUNS_ACCEPTED.inc()
         actor = RunActor(self, Run(), plan, shared, carried or {})
         self._register(submit.run, actor)
         if further:
-            reply.add_done_callback(lambda done: self._facts_known(done, further))
+            reply.add_done_callback(lambda done: self.stored.facts_stored(done, further))
         self._refs[submit.run].tell(Envelope(submit, None, reply, (*further, *facts)))
         return reply
 
-    @contextmanager
-    def naming(self) -> Iterator[Callable[[set[str]], list[str]]]:
+    def naming(self) -> AbstractContextManager[Callable[[set[str]], list[str]]]:
         """Look on what runs name, those now live and those to come; see `retention.Unnamed`."""
-        named = {context_fact(digest) for digest in self._shared}
-        named.update(spec_fact(actor.plan.digest) for actor in self._actors.values())
-
-        def unnamed(keys: set[str]) -> list[str]:
-            found = sorted(keys - named)
-            self._known_facts.difference_update(found)  # a run to come stores them again
-            return found
-
-        self._naming.append(named)
-        try:
-            yield unnamed
-        finally:
-            self._naming.remove(named)
-
-    def _facts_known(self, done: asyncio.Future[bool], facts: list[Fact]) -> None:
-        if not done.cancelled() and done.exception() is None:
-            if len(self._known_facts) > KNOWN_FACTS:
-                self._known_facts.clear()  # stored once more, that is all
-            self._known_facts.update(fact.key for fact in facts)
+        return self.stored.naming(actor.plan for actor in self._actors.values())
 
     async def ask(self, run: str, command: c.Command) -> bool:
         """Hand a command to a live run; True when it changed something, once that is stored. Raises NoSuchRun."""
@@ -380,10 +293,8 @@ class Orchestrator:
         self._call_later(RELOAD_S, begin)
 
     async def _reload(self, name: str) -> None:
-        run = Run()
         try:
-            for stored in await self.store.read(name):
-                await self._replay(run, stored)
+            run = await self.stored.read(name)
             if run.accepted is not None and not run.ended:
                 await self._take_up(run)
                 return
@@ -400,18 +311,11 @@ class Orchestrator:
         if not self._actors and not self._reloading:
             self.idle.set()
 
-    async def stored_plan(self, accepted: e.RunAccepted) -> tuple[Plan, bytes]:
-        """Plan and encoded contexts of a run that is stored."""
-        plan = await self._plan(accepted.spec)
-        return plan, (await self._contexts(accepted.contexts)).blob
-
     async def note_delivered(self, run: str) -> None:
         """Somebody received the summary of an ended run."""
         if run in self._actors:
             return
-        ended = Run()
-        for stored in await self.store.read(run):
-            await self._replay(ended, stored)
+        ended = await self.stored.read(run)
         events = handle(ended, c.DeliverSummary()) if ended.accepted is not None else []
         if not events:
             return
@@ -428,29 +332,6 @@ class Orchestrator:
 
         self.store.append(append, stored_or_not)
         await done
-
-    async def carried(self, run: str) -> dict[str, Carried]:
-        """What a retry of an ended run takes over: by node, the legs that succeeded, if none that they waited for is run
-        again."""
-        earlier = Run()
-        for stored in await self.store.read(run):
-            await self._replay(earlier, stored)
-        anew = earlier.downstream(
-            node for node in earlier.nodes if any(job.status.value not in TAKEN for job in node.jobs)
-        )
-        found: dict[str, Carried] = {}
-        for node in earlier.nodes:
-            if node.index in anew:
-                continue  # it may have seen a failure that is none any more (`always()`)
-            # Calls are made again; what succeeded in them is taken over.
-            legs = {
-                leg_of(job.decl): job.number
-                for job in node.jobs
-                if job.status.value == "succeeded" and not job.decl.calls
-            }
-            if legs:
-                found[node.path] = Carried(legs, node.outputs)
-        return found
 
     # --- effects of runs --------------------------------------------------------------------------------------------
 

@@ -134,7 +134,7 @@ class World:
     ) -> tuple[c.Submit, Any, bytes]:
         """`called`: what the files hold that it calls."""
         files = {f"./{name}": file.encode() for name, file in (called or {}).items()}
-        plan = self.now.orchestrator.plans.of(read(text.encode(), "w.yml", files.get))
+        plan = self.now.orchestrator.stored.plans.of(read(text.encode(), "w.yml", files.get))
         blob = encode(SharedContexts(github={"event_name": "push", "n": self.runs}, **shared))
         self.runs += 1
         submit = c.Submit(

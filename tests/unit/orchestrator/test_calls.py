@@ -172,7 +172,7 @@ jobs:
         await until(lambda: world.status(run) == "failed")
         orchestrator = world.now.orchestrator
         submit, plan, blob = world.submission(text, called)
-        await orchestrator.submit(submit, plan, blob, carried=await orchestrator.carried(run))
+        await orchestrator.submit(submit, plan, blob, carried=await orchestrator.stored.carried(run))
         await until(lambda: len(agent.assigned()) == 5)
         state = orchestrator.live[submit.run].run
         # what was `Deploy #2` is due first now

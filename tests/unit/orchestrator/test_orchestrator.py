@@ -302,11 +302,11 @@ def test_contexts_are_kept_only_as_long_as_a_run_has_them():
     async def main():
         world, agent = await world_with_agent()
         run = await world.submit(ONE)
-        assert len(world.now.orchestrator._shared) == 1
+        assert len(world.now.orchestrator.stored._shared) == 1
         await until(lambda: agent.assigned())
         agent.finish(agent.assigned()[0])
         await until(lambda: world.status(run) == "succeeded" and not world.now.orchestrator.live)
-        await until(lambda: gc.collect() >= 0 and not world.now.orchestrator._shared)
+        await until(lambda: gc.collect() >= 0 and not world.now.orchestrator.stored._shared)
         await world.now.close()
 
     run_virtual(main())
@@ -553,7 +553,7 @@ def test_a_retry_runs_what_waited_for_a_failure_again():
             [one] = [one for one in agent.assigned() if one.own.name == name]
             agent.finish(one, "failed" if number == 0 else "succeeded")
         await until(lambda: world.status(run) == "failed")
-        assert set(await world.now.orchestrator.carried(run)) == {"c", "d"}
+        assert set(await world.now.orchestrator.stored.carried(run)) == {"c", "d"}
         await world.now.close()
 
     run_virtual(main())
