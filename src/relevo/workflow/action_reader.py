@@ -14,7 +14,7 @@ from msgspec import Struct
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
 from relevo.workflow.model import Action
 from relevo.workflow.names import COMPOSITE
-from relevo.workflow.nodes import MAX_BYTES, Mapping, compose
+from relevo.workflow.nodes import MAX_BYTES, compose
 
 FILES: Final = ("action.yml", "action.yaml")
 _DOCKERFILES: Final = ("Dockerfile", "dockerfile")
@@ -80,8 +80,7 @@ def refusal(action: Action, uses: str) -> Diagnostic | None:
 @lru_cache(maxsize=64)
 def _read(text: bytes, path: str) -> Action:
     from relevo.workflow.build import build_action
-    from relevo.workflow.check import check
-    from relevo.workflow.findings import Findings
+    from relevo.workflow.checked import compose_checked
     from relevo.workflow.language_action import ACTION
     from relevo.workflow.rules import check_action_rules
 
@@ -89,12 +88,5 @@ def _read(text: bytes, path: str) -> Action:
         raise WorkflowInvalid(
             [Diagnostic(path, 0, 0, "the file is empty", "an action needs at least `runs:`")]
         )
-    root, lines = compose(text, path)
-    findings = Findings(path, lines)
-    check(root, ACTION, findings)
-    if isinstance(root, Mapping):
-        check_action_rules(root, findings)
-    if any(found.severity == "error" for found in findings.diagnostics):
-        raise WorkflowInvalid(findings.diagnostics)
-    assert isinstance(root, Mapping)
-    return build_action(root, path, lines, tuple(findings.diagnostics))
+    root, lines, remarks = compose_checked(text, path, ACTION, check_action_rules)
+    return build_action(root, path, lines, remarks)

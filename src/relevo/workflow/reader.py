@@ -10,11 +10,10 @@ from typing import Final
 
 from relevo.workflow.build import build
 from relevo.workflow.calls import Limits, Load, follow
-from relevo.workflow.check import check
+from relevo.workflow.checked import compose_checked
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
-from relevo.workflow.findings import Findings
 from relevo.workflow.model import Workflow
-from relevo.workflow.nodes import MAX_BYTES, Mapping, compose
+from relevo.workflow.nodes import MAX_BYTES, compose
 
 __all__ = ["Diagnostic", "WorkflowInvalid", "read"]
 
@@ -48,12 +47,5 @@ def _read(text: bytes, path: str) -> Workflow:
     from relevo.workflow.language import WORKFLOW
     from relevo.workflow.rules import check_rules
 
-    root, lines = compose(text, path)
-    findings = Findings(path, lines)
-    check(root, WORKFLOW, findings)
-    if isinstance(root, Mapping):
-        check_rules(root, findings)
-    if any(found.severity == "error" for found in findings.diagnostics):
-        raise WorkflowInvalid(findings.diagnostics)
-    assert isinstance(root, Mapping)
-    return build(root, path, lines, tuple(findings.diagnostics))
+    root, lines, remarks = compose_checked(text, path, WORKFLOW, check_rules)
+    return build(root, path, lines, remarks)
