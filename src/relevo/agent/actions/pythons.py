@@ -92,16 +92,16 @@ def parse_spec(text: str, *, prereleases: bool = False, freethreaded: bool = Fal
 def candidates(env: Mapping[str, str], tool_cache: str) -> list[Candidate]:
     """All programs that may be interpreters, the best kept sources first."""
     home = env.get("HOME") or os.path.expanduser("~")
-    pyenv = env.get("PYENV_ROOT") or os.path.join(home, ".pyenv")
+    pyenvs = _pyenvs(env, home)
     data = env.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share")
     uv = env.get("UV_PYTHON_INSTALL_DIR") or os.path.join(data, "uv", "python")
     folders = [env.get("PATH", ""), "/usr/local/bin", "/usr/bin"]
     found = [
         *(found for root in tools.caches(tool_cache, "Python") for found in _versioned(root, "*/bin/python")),
-        *_versioned(os.path.join(pyenv, "versions"), "bin/python"),
+        *(found for root in pyenvs for found in _versioned(os.path.join(root, "versions"), "bin/python")),
         *_versioned(uv, "bin/python"),
         *_versioned("/opt/python", "bin/python"),
-        *_on_path(":".join(folders).split(":"), os.path.join(pyenv, "shims")),
+        *_on_path(":".join(folders).split(":"), [os.path.join(root, "shims") for root in pyenvs]),
     ]
     unique: dict[str, Candidate] = {}
     for candidate in found:
@@ -158,10 +158,21 @@ def _versioned(root: str, below: str) -> Iterator[Candidate]:
             yield Candidate(path, (int(match[1]), int(match[2])))
 
 
-def _on_path(folders: Iterable[str], shims: str) -> Iterator[Candidate]:
+def _pyenvs(env: Mapping[str, str], home: str) -> list[str]:
+    """Where pyenv keeps its versions: as it is told or by default, and beside the shims on PATH (steps need not know PYENV_ROOT)."""
+    roots = [env.get("PYENV_ROOT") or os.path.join(home, ".pyenv")]
+    for folder in env.get("PATH", "").split(":"):
+        root, name = os.path.split(folder)
+        if name == "shims" and os.path.isdir(os.path.join(root, "versions")):
+            roots.append(root)
+    return list(dict.fromkeys(roots))
+
+
+def _on_path(folders: Iterable[str], shims: Iterable[str]) -> Iterator[Candidate]:
+    hidden = {os.path.realpath(folder) for folder in shims}
     for folder in dict.fromkeys(folders):
         # pyenv's shims are scripts that may refuse; what they stand for was found already.
-        if not os.path.isabs(folder) or os.path.realpath(folder) == os.path.realpath(shims):
+        if not os.path.isabs(folder) or os.path.realpath(folder) in hidden:
             continue
         try:
             names = sorted(os.listdir(folder), reverse=True)

@@ -59,6 +59,15 @@ def test_all_the_places(tmp_path: Path, interpreter: Any) -> None:
     assert versions == ["3.13.1", "3.12.1", "3.11.7", "3.10.2", "3.9.1"]
 
 
+def test_versions_beside_the_shims_on_path_are_found_wherever_they_lie(
+    tmp_path: Path, interpreter: Any
+) -> None:
+    interpreter("opt/pyenv/versions/3.12.1/bin/python", "3.12.1")
+    interpreter("opt/pyenv/shims/python3.8", "3.8.1")
+    found = found_in(tmp_path, PATH=str(tmp_path / "opt/pyenv/shims"))
+    assert [str(python.version) for python in pythons.known(found)] == ["3.12.1"]
+
+
 def test_only_those_that_may_match_are_asked_and_only_once(tmp_path: Path, interpreter: Any) -> None:
     old = interpreter("bin/python3.8", "3.8.18")
     late = interpreter("bin/python3.11", "3.11.1")
