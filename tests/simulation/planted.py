@@ -25,6 +25,7 @@ from relevo.logs.store import FileLogStore
 from relevo.orchestrator import plans, run_actor
 from relevo.orchestrator.orchestrator import Orchestrator
 from relevo.orchestrator.run_actor import _EFFECTS, RunActor
+from relevo.orchestrator.stored_runs import StoredRuns
 from relevo.providers.contract import Exit
 from relevo.scheduler.actor import Scheduler
 from relevo.store.memory import MemoryStore
@@ -222,14 +223,15 @@ def _event_not_stored(patch: pytest.MonkeyPatch) -> None:
 
 
 def _outputs_forgotten(patch: pytest.MonkeyPatch) -> None:
-    replay = Orchestrator._replay
+    replay = StoredRuns.replay
 
-    async def forgetful(self: Orchestrator, run: Any, stored: Any) -> None:
-        await replay(self, run, stored)
+    async def forgetful(self: StoredRuns, history: Any) -> Any:
+        run = await replay(self, history)
         for node in run.nodes:
             node.outputs = {}
+        return run
 
-    patch.setattr(Orchestrator, "_replay", forgetful)
+    patch.setattr(StoredRuns, "replay", forgetful)
 
 
 def _needs_without_outputs(patch: pytest.MonkeyPatch) -> None:
