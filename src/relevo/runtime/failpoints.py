@@ -60,8 +60,10 @@ def _reached(name: str, entry: list[str | int]) -> None:
 
         raise OSError(errno.EIO, f"failpoint {name}")
     import signal
+    import threading
 
-    os.kill(os.getpid(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)
+    # To this thread, not to the process: another thread might take the signal, and this one go on meanwhile.
+    signal.pthread_kill(threading.get_ident(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)
 
 
 if "RELEVO_FAILPOINTS" in os.environ:

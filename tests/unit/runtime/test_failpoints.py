@@ -58,3 +58,26 @@ def test_the_environment_arms(action: str) -> None:
             process.kill()
         assert process.stdout is not None
         assert process.stdout.read() == b"once\n"
+
+
+def test_a_thread_stops_where_it_is_and_does_not_go_on_for_a_moment() -> None:
+    """Of a signal to the whole process another thread may take notice first."""
+    program = (
+        "import threading, time\n"
+        "from relevo.runtime.failpoints import reach\n"
+        "def pass_by():\n"
+        "    reach('x')\n"
+        "    print('went on', flush=True)\n"
+        "threading.Thread(target=pass_by).start()\n"
+        "while True: time.sleep(0.0002)\n"
+    )
+    environment = {**os.environ, "RELEVO_FAILPOINTS": "x=stop"}
+    for _ in range(5):
+        with subprocess.Popen(
+            [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE
+        ) as process:
+            _, status = os.waitpid(process.pid, os.WUNTRACED)
+            assert os.WIFSTOPPED(status)
+            process.kill()
+            assert process.stdout is not None
+            assert process.stdout.read() == b""
