@@ -21,7 +21,7 @@ from typing import Any
 from relevo.cli.live.view import LiveView
 from relevo.cli.output import Output
 from relevo.cli.palette import Palette
-from relevo.cli.progress import Progress
+from relevo.orchestrator.progress import Progress
 
 JOBS = 10_000
 AT_A_TIME = 64

@@ -26,10 +26,10 @@ from typing import Any
 import apsw
 import msgspec
 
-from relevo.assembly.api import Submission
 from relevo.assembly.embedded import Embedded, open_engine
 from relevo.assembly.home import Home
 from relevo.domain import commands as c
+from relevo.orchestrator.api import Submission
 from relevo.orchestrator.plans import SharedContexts, digest_of
 from relevo.runtime.loop import run as run_loop
 from relevo.workflow.reader import read

@@ -33,8 +33,8 @@ from relevo.workflow.reader import read
 from relevo.workflow.support import unsupported
 
 if TYPE_CHECKING:
-    from relevo.assembly.api import Submission
     from relevo.blobs.contract import BlobStore
+    from relevo.orchestrator.api import Submission
 
 
 class Admitted(Struct, frozen=True):

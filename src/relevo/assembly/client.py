@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from relevo.assembly.api import Submission
 from relevo.domain.errors import InfrastructureError, UserError
 from relevo.logs.contract import LogFrame
+from relevo.orchestrator.api import Submission
 from relevo.protocol import control
 from relevo.protocol.framing import FrameReader, frame
 from relevo.protocol.messages import decoder, encode

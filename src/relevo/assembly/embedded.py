@@ -32,8 +32,8 @@ from relevo.scheduler.labels import local_labels
 from relevo.workers.local import LocalAgent, LocalAgentKeeper
 
 if TYPE_CHECKING:
-    from relevo.assembly.api import EngineApi
     from relevo.leases.local import LocalLeases
+    from relevo.orchestrator.api import EngineApi
 
 #: How long a holder of the lease may take to answer before it is taken over.
 ANSWER_S: Final = 3.0

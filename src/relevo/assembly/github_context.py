@@ -13,9 +13,9 @@ from relevo.protocol.snapshot import CONTEXT_KEY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from relevo.assembly.api import Submission
     from relevo.assembly.git_facts import Commit, GitFacts
     from relevo.assembly.snapshot import Snapshot
+    from relevo.orchestrator.api import Submission
 
 _NO_COMMIT: Final = "0" * 40
 _PULL_REQUESTS: Final = frozenset({"pull_request", "pull_request_target"})

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from relevo.assembly.api import Submission
 from relevo.assembly.reading import Reading, job_named
 from relevo.domain import commands as c
 from relevo.domain.errors import UserError
 from relevo.domain.run import Job, Run, inside, leg_of
 from relevo.domain.states import JobStatus
+from relevo.orchestrator.api import Submission
 from relevo.orchestrator.orchestrator import NoSuchRun
 from relevo.orchestrator.plans import Plan, SharedContexts, digest_of
 from relevo.store.contract import Fact, FactExists, StoreUnavailable

@@ -11,9 +11,9 @@ from relevo.assembly.reading import Reading
 from relevo.domain.errors import UserError
 
 if TYPE_CHECKING:
-    from relevo.assembly.api import Submission
     from relevo.logs.blocking import Threads
     from relevo.logs.contract import LogFrame
+    from relevo.orchestrator.api import Submission
     from relevo.store.contract import EventStore, RunRow
 
 

@@ -14,9 +14,9 @@ from relevo.assembly.offline import Offline
 from relevo.assembly.relay import Relay
 
 if TYPE_CHECKING:
-    from relevo.assembly.api import EngineApi
     from relevo.assembly.client import Client
     from relevo.assembly.embedded import Embedded
+    from relevo.orchestrator.api import EngineApi
 
 #: How long somebody who followed an engine that went away waits for the next one.
 NEXT_ENGINE_S: Final = 10.0

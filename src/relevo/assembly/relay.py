@@ -17,9 +17,9 @@ from relevo.assembly.home import Home
 from relevo.domain.errors import RelevoError
 
 if TYPE_CHECKING:
-    from relevo.assembly.api import EngineApi, Submission
     from relevo.assembly.client import Client
     from relevo.logs.contract import LogFrame
+    from relevo.orchestrator.api import EngineApi, Submission
     from relevo.store.contract import RunRow
 
 T = TypeVar("T")

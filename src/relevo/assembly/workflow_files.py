@@ -13,8 +13,8 @@ from relevo.workflow.calls import LOCAL, Load, local_files
 from relevo.workflow.nodes import MAX_BYTES
 
 if TYPE_CHECKING:
-    from relevo.assembly.api import Submission
     from relevo.assembly.git_facts import GitFacts, Repository
+    from relevo.orchestrator.api import Submission
 
 
 def files_of(submission: Submission, directory: str, facts: GitFacts) -> tuple[Submission, Load]:

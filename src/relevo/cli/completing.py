@@ -12,8 +12,8 @@ from click.shell_completion import CompletionItem
 from relevo.cli.text import one_line
 
 if TYPE_CHECKING:
-    from relevo.assembly.api import EngineApi
-    from relevo.cli.progress import Progress
+    from relevo.orchestrator.api import EngineApi
+    from relevo.orchestrator.progress import Progress
     from relevo.store.contract import RunRow
 
 T = TypeVar("T")

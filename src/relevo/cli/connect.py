@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from relevo.assembly.api import EngineApi
+    from relevo.orchestrator.api import EngineApi
 
 
 def home() -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from relevo.orchestrator.progress import Progress
 
 SUCCEEDED: Final = 0  #: or nothing to resume
 FAILED: Final = 1
@@ -16,3 +19,20 @@ CLOSED_PIPE: Final = 141  #: as the shell tells a program that SIGPIPE ended
 def signalled(number: int) -> int:
     """The code of a command that a signal made leave."""
     return 128 + number
+
+
+def of(progress: Progress) -> int:
+    """The code of a command that followed a run. A failure of the work itself counts more than one of what it ran on."""
+    match progress.status:
+        case "succeeded":
+            return SUCCEEDED
+        case "cancelled":
+            return CANCELLED
+        case "held":
+            return HELD
+        case "failed":
+            broken = [job for job in progress.jobs.values() if job.broken]
+            lost = bool(broken) and all(job.infrastructure for job in broken)
+            return INFRASTRUCTURE if lost else FAILED
+        case _:
+            return INFRASTRUCTURE  # the stream ended before the run did

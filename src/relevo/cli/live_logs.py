@@ -10,9 +10,9 @@ from relevo.cli.tail import Tail
 from relevo.domain.errors import RelevoError
 
 if TYPE_CHECKING:
-    from relevo.assembly.api import EngineApi
-    from relevo.cli.progress import Progress
     from relevo.cli.view import View
+    from relevo.orchestrator.api import EngineApi
+    from relevo.orchestrator.progress import Progress
 
 #: A log that has brought nothing for so long holds back no event.
 QUIET_S: Final = 0.03

@@ -10,10 +10,10 @@ from relevo.cli.lines import PIECE
 from relevo.cli.log_text import LogText
 from relevo.cli.output import colours, note
 from relevo.cli.palette import Palette
-from relevo.cli.progress import Progress
+from relevo.orchestrator.progress import Progress
 
 if TYPE_CHECKING:
-    from relevo.assembly.api import EngineApi
+    from relevo.orchestrator.api import EngineApi
 
 
 async def progress_of(api: EngineApi, run: str) -> Progress:

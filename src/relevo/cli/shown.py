@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from relevo.cli.palette import Palette
-from relevo.cli.progress import JobProgress, Progress
 from relevo.cli.summary import ROWS, decisions, job_table, result
 from relevo.cli.text import counted, duration, one_line, size
 from relevo.cli.wording import annotation
+from relevo.orchestrator.progress import JobProgress, Progress
 
 if TYPE_CHECKING:
     from relevo.store.contract import RunRow

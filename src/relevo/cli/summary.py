@@ -9,9 +9,9 @@ from relevo.cli.cells import fitted
 from relevo.cli.log_commands import readable
 from relevo.cli.markdown import plain
 from relevo.cli.palette import Palette
-from relevo.cli.progress import Progress
 from relevo.cli.text import counted, duration, one_line, safe, size, table
 from relevo.cli.wording import annotation, why
+from relevo.orchestrator.progress import Progress
 
 #: Rows of the table, and failures that are shown with their last lines.
 ROWS: Final = 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from relevo.cli.progress import Progress
+from relevo.orchestrator.progress import Progress
 
 
 class View(Protocol):

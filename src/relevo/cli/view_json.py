@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from relevo.cli.output import Output, note
-from relevo.cli.progress import Progress, final
+from relevo.orchestrator.progress import Progress, final
 
 
 class JsonView:

@@ -8,10 +8,10 @@ from relevo.cli.cells import cells, fitted, padded
 from relevo.cli.lines import Lines
 from relevo.cli.output import Output, note
 from relevo.cli.palette import Palette
-from relevo.cli.progress import JobProgress, Progress
 from relevo.cli.summary import summary
 from relevo.cli.text import counted, duration, one_line
 from relevo.cli.wording import annotation, heading, reason
+from relevo.orchestrator.progress import JobProgress, Progress
 
 #: Names wider than this are cut in the middle.
 NAME_WIDTH: Final = 28

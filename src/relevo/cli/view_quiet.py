@@ -6,8 +6,8 @@ from typing import Any
 
 from relevo.cli.output import Output, note
 from relevo.cli.palette import Palette
-from relevo.cli.progress import Progress
 from relevo.cli.summary import failures, result
+from relevo.orchestrator.progress import Progress
 
 
 class QuietView:

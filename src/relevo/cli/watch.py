@@ -13,15 +13,15 @@ from relevo.cli import exits
 from relevo.cli.live_logs import ORDERED, LiveLogs, fetch_tail
 from relevo.cli.output import Output, colours, note
 from relevo.cli.palette import Palette
-from relevo.cli.progress import Progress, exit_code
 from relevo.cli.signals import Signals
 from relevo.domain.errors import RelevoError
+from relevo.orchestrator.progress import Progress
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from relevo.assembly.api import EngineApi
     from relevo.cli.view import View
+    from relevo.orchestrator.api import EngineApi
 
 #: Lines of a failing step that are shown again at the end, and jobs whose lines are.
 TAIL_LINES = 20
@@ -125,7 +125,7 @@ async def follow(api: EngineApi, run: str, view: View, signals: Signals, *, resu
     view.summary(progress, await _tails(api, progress, logs))
     if await view.flushed() and progress.ended and owns:
         await api.delivered(run)
-    return exit_code(progress)
+    return exits.of(progress)
 
 
 def _canceller(api: EngineApi, run: str, view: View, group: asyncio.TaskGroup) -> Callable[[int], None]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from relevo.cli.palette import Palette
-from relevo.cli.progress import JobProgress, Progress, StepProgress
 from relevo.cli.text import one_line
+from relevo.orchestrator.progress import JobProgress, Progress, StepProgress
 
 
 def heading(progress: Progress, palette: Palette) -> str:

@@ -1,4 +1,4 @@
-"""Stored events as users see them: one JSON-able map each, versioned, the same on every wire (see assembly/api.py)."""
+"""Stored events as users see them: one JSON-able map each, versioned, the same on every wire (see orchestrator/api.py)."""
 
 from __future__ import annotations
 

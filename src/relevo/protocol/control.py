@@ -15,7 +15,7 @@ from relevo.protocol.messages import Message
 
 
 class Call(Message, frozen=True, array_like=True):
-    """Call a method of `assembly.api.EngineApi`."""
+    """Call a method of `orchestrator.api.EngineApi`."""
 
     number: int
     method: str
@@ -71,5 +71,5 @@ class Method(Struct, frozen=True):
         }
 
 
-#: Filled by `assembly.api`, which knows the types.
+#: Filled by `orchestrator.api`, which knows the types.
 METHODS: dict[str, Method] = {}

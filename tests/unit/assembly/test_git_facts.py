@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from relevo.assembly import git_facts, github_context
-from relevo.assembly.api import Submission
 from relevo.assembly.snapshot import (
     Snapshot,
     changed_by,
@@ -16,6 +15,7 @@ from relevo.assembly.snapshot import (
     wants_history,
 )
 from relevo.domain.errors import UserError
+from relevo.orchestrator.api import Submission
 from relevo.workflow.model import JobNode, JobSpec, Position, StepSpec, Workflow
 
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from relevo.assembly.api import Submission
 from relevo.domain.errors import UserError
 from relevo.logs.contract import LogFrame
+from relevo.orchestrator.api import Submission
 from relevo.store.contract import RunRow
 
 RUN = "r1"

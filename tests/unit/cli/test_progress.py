@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relevo.cli import exits
-from relevo.cli.progress import Progress, exit_code, final
+from relevo.orchestrator.progress import Progress, final
 from tests.unit.cli.fake import RUN, event, job_added, job_finished, one_job, step_finished, step_started
 
 
@@ -57,7 +57,7 @@ def test_the_steps_shown_are_those_of_the_last_attempt() -> None:
     ],
 )
 def test_exit_codes(events: list[dict[str, object]], code: int) -> None:
-    assert exit_code(told(events)) == code
+    assert exits.of(told(events)) == code
 
 
 def test_a_failure_of_the_work_counts_more_than_one_of_the_machine() -> None:
@@ -67,7 +67,7 @@ def test_a_failure_of_the_work_counts_more_than_one_of_the_machine() -> None:
         job_finished("c", "skipped"),
         event("run.finished", status="failed"),
     ]
-    assert exit_code(told(events)) == exits.FAILED
+    assert exits.of(told(events)) == exits.FAILED
 
 
 def test_the_last_line_of_json_names_every_job() -> None:

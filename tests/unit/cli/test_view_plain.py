@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 from relevo.cli.palette import Palette
-from relevo.cli.progress import Progress
 from relevo.cli.view_plain import CROWD, PlainView
+from relevo.orchestrator.progress import Progress
 from tests.unit.cli.fake import RUN, event, job_added, job_finished, one_job, step_finished, step_started
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from relevo.cli import live_logs, watch
-from relevo.cli.progress import Progress
 from relevo.cli.signals import Signals
 from relevo.domain.errors import DamagedError
 from relevo.logs.contract import LogFrame
+from relevo.orchestrator.progress import Progress
 from tests.unit.cli.fake import RUN, FakeApi, event, one_job
 
 

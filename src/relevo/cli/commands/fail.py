@@ -23,9 +23,9 @@ def command(run: str, job: str, plain: bool, as_json: bool, quiet: bool) -> int:
       relevo fail 0192f3 --job deploy
     """
     chosen = options.style(plain=plain, as_json=as_json, quiet=quiet)
-    from relevo.assembly.api import EngineApi
     from relevo.cli import connect
     from relevo.cli.watch import attend
+    from relevo.orchestrator.api import EngineApi
 
     async def begin(api: EngineApi) -> str:
         row = await api.find(run)

@@ -10,8 +10,8 @@ import click
 from relevo.cli import options
 
 if TYPE_CHECKING:
-    from relevo.assembly.api import EngineApi
-    from relevo.cli.progress import Progress
+    from relevo.orchestrator.api import EngineApi
+    from relevo.orchestrator.progress import Progress
 
 
 @click.command("logs", short_help="Show what the steps of a job wrote.")

@@ -47,9 +47,9 @@ def command(
         raise click.UsageError("--failed and --job exclude each other: --job is for one held job of a run")
     chosen = options.style(plain=plain, as_json=as_json, quiet=quiet)
     given = options.secrets(secrets)
-    from relevo.assembly.api import EngineApi
     from relevo.cli import connect
     from relevo.cli.watch import attend
+    from relevo.orchestrator.api import EngineApi
 
     async def begin(api: EngineApi) -> str:
         row = await api.find(run)

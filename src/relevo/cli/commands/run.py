@@ -100,8 +100,8 @@ def command(
 
     connect.head_start(jobs=jobs)
 
-    from relevo.assembly.api import EngineApi, Submission
     from relevo.cli.watch import attend
+    from relevo.orchestrator.api import EngineApi, Submission
 
     submission = Submission(
         workflow_path=found.path,

@@ -21,7 +21,7 @@ def command(run: str, as_json: bool) -> int:
       relevo show 0192f3 --json
     """
     from relevo.cli import connect
-    from relevo.cli.progress import Progress
+    from relevo.orchestrator.progress import Progress
 
     async def main() -> int:
         async with connect.client() as api:

@@ -7,9 +7,9 @@ from typing import Final
 
 from relevo.cli.live.state import Running
 from relevo.cli.palette import Palette
-from relevo.cli.progress import JobProgress, Progress, StepProgress
 from relevo.cli.text import counted, duration, one_line
 from relevo.cli.wording import annotation, reason, why
+from relevo.orchestrator.progress import JobProgress, Progress, StepProgress
 
 #: With more jobs than this, one that went well is a line without its steps.
 DETAILED: Final = 10

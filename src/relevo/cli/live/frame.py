@@ -7,9 +7,9 @@ from typing import Final
 from relevo.cli.live.rows import Row, dressed
 from relevo.cli.live.state import LiveState, Running
 from relevo.cli.palette import Palette
-from relevo.cli.progress import JobProgress, Progress, StepProgress
 from relevo.cli.text import clock, counted, duration, one_line
 from relevo.cli.wording import why
+from relevo.orchestrator.progress import JobProgress, Progress, StepProgress
 
 #: The last lines of a job that are shown, and its steps that have ended.
 LOG_LINES: Final = 5

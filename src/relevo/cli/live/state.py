@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any, Final
 
 from relevo.cli.live.folds import Folds
-from relevo.cli.progress import JobProgress, Progress
+from relevo.orchestrator.progress import JobProgress, Progress
 
 #: With more jobs than this, only those that fail are told one by one.
 CROWD: Final = 100

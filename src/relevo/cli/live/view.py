@@ -15,10 +15,10 @@ from relevo.cli.live.screen import Screen
 from relevo.cli.live.state import CROWD, LiveState
 from relevo.cli.output import Output
 from relevo.cli.palette import Palette
-from relevo.cli.progress import Progress
 from relevo.cli.summary import summary
 from relevo.cli.text import one_line
 from relevo.cli.wording import heading
+from relevo.orchestrator.progress import Progress
 
 #: Between two drawings.
 INTERVAL_S: Final = 1 / 12

@@ -9,7 +9,7 @@ from relevo.cli.cells import cells
 from relevo.cli.live.frame import render
 from relevo.cli.live.state import LiveState
 from relevo.cli.palette import Palette
-from relevo.cli.progress import Progress
+from relevo.orchestrator.progress import Progress
 from tests.unit.cli.fake import RUN, event, job_added, job_finished, step_finished, step_started
 
 

@@ -14,7 +14,7 @@ import pytest
 from relevo.cli.live import view as live
 from relevo.cli.live.view import FAILURES, LiveView
 from relevo.cli.palette import Palette
-from relevo.cli.progress import Progress
+from relevo.orchestrator.progress import Progress
 from tests.unit.cli.fake import RUN, event, job_added, job_finished, one_job, step_finished
 from tests.unit.cli.live.test_frame import running
 from tests.unit.cli.terminal import Terminal

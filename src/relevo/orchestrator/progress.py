@@ -1,10 +1,8 @@
-"""What is known of a run, gathered from its public events. No I/O; the views and the exit code read it."""
+"""What is known of a run, gathered from its public events. No I/O; views, exit codes and the API read it."""
 
 from __future__ import annotations
 
 from typing import Any, Final
-
-from relevo.cli import exits
 
 #: Jobs with these statuses will not change any more.
 ENDED: Final = frozenset({"succeeded", "failed", "cancelled", "timed-out", "skipped"})
@@ -224,23 +222,6 @@ class Progress:
             self.counts[job.status] -= 1
             self.counts[status] = self.counts.get(status, 0) + 1
             job.status = status
-
-
-def exit_code(progress: Progress) -> int:
-    """What the command answers with. A failure of the work itself counts more than one of what it ran on."""
-    match progress.status:
-        case "succeeded":
-            return exits.SUCCEEDED
-        case "cancelled":
-            return exits.CANCELLED
-        case "held":
-            return exits.HELD
-        case "failed":
-            broken = [job for job in progress.jobs.values() if job.broken]
-            lost = bool(broken) and all(job.infrastructure for job in broken)
-            return exits.INFRASTRUCTURE if lost else exits.FAILED
-        case _:
-            return exits.INFRASTRUCTURE  # the stream ended before the run did
 
 
 def final(progress: Progress) -> dict[str, Any]:
