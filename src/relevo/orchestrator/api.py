@@ -1,6 +1,6 @@
 """What a command line, a page or a test can ask of an engine, be it in this process or another one.
 
-The engine in this process (`embedded.py`) and the client of a living engine (`client.py`) both have this shape.
+The engine in this process (`assembly/local_api.py`) and the client of a living engine (`assembly/client.py`) both have this shape.
 """
 
 from __future__ import annotations
