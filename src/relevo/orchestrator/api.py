@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from relevo.logs.contract import LogFrame
 from relevo.protocol.control import METHODS, Method
+from relevo.protocol.source import Source
 from relevo.store.contract import RunRow
 
 #: One public event, JSON-able, the same in `--json` and over any wire. Always there: "v": 1, "event": kind, "run": id,
@@ -46,7 +47,8 @@ class Submission(Struct, frozen=True):
     env: dict[str, str] = {}
     secrets: dict[str, str] = {}
     jobs: tuple[str, ...] = ()  #: only these jobs and what they need; (): all
-    directory: str = ""  #: the working tree, absolute
+    directory: str = ""  #: the working tree, absolute, where the engine can read it
+    source: Source | None = None  #: else what it holds, told and uploaded by who stands in it
     committed: bool = False  #: HEAD instead of the working tree
     skip_unmatched: bool = False
     idempotency_key: str | None = None
