@@ -374,7 +374,8 @@ class Orchestrator:
     unplaced = withdraw
 
     def attempt_ended(self, key: AttemptKey, job: Job, event: e.AttemptEnded) -> None:
-        self.manager.ended(key, job.agent, log=bool(event.log_size) and event.result != "lost")
+        log = bool(event.log_size) and event.result != "lost"
+        self.manager.ended(key, job.agent, log=log, at_ms=event.at_ms)
         ATTEMPTS_ENDED.labels(event.result).inc()
         if job.status not in JOB_ENDS:  # the end of a job frees its place by itself
             self.scheduler.withdraw(key.run, key.job)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from relevo.actors import Actor, ActorRef
-from relevo.core.measured import MATCH_SECONDS, PLACEMENTS
+from relevo.core.measured import MATCH_SECONDS, PLACEMENTS, QUEUE_WAIT_SECONDS
 from relevo.scheduler.capacity import AgentCapacity, Capacity
 from relevo.scheduler.match import Placement, Policy, choose, match
 from relevo.scheduler.queue import Demand, Queue, Waiting
@@ -33,8 +33,13 @@ class Scheduler(Actor[Look]):
         """A job waits for a place. One that it had for an earlier attempt is free again."""
         waiting = Waiting(run, job)
         self._free(waiting)
-        self.queue.add(waiting, priority, demand)
+        self.queue.add(waiting, priority, demand, self.context.system.loop.time())
         self._look()
+
+    def oldest_s(self) -> float:
+        """How long the job has waited that has waited longest, in seconds; 0 when none does."""
+        since = self.queue.oldest
+        return 0.0 if since is None else max(0.0, self.context.system.loop.time() - since)
 
     def reserve_at_once(self, run: str, job: int, demand: Demand) -> str | None:
         """A place for a job that need not wait: the agent where a match would put it now.
@@ -48,6 +53,7 @@ class Scheduler(Actor[Look]):
         agent = choose(self.capacity, demand)
         if agent is not None:
             PLACEMENTS.inc()
+            QUEUE_WAIT_SECONDS.record(0.0)
             self.reserve(run, job, agent, demand)
         return agent
 
@@ -95,10 +101,13 @@ class Scheduler(Actor[Look]):
         while len(self.queue) and self.capacity.free:
             begun = self.context.system.loop.time()
             placements = match(self.queue, self.capacity, self._policy)
-            MATCH_SECONDS.record(self.context.system.loop.time() - begun)
+            now_s = self.context.system.loop.time()
+            MATCH_SECONDS.record(now_s - begun)
             PLACEMENTS.inc(len(placements))
             for (run, job), demand, agent in placements:
-                self.queue.remove(Waiting(run, job))
+                waiting = Waiting(run, job)
+                QUEUE_WAIT_SECONDS.record(now_s - (self.queue.since(waiting) or now_s))
+                self.queue.remove(waiting)
                 self.reserve(run, job, agent, demand)
             if placements:
                 self._assign(placements)
