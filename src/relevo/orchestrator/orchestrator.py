@@ -96,7 +96,7 @@ class Orchestrator:
         self._timers: set[asyncio.TimerHandle] = set()
         self.stored = StoredRuns(store)
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
-        self.scheduler = Scheduler(self._assign)
+        self.scheduler = Scheduler(self._assign, loop.time)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
         self.refusing = False  #: the store refused the last append of a run
         self.idle = asyncio.Event()  #: set while no run is live

@@ -21,8 +21,15 @@ class Scheduler(Actor[Look]):
 
     ref: ActorRef[Look]  #: its own, set by whoever spawns it
 
-    def __init__(self, assign: Callable[[list[Placement]], None], policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        assign: Callable[[list[Placement]], None],
+        time: Callable[[], float],
+        policy: Policy | None = None,
+    ) -> None:
+        """`time`: the loop's. Runs that are taken up queue jobs before the actor has started."""
         self._assign = assign
+        self._time = time
         self._policy = policy or Policy()
         self._looking = False  # LOOK was told and is not taken in yet
         self.queue = Queue()
@@ -33,13 +40,13 @@ class Scheduler(Actor[Look]):
         """A job waits for a place. One that it had for an earlier attempt is free again."""
         waiting = Waiting(run, job)
         self._free(waiting)
-        self.queue.add(waiting, priority, demand, self.context.system.loop.time())
+        self.queue.add(waiting, priority, demand, self._time())
         self._look()
 
     def oldest_s(self) -> float:
         """How long the job has waited that has waited longest, in seconds; 0 when none does."""
         since = self.queue.oldest
-        return 0.0 if since is None else max(0.0, self.context.system.loop.time() - since)
+        return 0.0 if since is None else max(0.0, self._time() - since)
 
     def reserve_at_once(self, run: str, job: int, demand: Demand) -> str | None:
         """A place for a job that need not wait: the agent where a match would put it now.
@@ -73,7 +80,7 @@ class Scheduler(Actor[Look]):
         if not self._free(waiting):
             self.queue.remove(waiting)
         elif place is not None and (agent := self.capacity.agents.get(place[0])) is not None:
-            agent.ended(self.context.system.loop.time())
+            agent.ended(self._time())
         self._look()
 
     def forget(self, run: str) -> None:
@@ -99,9 +106,9 @@ class Scheduler(Actor[Look]):
         self._looking = False
         self._keep_pace()
         while len(self.queue) and self.capacity.free:
-            begun = self.context.system.loop.time()
+            begun = self._time()
             placements = match(self.queue, self.capacity, self._policy)
-            now_s = self.context.system.loop.time()
+            now_s = self._time()
             MATCH_SECONDS.record(now_s - begun)
             PLACEMENTS.inc(len(placements))
             for (run, job), demand, agent in placements:
@@ -115,7 +122,7 @@ class Scheduler(Actor[Look]):
                 break
 
     def _keep_pace(self) -> None:
-        now_s = self.context.system.loop.time()
+        now_s = self._time()
         for agent in self.capacity.agents.values():
             agent.keep_pace(now_s)
 
