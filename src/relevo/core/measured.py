@@ -45,6 +45,15 @@ AGENT_HELD: Final = _gauge(
     ("agent",),
 )
 
+HTTP_REQUESTS: Final = _counter(
+    "relevo_http_requests", "Requests answered, by route and class of status.", ("method", "route", "status")
+)
+HTTP_SECONDS: Final = _histogram(
+    "relevo_http_request_seconds", "How long requests take until their answer begins, by route.", ("route",)
+)
+HTTP_CONNECTIONS: Final = _gauge("relevo_http_connections", "Open connections.").labels()
+HTTP_FOLLOWERS: Final = _gauge("relevo_http_followers", "Open streams.").labels()
+
 LOG_BYTES: Final = _counter("relevo_log_bytes", "Log bytes taken.").labels()
 LOOP_LAG: Final = _gauge(
     "relevo_loop_lag_seconds", "How late the event loop was, at worst, since the last reading."

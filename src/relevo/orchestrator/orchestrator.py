@@ -361,7 +361,7 @@ class Orchestrator:
         accepted = run.accepted
         assert accepted is not None
         priority = accepted.priority + actor.plan.of(job.node).node.priority
-        self.scheduler.enqueue(run.id, index, priority, self.demand(actor, job))
+        self.scheduler.enqueue(run.id, index, priority, self.demand(actor, job), self._loop.time())
 
     def place_at_once(self, actor: RunActor, index: int) -> str | None:
         """The agent that a job which is being queued can have now, reserved; None when it must wait its turn."""

@@ -29,11 +29,11 @@ class Scheduler(Actor[Look]):
         self.capacity = Capacity()
         self.reserved: dict[Waiting, tuple[str, Demand]] = {}  #: who has a place where
 
-    def enqueue(self, run: str, job: int, priority: int, demand: Demand) -> None:
-        """A job waits for a place. One that it had for an earlier attempt is free again."""
+    def enqueue(self, run: str, job: int, priority: int, demand: Demand, since_s: float = 0.0) -> None:
+        """A job waits for a place, since a time of any one clock. A place that it had for an earlier attempt is free again."""
         waiting = Waiting(run, job)
         self._free(waiting)
-        self.queue.add(waiting, priority, demand)
+        self.queue.add(waiting, priority, demand, since_s)
         self._look()
 
     def reserve_at_once(self, run: str, job: int, demand: Demand) -> str | None:

@@ -75,7 +75,7 @@ class Queue:
 
     def __init__(self) -> None:
         self.rotations: dict[int, dict[Demand, Rotation]] = {}  # by priority
-        self._places: dict[Waiting, tuple[int, Demand]] = {}
+        self._places: dict[Waiting, tuple[int, Demand, float]] = {}  # with since when
 
     def __len__(self) -> int:
         return len(self._places)
@@ -83,11 +83,11 @@ class Queue:
     def __contains__(self, waiting: Waiting) -> bool:
         return waiting in self._places
 
-    def add(self, waiting: Waiting, priority: int, demand: Demand) -> None:
-        """Put a job at the end. Without effect when it waits already."""
+    def add(self, waiting: Waiting, priority: int, demand: Demand, since_s: float = 0.0) -> None:
+        """Put a job at the end. Without effect when it waits already. `since_s`: now, by any clock: told by `waiting`."""
         if waiting in self._places:
             return
-        self._places[waiting] = (priority, demand)
+        self._places[waiting] = (priority, demand, since_s)
         classes = self.rotations.get(priority)
         if classes is None:
             classes = self.rotations[priority] = {}
@@ -101,7 +101,7 @@ class Queue:
         place = self._places.pop(waiting, None)
         if place is None:
             return False
-        priority, demand = place
+        priority, demand, _ = place
         classes = self.rotations[priority]
         rotation = classes[demand]
         rotation.take(*waiting)
@@ -110,6 +110,16 @@ class Queue:
             if not classes:
                 del self.rotations[priority]
         return True
+
+    def waiting(self, limit: int) -> Iterator[tuple[Waiting, int, Demand, float]]:
+        """The first `limit` jobs with priority, demand and since when, about in the order in which `match` looks at them."""
+        for priority in sorted(self.rotations, reverse=True):
+            for demand, rotation in self.rotations[priority].items():
+                for waiting in rotation.peek(limit):
+                    if not limit:
+                        return
+                    limit -= 1
+                    yield waiting, priority, demand, self._places[waiting][2]
 
     def remove_run(self, run: str) -> None:
         """Take all jobs of a run out. O(n) in the queue's length."""

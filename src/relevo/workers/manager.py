@@ -39,9 +39,10 @@ _log = logging.getLogger(__name__)
 class Placed:
     """An attempt that an agent has, or is about to get."""
 
-    __slots__ = ("cancel", "deadline", "sent", "started")
+    __slots__ = ("cancel", "deadline", "sent", "since_ms", "started")
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, since_ms: int = 0) -> None:
+        self.since_ms = since_ms  #: wall clock: since when this engine knows of it
         self.started = False
         self.sent = False  #: to the agent as it is now: sent twice, it could run twice
         self.cancel: m.Cancel | None = None
@@ -61,6 +62,7 @@ class AgentState:
         "outbox",
         "placed",
         "ready",
+        "spool_bytes",
         "told",
         "turn",
     )
@@ -76,6 +78,7 @@ class AgentState:
         self.gone_since: float | None = gone_since
         self.fence_after_s: float | None = None
         self.held = False  #: its steps are, by back-pressure
+        self.spool_bytes = 0  #: as it told last
         self.turn = 0  #: of the Hello that it was taken by
         self.told: set[AttemptKey] = set()  #: what it said at its Hello that it runs
 
@@ -189,7 +192,9 @@ class WorkerManager:
         state = self._agent(agent)
         placed = state.placed.get(key)
         if placed is None:
-            placed = state.placed[key] = Placed(self._loop.time() + timeout_s + BACKSTOP_S)
+            placed = state.placed[key] = Placed(
+                self._loop.time() + timeout_s + BACKSTOP_S, self._clock.wall_ms()
+            )
         placed.started = placed.started or started
         # One that is known: its run was read again, and could not say meanwhile what was to be sent.
         if state.ready and not placed.sent and not placed.started:
@@ -360,6 +365,8 @@ class WorkerManager:
         SPOOL_BYTES.labels(link.agent).set(message.spool_bytes)
         AGENT_HELD.labels(link.agent).set(int(message.paused))
         state = self.agents.get(link.agent)
+        if state is not None:
+            state.spool_bytes = message.spool_bytes
         if state is not None and state.held != message.paused:
             state.held = message.paused
             if message.paused:
