@@ -23,7 +23,13 @@ def _agent(engine: Engine, state: AgentState) -> AgentView:
     hello = state.hello
     room = engine.orchestrator.scheduler.capacity.agents.get(state.id)
     jobs = [
-        JobAtAgent(key.run, key.job, _name(engine, key.run, key.job), key.number, placed.since_ms)
+        JobAtAgent(
+            key.run,
+            key.job,
+            _name(engine, key.run, key.job),
+            key.number,
+            placed.started_ms or placed.assigned_ms,
+        )
         for key, placed in list(state.placed.items())
     ]
     slots = hello.slots if hello is not None else 0

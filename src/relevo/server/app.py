@@ -28,6 +28,8 @@ from relevo.server.state import State
 
 #: Clients whose rates are remembered.
 CLIENTS: Final = 1_024
+#: Methods that are counted by name.
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +101,8 @@ class App:
                 raise
             await _answer(Problem(500, "the server failed; its log tells more")).send(request, told)
         finally:
-            HTTP_REQUESTS.labels(request.method, route, f"{told.status // 100}xx").inc()
+            method = request.method if request.method in METHODS else "other"
+            HTTP_REQUESTS.labels(method, route, f"{told.status // 100}xx").inc()
 
     async def _send(self, answer: Answer, request: Request, told: _Told) -> None:
         try:
