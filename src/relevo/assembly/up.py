@@ -55,6 +55,7 @@ async def serve(
     hosts: frozenset[str] = frozenset(),
 ) -> None:
     """Serve on a bound socket until `shutdown` asks for the end. Runs and their jobs go on without it. Raises UserError."""
+    from relevo.console import static_folder
     from relevo.server.app import App
     from relevo.server.serving import Serving
 
@@ -108,13 +109,6 @@ def _nowhere(home: Home) -> str:
     path = f"{os.path.dirname(home.socket)}/nowhere"
     os.makedirs(path, mode=0o500, exist_ok=True)
     return path
-
-
-def static_folder() -> str:
-    """Where the page's files are, if they were built."""
-    import relevo
-
-    return os.path.join(os.path.dirname(os.path.abspath(relevo.__file__)), "console", "static")
 
 
 async def _leave(
