@@ -1,4 +1,4 @@
-"""The engine itself, and its socket, keep what `EngineApi` promises."""
+"""The engine itself, and its socket, keep what `UserApi` promises."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from relevo.assembly.client import connect
 from relevo.assembly.embedded import Embedded, open_engine
 from relevo.assembly.home import Home
-from relevo.orchestrator.api import EngineApi
-from relevo.testing.contracts.engine_api import EngineApiContract
+from relevo.orchestrator.api import UserApi
+from relevo.testing.contracts.user_api import UserApiContract
 
 
 @pytest.fixture
@@ -24,15 +24,15 @@ async def embedded(tmp_path: Path) -> AsyncIterator[Embedded]:
         await engine.close()
 
 
-class TestLocalApi(EngineApiContract):
+class TestLocalApi(UserApiContract):
     @pytest.fixture
-    async def api(self, embedded: Embedded) -> EngineApi:
+    async def api(self, embedded: Embedded) -> UserApi:
         return embedded.api
 
 
-class TestClient(EngineApiContract):
+class TestClient(UserApiContract):
     @pytest.fixture
-    async def api(self, embedded: Embedded) -> AsyncIterator[EngineApi]:
+    async def api(self, embedded: Embedded) -> AsyncIterator[UserApi]:
         client = await connect(embedded.home.socket, asyncio.get_running_loop())
         assert client is not None
         yield client
