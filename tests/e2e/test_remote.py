@@ -256,7 +256,11 @@ jobs:
       - run: echo over
 """)
     process = user.start("run", "w.yml", "--json")
-    run = user.await_event(process, lambda event: event["event"] == "step.started")["run"]
+    assert process.stdout is not None
+    events: list[dict[str, Any]] = []
+    while not events or events[-1]["event"] != "step.started":
+        events.append(json.loads(process.stdout.readline()))
+    run = events[0]["run"]
     logs = user.start("logs", "-f", run, "talks", "--raw")
     plain = subprocess.Popen(
         [*RELEVO, "resume", run, "--plain"], cwd=user.tree, env=user.env, stdout=subprocess.PIPE
@@ -272,9 +276,8 @@ jobs:
         server.kill()
         server.start()
         read += b"".join(logs.stdout.readline() for _ in range(60))
-    out, err = process.communicate(timeout=120)
-    events = [json.loads(line) for line in out.splitlines()]
-    assert process.returncode == 0, err
+    events += map(json.loads, process.stdout.read().splitlines())
+    assert process.wait(timeout=60) == 0
     assert events[-1]["jobs"]["talks"]["attempts"] == 1
     rest = logs.stdout.read()
     assert logs.stderr is not None
@@ -283,11 +286,7 @@ jobs:
     assert read + rest == whole
     shown += plain.stdout.read()
     assert re.findall(rb"line (\d+)", shown) == [b"%d" % number for number in range(1, lines + 1)]
-    seen = [event for event in events if event["event"] not in ("run.accepted", "job.added")]
-    assert len({json.dumps(event, sort_keys=True) for event in seen}) == len(seen)
-    stored = user.relevo("resume", run, "--json").events
-    wanted = [event["event"] for event in stored][-len(events) :]
-    assert [event["event"] for event in stored][: len(wanted)] == wanted
+    assert user.relevo("resume", run, "--json").events[:-1] == events[:-1]
 
 
 # --- what stands against it -----------------------------------------------------------------------------------------
