@@ -17,10 +17,13 @@ from relevo.store.contract import RunRow
 #: One public event, JSON-able, the same in `--json` and over any wire. Always there: "v": 1, "event": kind, "run": id,
 #: "seq": sequence to resume after, "at": Unix milliseconds. "job" is the job's id (`test (3.11, linux)`). Kinds:
 #:   run.accepted   workflow, title, trigger
+#:   run.waiting    group: nothing of it begins before it has this concurrency group
+#:   run.granted    it has it
 #:   run.started | run.cancelling {reason} | run.held
 #:   run.finished   status (succeeded, failed, cancelled), message
 #:   job.added      job, name, node and needs (ids as in the file, `build / test` in a call), labels; calls (the file), if it does
 #:   job.calling    job: from now on the jobs that it calls stand for it; it ends after them, with the call's outputs
+#:   job.waiting    job, group: the concurrency group that it asks for
 #:   job.queued     job
 #:   job.assigned   job, attempt, agent
 #:   job.running    job, attempt
