@@ -87,6 +87,11 @@ class _Nobody:
         self.plans = PlanCache()
         self._loop = asyncio.get_running_loop()
 
+    @property
+    def stored(self) -> _Nobody:
+        """Where an orchestrator has its plans."""
+        return self
+
     def submit(self, submit: c.Submit, plan: Plan, shared: bytes) -> None:
         self._loop.call_soon(self.run_ended, _Ended(_Ended(id=submit.run)))
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 from scripts.man import pages
 from scripts.reference import reference
+from scripts.telemetry import PAGE as TELEMETRY
+from scripts.telemetry import telemetry
 
 from relevo.cli.group import group
 from relevo.cli.main import SECTIONS
@@ -65,7 +67,11 @@ def _help(command: click.Command, path: str) -> str:
 
 
 if __name__ == "__main__":
-    for page, text in ((PAGE, command_line()), (REFERENCE, reference())):
+    for page, text in (
+        (PAGE, command_line()),
+        (REFERENCE, reference()),
+        (TELEMETRY, telemetry(TELEMETRY.read_text())),
+    ):
         page.write_text(text)
         click.echo(f"wrote {page}")
     MANUAL.mkdir(exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -208,6 +209,16 @@ def test_a_living_engine_shows_its_actors_and_what_it_counts(user):
     assert "relevo_runs_accepted_total 1" in counted
     assert "relevo_runs_live 1" in counted
     assert "relevo_store_commit_seconds_bucket" in counted
+    for once in ("queue_wait", "attempt_start"):
+        assert f"relevo_{once}_seconds_count 1" in counted
+    assert "relevo_attempt_run_seconds_count 0" in counted, "it runs still"
+    for name in ("process_resident_memory_bytes", "process_open_fds", "relevo_actors"):
+        assert re.search(rf"^{name} [1-9]", counted, re.MULTILINE), name
+    for counted_by_now in (
+        "relevo_store_commit_appends_count",
+        'relevo_gc_pause_seconds_count{generation="2"}',
+    ):
+        assert f"\n{counted_by_now} " in counted
     assert run not in counted
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)

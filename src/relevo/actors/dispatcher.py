@@ -31,6 +31,7 @@ class Dispatcher:
 
     __slots__ = (
         "_awake",
+        "_deepest",
         "_loop",
         "_order",
         "_time",
@@ -49,6 +50,7 @@ class Dispatcher:
         self.handled = 0  #: messages, by all actors together
         self.busy_s = 0.0
         self.longest_s = 0.0  #: the longest step
+        self._deepest: dict[type, int] = {}  # messages handed over in one step at most, by kind of actor
         self._awake = False
         self._loop = loop
         # uvloop's time stands still within a turn, as a virtual loop's does; but there it has to.
@@ -62,9 +64,16 @@ class Dispatcher:
             self._awake = True
             self._loop.call_soon(self._turn)
 
+    def take_deepest(self) -> dict[str, int]:
+        """How many messages waited at one actor at most when its turn came, by its kind, since the last call. One message
+        that came alone is not told."""
+        deepest, self._deepest = self._deepest, {}
+        return {kind.__name__.lstrip("_"): count for kind, count in deepest.items()}
+
     def _turn(self) -> None:
         self.turns += 1
         ready = self.ready
+        deepest = self._deepest
         time = self._time
         start = before = time()
         until = start + BUDGET_S
@@ -73,7 +82,11 @@ class Dispatcher:
             while ready:
                 self.now = before
                 cell = ready.popleft() if self._order is None else self._pick(self._order)
-                self.handled += cell.step()
+                actor = cell.actor
+                count = cell.step()
+                self.handled += count
+                if count > 1 and count > deepest.get(type(actor), 1):
+                    deepest[type(actor)] = count
                 now = time()
                 took = now - before
                 if took > self.longest_s:

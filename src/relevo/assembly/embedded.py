@@ -29,6 +29,7 @@ from relevo.runtime.failpoints import reach
 from relevo.runtime.processes import identity
 from relevo.scheduler.capacity import Reach
 from relevo.scheduler.labels import local_labels
+from relevo.telemetry.vitals import GcWatch
 from relevo.workers.local import LocalAgent, LocalAgentKeeper
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ async def open_engine(
     reach("engine.after-lease")
     store = await SqliteStore.open(home.database, lease.epoch, loop)
     threads = Threads(loop)
+    collections = GcWatch()
     disk = OsDisk()
     logs = FileLogStore(disk, home.logs, loop, threads, Claim(disk, home.logs, lease.epoch))
     blobs = DirectoryBlobs(home.blobs)
@@ -152,6 +154,7 @@ async def open_engine(
             pass  # no room for it: the next engine sees that its holder is dead
 
     def leave() -> None:
+        collections.close()
         threads.close()
         blobs.close()
 

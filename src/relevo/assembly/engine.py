@@ -24,6 +24,7 @@ from relevo.runtime.entropy import Entropy
 from relevo.runtime.loop import LagMeter
 from relevo.scheduler.capacity import Reach
 from relevo.store.contract import EventStore, Fenced
+from relevo.telemetry import vitals
 from relevo.workers.bulk import Bulk
 from relevo.workers.manager import WorkerManager
 
@@ -83,7 +84,7 @@ class Engine:
         )
         self.manager.on_fenced = self._epoch_passed
         self.orchestrator.manager = self.manager
-        self._lag = LagMeter(loop)
+        self._lag = LagMeter(loop, measured.LOOP_LAG_SECONDS.record)
 
     def spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         """A task that ends with the engine."""
@@ -102,9 +103,13 @@ class Engine:
         """Bring the gauges up to date."""
         scheduler = self.orchestrator.scheduler
         measured.QUEUE_JOBS.set(len(scheduler.queue))
+        measured.QUEUE_OLDEST_SECONDS.set(scheduler.oldest_s())
         measured.AGENTS_READY.set(len(scheduler.capacity.agents))
         measured.RUNS_LIVE.set(len(self.orchestrator.live))
-        measured.LOOP_LAG.set(self._lag.take_worst())
+        measured.LOOP_LAG_WORST_SECONDS.set(self._lag.take_worst())
+        measured.BUS_FOLLOWERS.set(self.parts.bus.followers)
+        vitals.read_actors(self.system)
+        vitals.read_process()
 
     async def close(self) -> None:
         """Leave: runs and agents stay as they are. Idempotent."""

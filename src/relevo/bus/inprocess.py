@@ -12,6 +12,7 @@ from collections import deque
 from typing import Final
 
 from relevo.bus.contract import Lagged
+from relevo.core.measured import BUS_LAGGED
 from relevo.domain.stored import Stored
 
 _NOBODY: Final[dict[Follower, None]] = {}
@@ -63,6 +64,7 @@ class InProcessBus:
                     follower.queue.append(stored)
                 else:
                     follower.lagged = stored.sequence
+                    BUS_LAGGED.inc()
                 follower.wake()
 
     def subscribe(self, stream: str | None = None, *, capacity: int = 1_024) -> Subscription:

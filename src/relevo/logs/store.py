@@ -8,6 +8,7 @@ from functools import partial
 from threading import Lock
 from typing import Final
 
+from relevo.core.measured import LOG_FOLLOWERS
 from relevo.domain.errors import DamagedError
 from relevo.domain.ids import AttemptKey
 from relevo.logs import reading
@@ -164,6 +165,7 @@ class FileLogStore:
         if tail is None:
             tail = self._tails[attempt] = Tail()
         tail.followers += 1
+        LOG_FOLLOWERS.add(1)
         offset, cursor = start, None
         try:
             while True:
@@ -194,6 +196,7 @@ class FileLogStore:
                 await tail.wait(self._loop)
         finally:
             tail.followers -= 1
+            LOG_FOLLOWERS.add(-1)
             if not tail.followers and self._tails.get(attempt) is tail:
                 del self._tails[attempt]
 

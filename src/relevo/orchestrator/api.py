@@ -14,28 +14,8 @@ from relevo.logs.contract import LogFrame
 from relevo.protocol.control import METHODS, Method
 from relevo.store.contract import RunRow
 
-#: One public event, JSON-able, the same in `--json` and over any wire. Always there: "v": 1, "event": kind, "run": id,
-#: "seq": sequence to resume after, "at": Unix milliseconds. "job" is the job's id (`test (3.11, linux)`). Kinds:
-#:   run.accepted   workflow, title, trigger
-#:   run.waiting    group: nothing of it begins before it has this concurrency group
-#:   run.granted    it has it
-#:   run.started | run.cancelling {reason} | run.held
-#:   run.finished   status (succeeded, failed, cancelled), message
-#:   job.added      job, name, node and needs (ids as in the file, `build / test` in a call), labels; calls (the file), if it does
-#:   job.calling    job: from now on the jobs that it calls stand for it; it ends after them, with the call's outputs
-#:   job.waiting    job, group: the concurrency group that it asks for
-#:   job.queued     job
-#:   job.assigned   job, attempt, agent
-#:   job.running    job, attempt
-#:   job.cancelling job
-#:   job.held       job, attempt, message
-#:   job.retrying   job, attempt (the one that ended), message
-#:   job.finished   job, status (JobStatus value), attempts, message, outputs
-#:   step.started   job, attempt, step (index), name
-#:   step.finished  job, attempt, step, name, outcome, conclusion, exit_code, message, summary
-#:   annotation     job, attempt, step, level, message, title, file, line, column
-#:   artifact       job, attempt, name, size
-#:   warning        message
+#: One public event, JSON-able, the same in `--json` and over any wire. Which kinds there are and what is in them stands in
+#: telemetry/catalogue.py, and in docs/telemetry.md.
 PublicEvent = dict[str, Any]
 
 

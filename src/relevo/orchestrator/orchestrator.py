@@ -99,7 +99,7 @@ class Orchestrator:
         self.stored = StoredRuns(store)
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
         self.groups = Groups(self, system, store, loop, clock)
-        self.scheduler = Scheduler(self._assign)
+        self.scheduler = Scheduler(self._assign, loop.time)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
         self.refusing = False  #: the store refused the last append of a run
         self.idle = asyncio.Event()  #: set while no run is live
@@ -405,7 +405,8 @@ class Orchestrator:
     unplaced = withdraw
 
     def attempt_ended(self, key: AttemptKey, job: Job, event: e.AttemptEnded) -> None:
-        self.manager.ended(key, job.agent, log=bool(event.log_size) and event.result != "lost")
+        log = bool(event.log_size) and event.result != "lost"
+        self.manager.ended(key, job.agent, log=log, at_ms=event.at_ms)
         ATTEMPTS_ENDED.labels(event.result).inc()
         if job.status not in JOB_ENDS:  # the end of a job frees its place by itself
             self.scheduler.withdraw(key.run, key.job)

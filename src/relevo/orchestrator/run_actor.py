@@ -245,7 +245,8 @@ class RunActor(Actor[Envelope]):
 
     def _started(self, event: e.AttemptStarted | e.AttemptStarting) -> None:
         job = self.run.jobs[event.job]
-        self._home.manager.started(AttemptKey(self.run.id, event.job, event.number), job.agent)
+        running_ms = event.at_ms if type(event) is e.AttemptStarted else 0
+        self._home.manager.started(AttemptKey(self.run.id, event.job, event.number), job.agent, running_ms)
 
     def _ended(self, event: e.AttemptEnded) -> None:
         key = AttemptKey(self.run.id, event.job, event.number)
@@ -265,7 +266,7 @@ class RunActor(Actor[Envelope]):
         job = self.run.jobs[event.job]
         key = AttemptKey(self.run.id, event.job, event.number)
         if job.number == event.number:
-            self._home.manager.place(key, event.agent, job.decl.timeout_s)
+            self._home.manager.place(key, event.agent, job.decl.timeout_s, at_ms=event.at_ms)
 
     def _retry(self, event: e.JobRetrying) -> None:
         if event.delay_s:

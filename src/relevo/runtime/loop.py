@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -74,10 +74,14 @@ def freeze_started() -> None:
 class LagMeter:
     """How late the loop is: one timer, compared with when it was due. Start and stop it with the loop's owner."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, seen: Callable[[float], None] = lambda lag_s: None
+    ) -> None:
+        """`seen` gets each lag, in seconds."""
         self.last_s = 0.0
         self.worst_s = 0.0  #: since `take_worst`
         self._loop = loop
+        self._seen = seen
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -103,6 +107,7 @@ class LagMeter:
     def _look(self, due: float) -> None:
         self.last_s = max(0.0, self._loop.time() - due)
         self.worst_s = max(self.worst_s, self.last_s)
+        self._seen(self.last_s)
         if self.last_s > LAG_TOLD_S:
             _log.warning("the event loop was held up for %.0f ms", self.last_s * 1_000)
         self._arm()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from relevo.actors import Actor, ActorRef
-from relevo.core.measured import MATCH_SECONDS, PLACEMENTS
+from relevo.core.measured import MATCH_SECONDS, PLACEMENTS, QUEUE_WAIT_SECONDS
 from relevo.scheduler.capacity import AgentCapacity, Capacity
 from relevo.scheduler.match import Placement, Policy, choose, match
 from relevo.scheduler.queue import Demand, Queue, Waiting
@@ -21,8 +21,15 @@ class Scheduler(Actor[Look]):
 
     ref: ActorRef[Look]  #: its own, set by whoever spawns it
 
-    def __init__(self, assign: Callable[[list[Placement]], None], policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        assign: Callable[[list[Placement]], None],
+        time: Callable[[], float],
+        policy: Policy | None = None,
+    ) -> None:
+        """`time`: the loop's. Runs that are taken up queue jobs before the actor has started."""
         self._assign = assign
+        self._time = time
         self._policy = policy or Policy()
         self._looking = False  # LOOK was told and is not taken in yet
         self.queue = Queue()
@@ -33,8 +40,13 @@ class Scheduler(Actor[Look]):
         """A job waits for a place. One that it had for an earlier attempt is free again."""
         waiting = Waiting(run, job)
         self._free(waiting)
-        self.queue.add(waiting, priority, demand)
+        self.queue.add(waiting, priority, demand, self._time())
         self._look()
+
+    def oldest_s(self) -> float:
+        """How long the job has waited that has waited longest, in seconds; 0 when none does."""
+        since = self.queue.oldest
+        return 0.0 if since is None else max(0.0, self._time() - since)
 
     def reserve_at_once(self, run: str, job: int, demand: Demand) -> str | None:
         """A place for a job that need not wait: the agent where a match would put it now.
@@ -48,6 +60,7 @@ class Scheduler(Actor[Look]):
         agent = choose(self.capacity, demand)
         if agent is not None:
             PLACEMENTS.inc()
+            QUEUE_WAIT_SECONDS.record(0.0)
             self.reserve(run, job, agent, demand)
         return agent
 
@@ -67,7 +80,7 @@ class Scheduler(Actor[Look]):
         if not self._free(waiting):
             self.queue.remove(waiting)
         elif place is not None and (agent := self.capacity.agents.get(place[0])) is not None:
-            agent.ended(self.context.system.loop.time())
+            agent.ended(self._time())
         self._look()
 
     def forget(self, run: str) -> None:
@@ -93,12 +106,15 @@ class Scheduler(Actor[Look]):
         self._looking = False
         self._keep_pace()
         while len(self.queue) and self.capacity.free:
-            begun = self.context.system.loop.time()
+            begun = self._time()
             placements = match(self.queue, self.capacity, self._policy)
-            MATCH_SECONDS.record(self.context.system.loop.time() - begun)
+            now_s = self._time()
+            MATCH_SECONDS.record(now_s - begun)
             PLACEMENTS.inc(len(placements))
             for (run, job), demand, agent in placements:
-                self.queue.remove(Waiting(run, job))
+                waiting = Waiting(run, job)
+                QUEUE_WAIT_SECONDS.record(now_s - (self.queue.since(waiting) or now_s))
+                self.queue.remove(waiting)
                 self.reserve(run, job, agent, demand)
             if placements:
                 self._assign(placements)
@@ -106,7 +122,7 @@ class Scheduler(Actor[Look]):
                 break
 
     def _keep_pace(self) -> None:
-        now_s = self.context.system.loop.time()
+        now_s = self._time()
         for agent in self.capacity.agents.values():
             agent.keep_pace(now_s)
 

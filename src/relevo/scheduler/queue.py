@@ -75,7 +75,7 @@ class Queue:
 
     def __init__(self) -> None:
         self.rotations: dict[int, dict[Demand, Rotation]] = {}  # by priority
-        self._places: dict[Waiting, tuple[int, Demand]] = {}
+        self._places: dict[Waiting, tuple[int, Demand, float]] = {}  # the first one has waited longest
 
     def __len__(self) -> int:
         return len(self._places)
@@ -83,11 +83,21 @@ class Queue:
     def __contains__(self, waiting: Waiting) -> bool:
         return waiting in self._places
 
-    def add(self, waiting: Waiting, priority: int, demand: Demand) -> None:
-        """Put a job at the end. Without effect when it waits already."""
+    @property
+    def oldest(self) -> float | None:
+        """Since when the job waits that has waited longest; None when none does."""
+        return next((since for _, _, since in self._places.values()), None)
+
+    def since(self, waiting: Waiting) -> float | None:
+        """Since when a job waits; None when it does not."""
+        place = self._places.get(waiting)
+        return None if place is None else place[2]
+
+    def add(self, waiting: Waiting, priority: int, demand: Demand, now_s: float = 0.0) -> None:
+        """Put a job at the end. Without effect when it waits already. `now_s`: of any one clock."""
         if waiting in self._places:
             return
-        self._places[waiting] = (priority, demand)
+        self._places[waiting] = (priority, demand, now_s)
         classes = self.rotations.get(priority)
         if classes is None:
             classes = self.rotations[priority] = {}
@@ -101,7 +111,7 @@ class Queue:
         place = self._places.pop(waiting, None)
         if place is None:
             return False
-        priority, demand = place
+        priority, demand, _ = place
         classes = self.rotations[priority]
         rotation = classes[demand]
         rotation.take(*waiting)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from relevo.actors import Actor, ActorRef, Group
-from relevo.core.measured import AGENT_HELD, SPOOL_BYTES
+from relevo.core.measured import AGENT_HELD, ATTEMPT_RUN_SECONDS, ATTEMPT_START_SECONDS, SPOOL_BYTES
 from relevo.domain import commands as c
 from relevo.domain.ids import AttemptKey
 from relevo.logs.contract import LogStore
@@ -39,10 +39,12 @@ _log = logging.getLogger(__name__)
 class Placed:
     """An attempt that an agent has, or is about to get."""
 
-    __slots__ = ("cancel", "deadline", "sent", "started")
+    __slots__ = ("assigned_ms", "cancel", "deadline", "sent", "started", "started_ms")
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, assigned_ms: int = 0) -> None:
         self.started = False
+        self.assigned_ms = assigned_ms  #: 0: another engine assigned it
+        self.started_ms = 0  #: when its worker was there; 0: it is not, or another engine was told
         self.sent = False  #: to the agent as it is now: sent twice, it could run twice
         self.cancel: m.Cancel | None = None
         self.deadline = deadline  #: of the loop's time; the engine's back-stop
@@ -184,22 +186,28 @@ class WorkerManager:
             agent.outbox = self._group.spawn(Outbox(self, agent), id, mailbox=OUTBOX)
         return agent
 
-    def place(self, key: AttemptKey, agent: str, timeout_s: float, *, started: bool = False) -> None:
-        """An attempt is stored as assigned to an agent. It is sent as soon as the agent is ready."""
+    def place(
+        self, key: AttemptKey, agent: str, timeout_s: float, *, started: bool = False, at_ms: int = 0
+    ) -> None:
+        """An attempt is stored as assigned to an agent, just now at `at_ms`. It is sent as soon as the agent is ready."""
         state = self._agent(agent)
         placed = state.placed.get(key)
         if placed is None:
-            placed = state.placed[key] = Placed(self._loop.time() + timeout_s + BACKSTOP_S)
+            placed = state.placed[key] = Placed(self._loop.time() + timeout_s + BACKSTOP_S, at_ms)
         placed.started = placed.started or started
         # One that is known: its run was read again, and could not say meanwhile what was to be sent.
         if state.ready and not placed.sent and not placed.started:
             state.outbox.tell(key)
 
-    def started(self, key: AttemptKey, agent: str) -> None:
-        """It is stored that it began."""
+    def started(self, key: AttemptKey, agent: str, running_ms: int = 0) -> None:
+        """It is stored that it began; `running_ms`: when its worker was there, 0 while that is being made."""
         placed = self._agent(agent).placed.get(key)
         if placed is not None:
             placed.started = True
+            if running_ms:
+                placed.started_ms = running_ms
+                if placed.assigned_ms:
+                    ATTEMPT_START_SECONDS.record(max(0, running_ms - placed.assigned_ms) / 1_000)
 
     def cancel(self, key: AttemptKey, agent: str, reason: str, force: bool) -> None:
         """It is stored that it is being cancelled."""
@@ -210,9 +218,11 @@ class WorkerManager:
             if state.link is not None and state.ready:
                 state.link.send(placed.cancel)
 
-    def ended(self, key: AttemptKey, agent: str, *, log: bool) -> None:
-        """It is stored that it ended. `log`: its log has an end record."""
-        self._agent(agent).placed.pop(key, None)
+    def ended(self, key: AttemptKey, agent: str, *, log: bool, at_ms: int = 0) -> None:
+        """It is stored that it ended, at `at_ms`. `log`: its log has an end record."""
+        placed = self._agent(agent).placed.pop(key, None)
+        if placed is not None and placed.started_ms and at_ms:
+            ATTEMPT_RUN_SECONDS.record(max(0, at_ms - placed.started_ms) / 1_000)
         if not log:
             self._logs.no_more(key)
 

@@ -11,6 +11,8 @@ import pytest
 from scripts.docs import MANUAL, PAGE, REFERENCE, command_line
 from scripts.man import pages
 from scripts.reference import reference
+from scripts.telemetry import PAGE as TELEMETRY
+from scripts.telemetry import telemetry
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -22,6 +24,12 @@ def test_the_page_of_the_command_line_is_up_to_date() -> None:
 
 def test_the_reference_of_the_language_is_up_to_date() -> None:
     assert REFERENCE.read_text() == reference(), "run: make docs"
+
+
+def test_the_page_of_telemetry_is_up_to_date() -> None:
+    page = TELEMETRY.read_text()
+    assert page.count("written by make docs") == 2
+    assert page == telemetry(page), "run: make docs"
 
 
 def test_the_manual_is_up_to_date() -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import apsw
 from msgspec import Struct
 
-from relevo.core.measured import APPENDS, COMMIT_SECONDS, COMMITS
+from relevo.core.measured import APPENDS, COMMIT_APPENDS, COMMIT_SECONDS, COMMITS
 from relevo.domain.errors import DamagedError, RelevoError
 from relevo.domain.ids import LEASE
 from relevo.runtime.failpoints import reach
@@ -173,6 +173,7 @@ class Writer:
         COMMIT_SECONDS.record(monotonic() - begun)
         COMMITS.inc()
         APPENDS.inc(len(works))
+        COMMIT_APPENDS.record(len(works))
         commit.keep()
         self._sequence = commit.sequence
         return outcomes
