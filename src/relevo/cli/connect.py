@@ -8,6 +8,7 @@ remote(…)   the server that RELEVO_SERVER names, which both of these are then
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,19 @@ def remote(address: str, token: str | None) -> AbstractAsyncContextManager[UserA
                 f"relevo: {address} is not encrypted: whoever is on the way can read the token and secrets\n"
                 "  https:// is, or a tunnel: ssh -L 7878:127.0.0.1:7878 HOST"
             )
-    return open_remote(address, token)
+    return open_remote(address, token, _uploading)
+
+
+#: What takes longer than people wait without a word, also on a slow line.
+_MUCH_BYTES = 4_000_000
+
+
+def _uploading(size_bytes: int) -> None:
+    if size_bytes >= _MUCH_BYTES and sys.stderr.isatty():
+        from relevo.cli.output import note
+        from relevo.cli.text import size
+
+        note(f"relevo: uploading {size(size_bytes)} of the working tree")
 
 
 #: Servers that was told of that the way to them is open.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -32,8 +32,10 @@ _frame = msgspec.msgpack.Decoder(tuple[int, int, int, bytes])
 class RemoteApi:
     """`api.UserApi` of the server behind a link."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, uploading: Callable[[int], None] = lambda size: None) -> None:
+        """`uploading`: called with the bytes that are about to be uploaded."""
         self._link = link
+        self._uploading = uploading
 
     # --- submitting -----------------------------------------------------------------------------------------------
 
@@ -47,7 +49,8 @@ class RemoteApi:
         for times in range(UPLOADS):
             told = submission
             if submission.source is None:
-                told = await gather(submission, Uploads(self._link, tree, fresh=times > 0))
+                uploads = Uploads(self._link, tree, fresh=times > 0, told=self._uploading)
+                told = await gather(submission, uploads)
             try:
                 return str((await self._link.post("/runs", _body(told), key=key))["run"])
             except BlobsMissing:
@@ -256,11 +259,13 @@ async def _rest(pause: float) -> float:
 
 
 @asynccontextmanager
-async def open_remote(url: str, token: str | None) -> AsyncIterator[RemoteApi]:
-    """What the server at `url` offers. Raises UserError when there is none that this program can speak with."""
+async def open_remote(
+    url: str, token: str | None, uploading: Callable[[int], None] = lambda size: None
+) -> AsyncIterator[RemoteApi]:
+    """What the server at `url` offers; `uploading`: see RemoteApi. Raises UserError when there is none that this program can speak with."""
     link = Link(url, token)
     try:
         await link.meet()
-        yield RemoteApi(link)
+        yield RemoteApi(link, uploading)
     finally:
         await link.close()

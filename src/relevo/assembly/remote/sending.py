@@ -13,7 +13,7 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -44,11 +44,14 @@ class Sent(Struct, frozen=True):
 class Uploads:
     """Sends to one server; `fresh`: as if nothing had ever been sent."""
 
-    def __init__(self, link: Link, tree: str, *, fresh: bool = False) -> None:
+    def __init__(
+        self, link: Link, tree: str, *, fresh: bool = False, told: Callable[[int], None] = lambda size: None
+    ) -> None:
+        """`told`: called with the bytes that are about to be sent."""
         self._link = link
+        self._told = told
         self._path = _noted_at(link.url, tree)
         self._fresh = fresh
-        self.sent_bytes = 0
 
     async def send(self, taken: Taken) -> Sequence[str]:
         """See `gathering.Sender`."""
@@ -77,8 +80,8 @@ class Uploads:
                 digest = await taken.store(blobs, objects)
                 if await self._missing([digest]):
                     size = await blobs.size(digest) or 0
+                    self._told(size)
                     await self._link.put(f"/blobs/{digest}", size, lambda: blobs.read(digest))
-                    self.sent_bytes += size
             finally:
                 blobs.close()
         return digest
