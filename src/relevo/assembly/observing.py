@@ -68,7 +68,7 @@ def queue(engine: Engine, limit: int) -> QueueView:
                 place.priority,
                 int(passed_ms + place.since_s * 1_000),
                 sorted(place.demand.labels),
-                reason,
+                f"It {reason}.",
             )
         )
     return QueueView(len(scheduler.queue), items)

@@ -354,8 +354,8 @@ def test_what_does_not_wait_is_not_told_of(step):
     handle(ended, c.EndAttempt(0, 1, "succeeded"))
     assert why_run(scene(agent()), ended) == []
     assert [wait.job for wait in why_run(scene(agent(), queue=queued(("r1", 1))), in_call())] == [
-        "call / y",
         "call / x",
+        "call / y",
     ]
 
 

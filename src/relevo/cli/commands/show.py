@@ -35,7 +35,7 @@ def command(run: str, as_json: bool) -> int:
 
             from relevo.orchestrator.details import details
 
-            click.echo(msgspec.json.encode({**details(progress, row), "waits": waits}))
+            click.echo(msgspec.json.encode(details(progress, row, waits)))
             return 0
         import sys
 
