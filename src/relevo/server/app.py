@@ -25,6 +25,7 @@ from relevo.server.problems import Problem, problem_of, retry_after
 from relevo.server.routes import Endpoint, Router
 from relevo.server.runs import Runs
 from relevo.server.state import State
+from relevo.server.topics import Following
 
 #: Clients whose rates are remembered.
 CLIENTS: Final = 1_024
@@ -68,7 +69,14 @@ class App:
         self._wrong: OrderedDict[str, Gcra] = OrderedDict()
         runs = Runs(self.hub, nowhere)
         state = State(self.hub, access)
-        self.router = Router([*runs.endpoints(), *Logs(self.hub, runs).endpoints(), *state.endpoints()])
+        self.router = Router(
+            [
+                *runs.endpoints(),
+                *Logs(self.hub, runs).endpoints(),
+                *Following(self.hub).endpoints(),
+                *state.endpoints(),
+            ]
+        )
         state.router = self.router
         self._pages = Pages(static)
 
