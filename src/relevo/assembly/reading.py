@@ -53,6 +53,8 @@ class Reading:
                     over = ends(event["event"], over)
                     if stored.sequence > after:
                         yield await resolved(event, self._store.fact)
+            if not version:
+                raise UserError(f"there is no run {run}", hint="relevo runs lists them")
             if live is None or over:
                 return
             async for heard in live:

@@ -14,6 +14,7 @@ from relevo.logs.contract import LogFrame
 from relevo.logs.lines import Line
 from relevo.protocol.artifacts import ListedArtifact
 from relevo.protocol.control import METHODS, Method
+from relevo.protocol.source import Source
 from relevo.store.contract import RunRow
 
 #: One public event, JSON-able, the same in `--json` and over any wire. Which kinds there are and what is in them stands in
@@ -31,7 +32,8 @@ class Submission(Struct, frozen=True):
     env: dict[str, str] = {}
     secrets: dict[str, str] = {}
     jobs: tuple[str, ...] = ()  #: only these jobs and what they need; (): all
-    directory: str = ""  #: the working tree, absolute
+    directory: str = ""  #: the working tree, absolute, where the engine can read it
+    source: Source | None = None  #: else what it holds, told and uploaded by who stands in it
     committed: bool = False  #: HEAD instead of the working tree
     skip_unmatched: bool = False
     idempotency_key: str | None = None
