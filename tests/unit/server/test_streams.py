@@ -30,6 +30,7 @@ async def test_a_log_is_streamed_as_it_is_written(up: Up) -> None:
         assert stream.whole
     assert texts(rest) == ["second", "third"]
     assert (rest[-1].kind, rest[-1].data["offset"]) == ("end", 18)
+    await up.ended(run)
     async with up.client.stream(f"{log}/stream", Last_Event_ID="18") as stream:
         assert stream.status == 204  # a browser does not come again
 
@@ -91,7 +92,7 @@ async def test_all_followers_of_a_thing_share_what_is_read_and_encoded(
     assert len(sources) == 1
 
 
-async def open_deaf(up: Up, path: str) -> tuple[socket.socket, bytes]:
+async def open_deaf(up: Up, path: str) -> socket.socket:
     """A connection that asks, and does not read."""
     deaf = socket.socket()
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -99,7 +100,7 @@ async def open_deaf(up: Up, path: str) -> tuple[socket.socket, bytes]:
     loop = asyncio.get_running_loop()
     await loop.sock_connect(deaf, up.client.address)
     await loop.sock_sendall(deaf, up.client.head("GET", path))
-    return deaf, b""
+    return deaf
 
 
 async def test_who_does_not_read_costs_nothing_and_misses_nothing(up: Up) -> None:
@@ -107,7 +108,7 @@ async def test_who_does_not_read_costs_nothing_and_misses_nothing(up: Up) -> Non
     run = await up.submit(f"{up.wait()}; seq 1 {count} | sed 's/^/a line of some length, number /'")
     await up.running(run)
     path = f"/api/v1/runs/{run}/jobs/0/log/stream"
-    deaf, _ = await open_deaf(up, path)
+    deaf = await open_deaf(up, path)
     while not up.app.hub.followers:
         await asyncio.sleep(0)
     async with up.client.stream(path) as stream:
