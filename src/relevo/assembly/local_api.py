@@ -140,9 +140,11 @@ class LocalApi:
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
+    def events(
+        self, run: str, after: int = 0, *, follow: bool = True, past_holds: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
         """See EngineApi.events."""
-        return self._reading.events(run, after, follow=follow)
+        return self._reading.events(run, after, follow=follow, past_holds=past_holds)
 
     def log(
         self,
