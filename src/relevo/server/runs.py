@@ -82,6 +82,15 @@ class Runs:
                 problems=(404,),
             ),
             Endpoint(
+                "GET",
+                f"{run}/why",
+                self.why,
+                "Why jobs of a run wait; of a job that is named, also that it does not.",
+                (Said(200, "Those that wait.", shapes.Waits),),
+                query=shapes.WhyQuery,
+                problems=(400, 404, 422),
+            ),
+            Endpoint(
                 "POST",
                 f"{run}/delivered",
                 self.delivered,
@@ -234,10 +243,15 @@ class Runs:
         progress = Progress(row.run)
         async for event in self._api.events(row.run, follow=False):
             progress.apply(event)
-        return json(details(progress, row))
+        return json(details(progress, row, await self._api.why(row.run) if row.live else ()))
 
     async def show_row(self, request: Request) -> Answer:
         return json(await self.row(request))
+
+    async def why(self, request: Request) -> Answer:
+        asked = request.query(shapes.WhyQuery)
+        row = await self.row(request)
+        return json(shapes.Waits(await self._api.why(row.run, asked.job)))
 
     async def delivered(self, request: Request) -> Answer:
         row = await self.row(request)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from relevo.logs.lines import Line
-from relevo.orchestrator.api import AgentView
+from relevo.orchestrator.api import AgentView, Wait
 from relevo.protocol.artifacts import ListedArtifact
 from relevo.protocol.http_api import API_LEVEL, API_OLDEST
 from relevo.protocol.source import Source
@@ -96,6 +96,18 @@ class RetryGiven(Struct, forbid_unknown_fields=True):
     failed: bool = False  #: only what did not succeed
     job: int | str | None = None  #: a job by number or id, and what depends on it
     secrets: dict[str, str] = {}
+
+
+class WhyQuery(Struct):
+    """Of which job, by its name; left out: of all that wait."""
+
+    job: Annotated[str, Meta(max_length=1_024)] | None = None
+
+
+class Waits(Struct):
+    """Jobs that wait."""
+
+    waits: list[Wait]
 
 
 class EventsQuery(Struct):

@@ -14,6 +14,7 @@ import msgspec
 from relevo.assembly.remote.link import LONGEST_PAUSE_S, PAUSE_S, BlobsMissing, Link, Lost
 from relevo.domain.errors import UserError
 from relevo.logs.contract import LogFrame
+from relevo.orchestrator.api import Wait
 from relevo.protocol.framing import FrameReader
 from relevo.protocol.http_api import LOG_END
 from relevo.store.contract import RunRow
@@ -60,14 +61,15 @@ class RemoteApi:
 
     # --- following ------------------------------------------------------------------------------------------------
 
-    async def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
+    async def events(
+        self, run: str, after: int = 0, *, follow: bool = True, past_holds: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
         """See UserApi.events."""
-        if not follow:
+        if not follow or not await self._goes_on(run, past_holds):
             async for event in self._events_so_far(run, after):
                 yield event
             return
         position: str | None = None
-        over = False
         pause = 0.0
         while True:
             headers = {"accept": "text/event-stream"}
@@ -80,13 +82,13 @@ class RemoteApi:
                     async for identity, data in _server_sent(pieces):
                         event = msgspec.json.decode(data)
                         position, pause = identity, 0.0
-                        over = event["event"] in ("run.finished", "run.held") or (
-                            over and event["event"] != "run.released"
-                        )
                         yield event
                         if event["event"] == "run.finished":
                             return
-                if over or not await self._goes_on(run):
+                        # The stream goes on past a hold, also one of long ago.
+                        if event["event"] == "run.held" and not await self._goes_on(run, past_holds):
+                            return
+                if not await self._goes_on(run, past_holds):
                     return
             except Lost:
                 await self._link.there_again()
@@ -102,10 +104,10 @@ class RemoteApi:
                 return
             behind = page["next"]
 
-    async def _goes_on(self, run: str) -> bool:
-        """Whether a stream that ended was only cut: a server that is told to leave says no more than that."""
+    async def _goes_on(self, run: str, past_holds: bool) -> bool:
+        """Whether more is to come of a run. (A stream that ends says nothing: a server that leaves ends them all.)"""
         row = await self.find(run)
-        return row.live and row.status != "held"
+        return row.live and (past_holds or row.status != "held")
 
     async def log(
         self,
@@ -157,6 +159,11 @@ class RemoteApi:
             cursor = page["next"]
             if cursor is None or len(found) >= limit:
                 return found
+
+    async def why(self, run: str, job: str | None = None) -> list[Wait]:
+        """See UserApi.why."""
+        told = await self._link.get(f"/runs/{quote(run)}/why", job=job)
+        return msgspec.convert(told["waits"], list[Wait])
 
     async def ping(self) -> dict[str, Any]:
         """See UserApi.ping."""

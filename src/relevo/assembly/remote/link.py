@@ -188,7 +188,9 @@ class Link:
                     if response.status_code in _BUSY:
                         raise Lost(f"{self.url} answers with {response.status_code}")
                     self._check(response)
-                yield response.aiter_raw()
+                    yield _nothing()  # 204: all of it was told before
+                else:
+                    yield response.aiter_raw()
             finally:
                 await response.aclose()
         except httpx.TransportError as error:
@@ -294,6 +296,11 @@ class Link:
             f"{self.url} does not answer as a server would: {_reason(error)}",
             hint="is it https:// instead of http://?",
         )
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    for piece in ():
+        yield piece
 
 
 def _version() -> str:
