@@ -299,7 +299,8 @@ class Link:
 
 
 async def _nothing() -> AsyncIterator[bytes]:
-    for piece in ():
+    none: tuple[bytes, ...] = ()
+    for piece in none:
         yield piece
 
 

@@ -226,17 +226,15 @@ class UserApiContract:
         run = await api.submit(asked(text, tmp_path, env={"GATE": str(gate)}))
         async for event in api.events(run):
             if event["event"] == "step.started":
-                [wait] = await api.why(run)
-                assert (wait.job, wait.kind, wait.reason) == (
-                    "after",
-                    "needs",
-                    "waits until 'waits' has ended",
-                )
-                [asked_for] = await api.why(run, "waits")
-                assert asked_for.reason == "does not wait: it is at work at agent 'local'"
-                with pytest.raises(UserError, match="has no job 'other'"):
-                    await api.why(run, "other")
-                gate.touch()
+                break
+        [wait] = await api.why(run)
+        assert (wait.job, wait.kind, wait.reason) == ("after", "needs", "waits until 'waits' has ended")
+        [asked_for] = await api.why(run, "waits")
+        assert asked_for.reason == "does not wait: it is at work at agent 'local'"
+        with pytest.raises(UserError, match="has no job 'other'"):
+            await api.why(run, "other")
+        gate.touch()
+        await followed(api, run)
         assert await api.why(run) == []
 
     async def test_the_engine_tells_of_itself(self, api: UserApi) -> None:
