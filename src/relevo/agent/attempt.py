@@ -118,6 +118,8 @@ class AttemptRun:
             secrets,
             places,
             self._folders,
+            traceparent=assignment.traceparent,
+            tracestate=assignment.tracestate,
         )
         self._event = contexts.github.get("event")
         self._steps = StepRunner(
@@ -236,7 +238,7 @@ class AttemptRun:
             self._skip(step)
             return
         contexts = self._contexts
-        contexts.begin_step(step)
+        contexts.begin_step(step, step.index)
         try:
             if step.hashes:
                 evaluated = await self._evaluated_in_pool(step)
@@ -306,7 +308,7 @@ class AttemptRun:
             name = self._masks.hide(f"Post {post.name}")
             self._reporter.step_started(index, name)
             self._activity.begin()
-            self._contexts.begin_step(post.step)
+            self._contexts.begin_step(post.step, index)
             end = await self._steps.run_post(post, index)
             self._activity.end()
             if end.outcome == FAILURE and self._contexts.status == SUCCESS:

@@ -18,6 +18,7 @@ from relevo.orchestrator.api import Submission
 from relevo.orchestrator.orchestrator import NoSuchRun
 from relevo.orchestrator.plans import Plan, SharedContexts, digest_of
 from relevo.store.contract import Fact, FactExists, StoreUnavailable
+from relevo.telemetry import ids
 
 if TYPE_CHECKING:
     from relevo.assembly.engine import Engine
@@ -106,6 +107,8 @@ class LocalApi:
             plan.declarations(),
             at_ms=self._clock.wall_ms(),
             secrets=sorted(submission.secrets),
+            traceparent=str(parent) if (parent := ids.parse(submission.traceparent)) else "",
+            tracestate=ids.state(submission.tracestate) if parent else "",
         )
         return await self._stored(submit, plan, blob, facts)
 
@@ -276,6 +279,7 @@ class LocalApi:
             accepted.run_attempt + 1,
             self._clock.wall_ms(),
             sorted(secrets),
+            retried_traceparent=accepted.traceparent,
         )
         return await self._stored(submit, plan, shared_blob, facts, carried)
 

@@ -19,6 +19,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "runs": "List runs, newest first.",
         "show": "Show how a run went, or goes.",
         "logs": "Show what the steps of a job wrote.",
+        "trace": "Show where the time of a run went, in Perfetto.",
         "actors": "Show the living engine from inside.",
         "metrics": "Print what the living engine counts.",
     },

@@ -22,6 +22,9 @@ class Submit(Struct, frozen=True, gc=False):
     run_attempt: int = 1
     at_ms: int = 0
     secrets: list[str] = []
+    traceparent: str = ""
+    tracestate: str = ""
+    retried_traceparent: str = ""
 
 
 class ExpandNode(Struct, frozen=True, gc=False):

@@ -56,6 +56,9 @@ class RunAccepted(Struct, frozen=True, array_like=True, gc=False, tag=1):
     at_ms: int = 0
     contexts: str = ""  #: digest of the stored github, inputs and vars contexts
     secrets: list[str] = []  #: their names
+    traceparent: str = ""  #: the span that it was submitted within (W3C Trace Context); "": none
+    tracestate: str = ""
+    retried_traceparent: str = ""  #: that of the run that it retries
 
 
 class NodesAdded(Struct, frozen=True, array_like=True, gc=False, tag=2):

@@ -103,6 +103,9 @@ def _submit(run: Run, command: c.Submit) -> list[e.Event]:
             command.at_ms,
             command.contexts,
             command.secrets,
+            command.traceparent,
+            command.tracestate,
+            command.retried_traceparent,
         ),
     ]
     return events + _nodes_added(nodes)

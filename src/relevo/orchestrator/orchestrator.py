@@ -438,6 +438,8 @@ class Orchestrator:
             accepted.run_attempt,
             template.node.cpus,
             template.node.memory_bytes,
+            accepted.traceparent,
+            accepted.tracestate,
         )
         return assignment, {digest: spec, accepted.contexts: actor.contexts.blob}
 

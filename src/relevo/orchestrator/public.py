@@ -16,6 +16,12 @@ SUMMARY_FACT = "summary_fact"
 OUTPUTS_FACT = "outputs_fact"
 
 
+def _traced(event: e.RunAccepted) -> dict[str, str]:
+    """Where the run's trace hangs; most hang nowhere."""
+    fields = ("traceparent", "tracestate", "retried_traceparent")
+    return {field: value for field in fields if (value := getattr(event, field))}
+
+
 async def resolved(event: dict[str, Any], fact: Callable[[str], Awaitable[bytes | None]]) -> dict[str, Any]:
     """A public event with what `fact` holds of it."""
     key = event.pop(SUMMARY_FACT, None)
@@ -83,6 +89,7 @@ class Projection:
                             "trigger": event.trigger,
                             "retried_from": event.retried_from,
                             "run_attempt": event.run_attempt,
+                            **_traced(event),
                         },
                     ),
                 ]

@@ -19,7 +19,9 @@ LISTED = {name: metric for metrics in METRICS.values() for name, metric in metri
 
 #: One of each kind of stored event, in an order that a run could have.
 HISTORY: list[e.Event] = [
-    e.RunAccepted("r", "ci", "a title", "push", "spec"),
+    e.RunAccepted(
+        "r", "ci", "a title", "push", "spec", traceparent="p", tracestate="s", retried_traceparent="q"
+    ),
     e.NodesAdded([e.NodeDecl("call", []), e.NodeDecl("test", [0])]),
     e.NodesAdded([e.NodeDecl("inner", [])], caller=0),
     e.NodeExpanded(0, [e.JobDecl("call", calls="other.yml")]),
