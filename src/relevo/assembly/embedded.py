@@ -26,15 +26,18 @@ from relevo.leases.contract import Holder, Lease, LeaseHeld
 from relevo.runtime.clock import SystemClock
 from relevo.runtime.entropy import SystemEntropy
 from relevo.runtime.failpoints import reach
+from relevo.runtime.notices import NOTICES
 from relevo.runtime.processes import identity
 from relevo.scheduler.capacity import Reach
 from relevo.scheduler.labels import local_labels
+from relevo.telemetry import settings
 from relevo.telemetry.vitals import GcWatch
 from relevo.workers.local import LocalAgent, LocalAgentKeeper
 
 if TYPE_CHECKING:
     from relevo.leases.local import LocalLeases
     from relevo.orchestrator.api import EngineApi
+    from relevo.telemetry.export import Exporter, Sender
 
 #: How long a holder of the lease may take to answer before it is taken over.
 ANSWER_S: Final = 3.0
@@ -56,6 +59,7 @@ class Embedded:
         door: Door,
         keeper: LocalAgentKeeper,
         leave: Callable[[], None],
+        exporter: Exporter | None = None,
     ) -> None:
         self.home = home
         self.engine = engine
@@ -63,6 +67,7 @@ class Embedded:
         self._door = door
         self._keeper = keeper
         self._leave = leave
+        self._exporter = exporter
         self._closing: asyncio.Task[None] | None = None
         self.tenure: Tenure | None = None
         self.taken_over = asyncio.Event()
@@ -99,6 +104,8 @@ class Embedded:
             # Who has hung up needs no engine: it clears its things away while this process does.
             await asyncio.wait((hung_up, gone), return_when=asyncio.FIRST_COMPLETED)
         await self._door.close()
+        if self._exporter is not None:
+            await self._exporter.close(flush=not self.taken_over.is_set())
         await self.engine.close()
         if gone is not None:
             await gone
@@ -172,11 +179,14 @@ async def open_engine(
     api = LocalApi(engine, vault, labels, f"{home.agent}/kept", home.caches)
     door = Door(home.socket, loop, engine.manager.accept, api)
     keeper = LocalAgentKeeper(_agent(home, slots, provider, window), loop, lambda: _connected(engine))
-    embedded = Embedded(home, engine, api, door, keeper, leave)
+    exporter = _exporter(home, engine)
+    embedded = Embedded(home, engine, api, door, keeper, leave, exporter)
     made.append(embedded)
     embedded.tenure = Tenure(
         loop, lambda: leases.valid(lease), embedded.taken_over.set, suspect=lambda: door.displaced
     )
+    if exporter is not None:
+        exporter.open()
     await engine.open()
     await door.open()
     keeper.open(head_start.taken(home))
@@ -184,6 +194,39 @@ async def open_engine(
     if _prune_is_due(home):
         engine.spawn(_prune(embedded))
     return embedded
+
+
+def _exporter(home: Home, engine: Engine) -> Exporter | None:
+    """What sends traces, where the variables of OpenTelemetry ask for it."""
+    where = settings.endpoint(os.environ)
+    wrong = settings.refusal(os.environ)
+    if not where or wrong:
+        settings.forget(home.traced)
+        if where:
+            NOTICES.warning("traces are not sent: %s", wrong)
+        return None
+    from relevo.orchestrator.public import published
+    from relevo.telemetry.export import Exporter
+    from relevo.telemetry.spans import derive
+
+    def connect() -> Sender:
+        from relevo.telemetry.otlp import OtlpSender
+
+        return OtlpSender(where, os.environ)
+
+    store = engine.parts.store
+    exporter = Exporter(
+        asyncio.get_running_loop(),
+        read=store.read,
+        scan=store.scan,
+        derive=lambda run, history: derive(run, published(history), 0),
+        connect=connect,
+        where=where,
+        cursor=home.traced,
+        last=store.sequence,
+    )
+    engine.orchestrator.ended = exporter.ended
+    return exporter
 
 
 def _prune_is_due(home: Home) -> bool:

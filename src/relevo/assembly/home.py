@@ -56,6 +56,11 @@ class Home:
         return f"{self.path}/pruned"
 
     @property
+    def traced(self) -> str:
+        """A file with the sequence up to which the traces of ended runs were sent."""
+        return f"{self.path}/traced"
+
+    @property
     def exists(self) -> bool:
         """Whether an engine has ever used it."""
         return os.path.exists(self.database)

@@ -78,6 +78,12 @@ AGENT_HELD: Final = _gauge(
 LOG_BYTES: Final = _counter("relevo_log_bytes", "Log bytes taken.", unit="bytes").labels()
 LOG_FOLLOWERS: Final = _gauge("relevo_log_followers", "Who follows the log of an attempt live.").labels()
 
+# --- what is told -----------------------------------------------------------------------------------------------------
+
+TRACES: Final = _counter("relevo_traces", "Traces of ended runs, by what became of them.", ("outcome",))
+TRACE_SPANS: Final = _counter("relevo_trace_spans", "Spans that a receiver has taken.").labels()
+TRACES_WAITING: Final = _gauge("relevo_traces_waiting", "Traces that wait to be sent.").labels()
+
 # --- actors -----------------------------------------------------------------------------------------------------------
 
 ACTORS: Final = _gauge("relevo_actors", "Actors that are not stopped.").labels()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -32,6 +32,12 @@ async def resolved(event: dict[str, Any], fact: Callable[[str], Awaitable[bytes 
         packed = await fact(key)
         event["outputs"] = msgspec.msgpack.decode(packed) if packed else {}
     return event
+
+
+def published(history: Iterable[Stored]) -> list[dict[str, Any]]:
+    """The public events of a run from its appends, in order from the first. What lies in facts is left there."""
+    projection = Projection()
+    return [event for stored in history for event in projection.project(stored)]
 
 
 class Projection:

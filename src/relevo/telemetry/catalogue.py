@@ -71,6 +71,14 @@ METRICS: Final[dict[str, dict[str, Metric]]] = {
         "relevo_log_bytes": Metric(),
         "relevo_log_followers": Metric(),
     },
+    "What is told": {
+        "relevo_traces": Metric(
+            "Dropped ones were refused by the receiver, or were too many while it was away.",
+            {"outcome": "`sent`, `dropped`"},
+        ),
+        "relevo_trace_spans": Metric(),
+        "relevo_traces_waiting": Metric("At most 10,000."),
+    },
     "Actors": {
         "relevo_actors": Metric("One for each live run, and a few."),
         "relevo_actors_ready": Metric(),
