@@ -98,7 +98,9 @@ class Orchestrator:
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
         self.scheduler = Scheduler(self._assign, loop.time)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
-        self.ended: Callable[[str, int], None] | None = None  #: gets each run whose end is stored, and its sequence
+        self.ended: Callable[[str, int], None] | None = (
+            None  #: gets each run whose end is stored, and its sequence
+        )
         self.refusing = False  #: the store refused the last append of a run
         self.idle = asyncio.Event()  #: set while no run is live
         self.idle.set()

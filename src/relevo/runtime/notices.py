@@ -32,10 +32,6 @@ class Terminal(logging.Handler):
             self.show(f"relevo: {_one_line(record.getMessage() + why)}{more}")
 
 
-#: That of this process. Whoever draws on the terminal puts its own `show` there meanwhile.
-TERMINAL: Final = Terminal()
-
-
 def _to_stderr(line: str) -> None:
     try:
         sys.stderr.write(f"{line}\n")
@@ -47,3 +43,7 @@ def _one_line(text: str) -> str:
     """The first line that says something, without what would move a cursor."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     return "".join(char if char.isprintable() else "�" for char in first)
+
+
+#: That of this process. Whoever draws on the terminal puts its own `show` there meanwhile.
+TERMINAL: Final = Terminal()

@@ -6,7 +6,6 @@ Importing this module imports the SDK: most of a second. Only export.py does so,
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -52,7 +51,7 @@ class OtlpSender:
         return self._exporter.export(made) is SpanExportResult.SUCCESS
 
     def close(self) -> None:
-        self._exporter.shutdown()
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]  # the SDK's own gap
 
     def _knock(self) -> None:
         """The exporter tries for ten seconds where nobody is; that nobody is shows at once."""
@@ -99,4 +98,7 @@ def _address(endpoint: str) -> tuple[str, int] | None:
 
 
 def _through_a_proxy(environment: Mapping[str, str]) -> bool:
-    return any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") and environment[name] for name in environment)
+    return any(
+        name.lower() in ("http_proxy", "https_proxy", "all_proxy") and environment[name]
+        for name in environment
+    )
