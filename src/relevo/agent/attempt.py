@@ -374,7 +374,9 @@ class AttemptRun:
         except (OSError, InfrastructureError) as error:
             import logging
 
-            logging.getLogger(__name__).warning("the workspace of %s was not removed: %s", self.key, error)
+            logging.getLogger(__name__).warning(
+                "a workspace was not removed: %s", error, extra=_about(self.key)
+            )
 
 
 def _duration(seconds: float) -> str:
@@ -386,4 +388,8 @@ def _duration(seconds: float) -> str:
 def _tell_defect(key: AttemptKey) -> None:
     import logging
 
-    logging.getLogger(__name__).exception("attempt %s", key)
+    logging.getLogger(__name__).exception("a defect of relevo in an attempt", extra=_about(key))
+
+
+def _about(key: AttemptKey) -> dict[str, str | int]:
+    return {"run": key.run, "job": key.job, "attempt": key.number}

@@ -31,6 +31,7 @@ from relevo.runtime.processes import identity
 from relevo.scheduler.capacity import Reach
 from relevo.scheduler.labels import local_labels
 from relevo.telemetry import settings
+from relevo.telemetry.diary import Keeping, wish
 from relevo.telemetry.vitals import GcWatch
 from relevo.workers.local import LocalAgent, LocalAgentKeeper
 
@@ -131,6 +132,7 @@ async def open_engine(
     from relevo.store.sqlite import SqliteStore, open_database
 
     loop = asyncio.get_running_loop()
+    wanted = wish(os.environ)
     home.make()
     home.make_socket_folder()
     who = identity(os.getpid())
@@ -139,6 +141,7 @@ async def open_engine(
     leases = LocalLeases(lambda: open_database(home.database))
     lease = await _acquire(leases, holder, home, loop)
     reach("engine.after-lease")
+    diary = Keeping(home.engine_log, wanted)
     store = await SqliteStore.open(home.database, lease.epoch, loop)
     threads = Threads(loop)
     collections = GcWatch()
@@ -162,6 +165,7 @@ async def open_engine(
 
     def leave() -> None:
         collections.close()
+        diary.close()
         threads.close()
         blobs.close()
 

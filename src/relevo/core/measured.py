@@ -83,6 +83,10 @@ LOG_FOLLOWERS: Final = _gauge("relevo_log_followers", "Who follows the log of an
 TRACES: Final = _counter("relevo_traces", "Traces of ended runs, by what became of them.", ("outcome",))
 TRACE_SPANS: Final = _counter("relevo_trace_spans", "Spans that a receiver has taken.").labels()
 TRACES_WAITING: Final = _gauge("relevo_traces_waiting", "Traces that wait to be sent.").labels()
+DIARY_LINES: Final = _counter("relevo_engine_log_lines", "Records written to engine.log.", ("level",))
+DIARY_LINES_LEFT_OUT: Final = _counter(
+    "relevo_engine_log_left_out", "Records left out of engine.log: there were too many like them."
+).labels()
 
 # --- actors -----------------------------------------------------------------------------------------------------------
 

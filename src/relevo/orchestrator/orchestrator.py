@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +33,7 @@ from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
 from relevo.orchestrator.stored_runs import UNREADABLE, StoredRuns
 from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
+from relevo.runtime.notices import NOTICES
 from relevo.scheduler.actor import Scheduler
 from relevo.scheduler.capacity import AgentCapacity, Reach
 from relevo.scheduler.match import Placement
@@ -52,7 +52,6 @@ RUN_MAILBOX: Final = 500_000
 #: Asks nothing of a run: answered once all that was asked before it is.
 NOTHING: Final = c.QueueJob(-1)
 
-_log = logging.getLogger(__name__)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -274,7 +273,7 @@ class Orchestrator:
         """An append was: say why nothing goes on, once while it lasts."""
         if not self.refusing:
             self.refusing = True
-            _log.warning("nothing is stored just now, and runs wait: %s", error)
+            NOTICES.warning("nothing is stored just now, and runs wait: %s", error)
 
     def discard(self, actor: RunActor) -> None:
         """Its append was refused: what it holds is void. It is read again in a while."""

@@ -14,6 +14,10 @@ from typing import Final
 NOTICES: Final = logging.getLogger("relevo.notices")
 
 
+#: Whose errors are ours; what a library has to say of itself is for the file.
+_OURS: Final = ("relevo", "asyncio")
+
+
 class Terminal(logging.Handler):
     """Shows notices, and that something went wrong inside. `show` gets one line each."""
 
@@ -21,11 +25,23 @@ class Terminal(logging.Handler):
         super().__init__(logging.WARNING)
         self.show: Callable[[str], None] = _to_stderr
         self.tells_more = ""  #: the file that does
+        self._users = 0
+
+    def attach(self) -> None:
+        """Show from now on. Each user detaches once."""
+        self._users += 1
+        logging.getLogger().addHandler(self)
+
+    def detach(self) -> None:
+        """One that attached needs it no more."""
+        self._users -= 1
+        if not self._users:
+            logging.getLogger().removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == NOTICES.name:
             self.show(f"relevo: {_one_line(record.getMessage())}")
-        elif record.levelno >= logging.ERROR:
+        elif record.levelno >= logging.ERROR and record.name.partition(".")[0] in _OURS:
             error = record.exc_info[1] if record.exc_info else None
             why = f": {error}" if error is not None and str(error) else ""
             more = f"\n  {self.tells_more} tells more" if self.tells_more else ""

@@ -78,6 +78,10 @@ METRICS: Final[dict[str, dict[str, Metric]]] = {
         ),
         "relevo_trace_spans": Metric(),
         "relevo_traces_waiting": Metric("At most 10,000."),
+        "relevo_engine_log_lines": Metric(
+            labels={"level": "`debug`, `info`, `warning`, `error`, `critical`"}
+        ),
+        "relevo_engine_log_left_out": Metric(),
     },
     "Actors": {
         "relevo_actors": Metric("One for each live run, and a few."),

@@ -213,7 +213,7 @@ class Exporter:
                 try:
                     one.history = await self._read(one.run)
                 except RelevoError as error:
-                    _log.warning("the trace of run %s is left out: %s", one.run, error)
+                    _log.warning("a trace is left out: %s", error, extra={"run": one.run})
             size_bytes += sum(len(stored.events) for stored in one.history)
             batch.append(one)
             if size_bytes > BATCH_BYTES:

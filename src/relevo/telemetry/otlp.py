@@ -5,7 +5,6 @@ Importing this module imports the SDK: most of a second. Only export.py does so,
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -34,9 +33,6 @@ class OtlpSender:
 
     def __init__(self, endpoint: str, environment: Mapping[str, str]) -> None:
         """`endpoint`: where the variables lead, to knock at. Raises ValueError for variables that say nothing sensible."""
-        # What it says of each try is said by us, once.
-        logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
-        logging.getLogger("opentelemetry").propagate = False
         self._exporter = OTLPSpanExporter()
         self._knocks_at = None if _through_a_proxy(environment) else _address(endpoint)
         named = "OTEL_SERVICE_NAME" in environment or "service.name" in environment.get(

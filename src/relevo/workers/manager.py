@@ -10,7 +10,6 @@ What is recorded (`Placed`) is rebuilt from the runs when an engine starts; an a
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -21,6 +20,7 @@ from relevo.domain.ids import AttemptKey
 from relevo.logs.contract import LogStore
 from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
+from relevo.runtime.notices import NOTICES
 from relevo.workers.bulk import Bulk
 from relevo.workers.link import Batch, Link
 
@@ -32,8 +32,6 @@ BACKSTOP_S: Final = 360.0
 FENCE_MARGIN_S: Final = 30.0
 #: Attempts that may wait to be sent to one agent: more than it ever takes.
 OUTBOX: Final = 1_000_000
-
-_log = logging.getLogger(__name__)
 
 
 class Placed:
@@ -283,7 +281,9 @@ class WorkerManager:
         """It cannot be understood. What it runs it runs to its end alone, and its successor hands that in."""
         reason = f"agent {hello.agent} (process {hello.pid}) speaks protocol {hello.version}, this engine {m.VERSION}"
         if hello.agent not in self._refused:
-            _log.warning("%s: it is left to finish what it runs, then replaced; until then jobs wait", reason)
+            NOTICES.warning(
+                "%s: it is left to finish what it runs, then replaced; until then jobs wait", reason
+            )
         placed = self._agent(hello.agent).placed
         known = [placed.get(AttemptKey(live.run, live.job, live.number)) for live in hello.live]
         wanted = any(found is not None and found.cancel is None for found in known)
@@ -373,7 +373,7 @@ class WorkerManager:
         if state is not None and state.held != message.paused:
             state.held = message.paused
             if message.paused:
-                _log.warning(
+                NOTICES.warning(
                     "attempts of agent %s wait: its disk is full, or its spool; they go on when there is room",
                     state.id,
                 )
