@@ -88,6 +88,17 @@ DIARY_LINES_LEFT_OUT: Final = _counter(
     "relevo_engine_log_left_out", "Records left out of engine.log: there were too many like them."
 ).labels()
 
+# --- the server -------------------------------------------------------------------------------------------------------
+
+HTTP_REQUESTS: Final = _counter(
+    "relevo_http_requests", "Requests that were answered.", ("method", "route", "status")
+)
+HTTP_SECONDS: Final = _histogram(
+    "relevo_http_request_seconds", "How long requests take until their answer begins.", ("route",)
+)
+HTTP_CONNECTIONS: Final = _gauge("relevo_http_connections", "Open connections.").labels()
+HTTP_FOLLOWERS: Final = _gauge("relevo_http_followers", "Open streams.").labels()
+
 # --- actors -----------------------------------------------------------------------------------------------------------
 
 ACTORS: Final = _gauge("relevo_actors", "Actors that are not stopped.").labels()
