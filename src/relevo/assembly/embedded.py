@@ -7,6 +7,7 @@ the lease that does not answer is taken over, under a higher epoch.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -47,6 +48,8 @@ LEAVE_S: Final = 2.0
 PRUNE_EVERY_S: Final = 86_400.0
 ATTACH_TRIES: Final = 50
 ATTACH_WAIT_S: Final = 0.1
+
+_log = logging.getLogger(__name__)
 
 
 class Embedded:
@@ -111,6 +114,7 @@ class Embedded:
         if gone is not None:
             await gone
         self._keeper.close()
+        _log.info("an engine is closed")
         self._leave()
 
 
@@ -195,6 +199,7 @@ async def open_engine(
     await door.open()
     keeper.open(head_start.taken(home))
     embedded.tenure.open()
+    _log.info("an engine is open, its epoch is %d", lease.epoch)
     if _prune_is_due(home):
         engine.spawn(_prune(embedded))
     return embedded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
@@ -52,6 +53,7 @@ RUN_MAILBOX: Final = 500_000
 #: Asks nothing of a run: answered once all that was asked before it is.
 NOTHING: Final = c.QueueJob(-1)
 
+_log = logging.getLogger(__name__)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -203,6 +205,7 @@ class Orchestrator:
         further = self.stored.facts_to_store(submit.spec, submit.contexts, plan, shared_blob)
         reply: asyncio.Future[bool] = self._loop.create_future()
         RUNS_ACCEPTED.inc()
+        _log.info("a run is asked for", extra={"run": submit.run})
         actor = RunActor(self, Run(), plan, shared, carried or {})
         self._register(submit.run, actor)
         if further:
@@ -247,6 +250,7 @@ class Orchestrator:
     def run_ended(self, actor: RunActor) -> None:
         """Its end is stored and told: it needs no memory any more."""
         RUNS_ENDED.labels(str(actor.run.status)).inc()
+        _log.info("a run ended: %s", actor.run.status, extra={"run": actor.run.id})
         self._remove(actor.run.id)
         if not self._actors and not self._reloading:
             self.idle.set()

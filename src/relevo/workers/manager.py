@@ -10,6 +10,7 @@ What is recorded (`Placed`) is rebuilt from the runs when an engine starts; an a
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -32,6 +33,8 @@ BACKSTOP_S: Final = 360.0
 FENCE_MARGIN_S: Final = 30.0
 #: Attempts that may wait to be sent to one agent: more than it ever takes.
 OUTBOX: Final = 1_000_000
+
+_log = logging.getLogger(__name__)
 
 
 class Placed:
@@ -322,6 +325,7 @@ class WorkerManager:
         if state.ready or link is None or state.hello is None or link.acknowledged < state.hello.next:
             return
         state.ready = True
+        _log.info("an agent takes jobs", extra={"agent": state.id})
         self.some_agent_ready.set()
         again = []
         for key, placed in list(state.placed.items()):
@@ -350,6 +354,7 @@ class WorkerManager:
         if state is None or state.link is not link:
             return
         state.link = None
+        _log.info("an agent is gone", extra={"agent": state.id})
         self._note_farewell()
         state.gone_since = self._loop.time()
         if state.ready and not self._closed:
