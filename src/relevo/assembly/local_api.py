@@ -16,7 +16,7 @@ from relevo.domain.run import Job, Run, inside, leg_of
 from relevo.domain.states import JobStatus
 from relevo.orchestrator.api import Submission
 from relevo.orchestrator.orchestrator import NoSuchRun
-from relevo.orchestrator.plans import Plan, SharedContexts, digest_of
+from relevo.orchestrator.plans import Plan, SharedContexts, digest_of, group_of_run
 from relevo.store.contract import Fact, FactExists, StoreUnavailable
 from relevo.telemetry import ids
 
@@ -117,6 +117,7 @@ class LocalApi:
             plan.declarations(),
             at_ms=self._clock.wall_ms(),
             secrets=sorted(submission.secrets),
+            group=group_of_run(plan, shared),
             traceparent=str(parent) if (parent := ids.parse(submission.traceparent)) else "",
             tracestate=ids.state(submission.tracestate) if parent else "",
         )
@@ -314,7 +315,7 @@ class LocalApi:
                 hint="give them again: " + " ".join(f"--secret {name}" for name in missing),
             )
         plan = await orchestrator.stored.plan(accepted.spec)
-        shared_blob = (await orchestrator.stored.contexts(accepted.contexts)).blob
+        contexts = await orchestrator.stored.contexts(accepted.contexts)
         carried = await orchestrator.stored.carried(run) if failed or job is not None else {}
         if job is not None:
             carried = _without(state, carried, job_named(state, job))
@@ -339,9 +340,10 @@ class LocalApi:
             accepted.run_attempt + 1,
             self._clock.wall_ms(),
             sorted(secrets),
+            group_of_run(plan, contexts.decoded),
             retried_traceparent=accepted.traceparent,
         )
-        return await self._stored(submit, plan, shared_blob, facts, carried)
+        return await self._stored(submit, plan, contexts.blob, facts, carried)
 
     async def delivered(self, run: str) -> None:
         """See EngineApi.delivered."""
