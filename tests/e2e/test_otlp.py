@@ -41,6 +41,7 @@ jobs:
 """
 WAITS = """name: ci
 on: push
+concurrency: one
 jobs:
   waits:
     runs-on: ubuntu-latest

@@ -214,7 +214,7 @@ def _exporter(home: Home, engine: Engine) -> Exporter | None:
         if where:
             NOTICES.warning("traces are not sent: %s", wrong)
         return None
-    from relevo.orchestrator.public import published
+    from relevo.orchestrator.public import ends_run, published
     from relevo.telemetry.export import Exporter
     from relevo.telemetry.spans import derive
 
@@ -228,6 +228,7 @@ def _exporter(home: Home, engine: Engine) -> Exporter | None:
         asyncio.get_running_loop(),
         read=store.read,
         scan=store.scan,
+        ends=ends_run,
         derive=lambda run, history: derive(run, published(history), 0),
         connect=connect,
         where=where,

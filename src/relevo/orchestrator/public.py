@@ -9,6 +9,7 @@ import msgspec
 
 from relevo.domain import events as e
 from relevo.domain.stored import Stored
+from relevo.orchestrator.plans import GROUP_STREAM
 
 VERSION = 1
 #: In an event on its way to a user: names the fact that holds what was too long for the event itself.
@@ -38,6 +39,13 @@ def published(history: Iterable[Stored]) -> list[dict[str, Any]]:
     """The public events of a run from its appends, in order from the first. What lies in facts is left there."""
     projection = Projection()
     return [event for stored in history for event in projection.project(stored)]
+
+
+def ends_run(stored: Stored) -> bool:
+    """Whether a run ended in this append."""
+    if stored.stream.startswith(GROUP_STREAM):
+        return False  # other events
+    return any(isinstance(event, e.RunEnded) for event in e.decode(stored.events))
 
 
 class Projection:

@@ -24,7 +24,6 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from relevo.core.measured import TRACE_SPANS, TRACES, TRACES_WAITING
-from relevo.domain import events as e
 from relevo.domain.errors import InfrastructureError, RelevoError
 from relevo.domain.stored import Stored
 from relevo.runtime.notices import NOTICES
@@ -84,16 +83,18 @@ class Exporter:
         *,
         read: Callable[[str], Awaitable[Sequence[Stored]]],
         scan: Callable[[int], AsyncIterator[Sequence[Stored]]],
+        ends: Callable[[Stored], bool],
         derive: Callable[[str, Sequence[Stored]], Trace],
         connect: Callable[[], Sender],
         where: str,
         cursor: str,
         last: int,
     ) -> None:
-        """`connect` is called in the thread; `where`: what to call the receiver; `cursor`: the file; `last`: the store's sequence."""
+        """`ends`: whether it is in this append that a run ended. `connect` is called in the thread; `where`: what to call the receiver; `cursor`: the file; `last`: the store's sequence."""
         self._loop = loop
         self._read = read
         self._scan = scan
+        self._ends = ends
         self._derive = derive
         self._connect = connect
         self._where = where
@@ -200,7 +201,7 @@ class Exporter:
         before: deque[Ended] = deque()
         async for batch in self._scan(since):
             for stored in batch:
-                if stored.sequence <= self._last and _ends(stored):
+                if stored.sequence <= self._last and self._ends(stored):
                     before.append(Ended(stored.stream, stored.sequence))
         self._pending.extendleft(reversed(before))
 
@@ -258,7 +259,3 @@ class Exporter:
             os.replace(f"{self._cursor}.new", self._cursor)
         except OSError as error:
             _log.warning("%s cannot be written: %s", self._cursor, error)
-
-
-def _ends(stored: Stored) -> bool:
-    return any(isinstance(event, e.RunEnded) for event in e.decode(stored.events))

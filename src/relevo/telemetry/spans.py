@@ -202,8 +202,8 @@ class _Derivation:
                 result = "error"  # nothing that the run did failed: what it ran on did
             _close(root, event["at"], result, event.get("message", ""))
             self._trace.ended = True
-        elif kind in ("run.cancelling", "run.held", "run.released", "warning"):
-            _note(root, kind, event, "reason", "message")
+        elif kind not in ("run.accepted", "run.started"):
+            _note(root, kind, event, "reason", "message", "group")
 
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -260,7 +260,7 @@ class _Derivation:
                 job.attempt.running_ms = event["at"]
 
     def _on_job(self, job: _Job, event: dict[str, Any]) -> None:
-        _note(self._span_of(job, event), event["event"], event, "message", "reason")
+        _note(self._span_of(job, event), event["event"], event, "message", "reason", "group")
 
     def _retrying(self, job: _Job, event: dict[str, Any]) -> None:
         self._on_job(job, event)
@@ -322,6 +322,7 @@ class _Derivation:
 
 _TAKES: Final = {
     "job.calling": _Derivation._calling,
+    "job.waiting": _Derivation._on_job,
     "job.queued": _Derivation._queued,
     "job.assigned": _Derivation._assigned,
     "job.starting": _Derivation._on_attempt,

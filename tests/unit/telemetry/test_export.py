@@ -12,6 +12,7 @@ import pytest
 from relevo.core import measured
 from relevo.domain import events as e
 from relevo.domain.stored import Stored
+from relevo.orchestrator.public import ends_run
 from relevo.telemetry import export, settings
 from relevo.telemetry.export import Exporter, Unreachable
 from relevo.telemetry.spans import Span, Trace
@@ -75,6 +76,7 @@ class World:
             asyncio.get_running_loop(),
             read=self.store.read,
             scan=self.store.scan,
+            ends=ends_run,
             derive=trace_of,
             connect=connect or (lambda: self.sender),
             where="there",
