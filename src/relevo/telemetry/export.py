@@ -16,10 +16,10 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -37,8 +37,9 @@ BATCH_RUNS: Final = 64
 BATCH_BYTES: Final = 4 << 20
 #: In one request.
 REQUEST_SPANS: Final = 512
-#: How long an engine that goes waits for what is on its way.
-FLUSH_S: Final = 2.0
+#: How long an engine that goes waits: for the SDK to be there, and then for what is on its way.
+CONNECT_S: Final = 10.0
+FLUSH_S: Final = 3.0
 #: Waits before a receiver that was away is tried again; the last one is repeated.
 AGAIN_S: Final = (1.0, 5.0, 30.0)
 #: A receiver that answers and does not take a batch is asked so often.
@@ -104,6 +105,7 @@ class Exporter:
         self._pending: deque[Ended] = deque()
         self._pool = Pool("traces", threads=1, queue=1)
         self._awake = asyncio.Event()
+        self._connected = asyncio.Event()
         self._idle = asyncio.Event()
         self._away = False  # the receiver, as far as was tried
         self._told = False
@@ -132,9 +134,8 @@ class Exporter:
         if task is None:
             return
         if flush and not self._away:
-            waiting = self._loop.create_task(self._idle.wait())
-            await asyncio.wait((waiting, task), timeout=FLUSH_S, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
+            await _either(self._connected.wait(), task, CONNECT_S)
+            await _either(self._idle.wait(), task, FLUSH_S)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         if self._sender is not None:
@@ -148,6 +149,7 @@ class Exporter:
         try:
             self._sender = await self._pool.run(self._connect)  # while the first run goes on
             await self._take_up()
+            self._connected.set()
             await self._go_on()
         except ImportError:
             self._give_up("the SDK of OpenTelemetry is not installed: pip install 'relevo[otel]'")
@@ -259,3 +261,10 @@ class Exporter:
             os.replace(f"{self._cursor}.new", self._cursor)
         except OSError as error:
             _log.warning("%s cannot be written: %s", self._cursor, error)
+
+
+async def _either(wanted: Coroutine[Any, Any, Any], other: asyncio.Task[None], timeout_s: float) -> None:
+    """Wait for one of them, or until the time is over."""
+    waiting = asyncio.ensure_future(wanted)
+    await asyncio.wait((waiting, other), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()

@@ -83,9 +83,20 @@ def step_span(run: str, job: int, attempt: int, step: int) -> str:
     return _hex("step", f"{run}/{job}/{attempt}/{step}", 8)
 
 
-def step_parent(run: str, given: str, job: int, attempt: int, step: int) -> Parent:
-    """What a step's own spans hang on: its TRACEPARENT."""
-    return Parent(trace_of(run, given), step_span(run, job, attempt, step), sampled(given))
+class StepParents:
+    """What the own spans of an attempt's steps hang on: their TRACEPARENT. What they share is found once."""
+
+    __slots__ = ("_after", "_before", "_place")
+
+    def __init__(self, run: str, given: str, job: int, attempt: int) -> None:
+        """`given`: the `traceparent` that the run was submitted with."""
+        self._before = f"00-{trace_of(run, given)}-"
+        self._after = f"-{int(sampled(given)):02x}"
+        self._place = (run, job, attempt)
+
+    def of(self, step: int) -> str:
+        """The `traceparent` of a step."""
+        return f"{self._before}{step_span(*self._place, step)}{self._after}"
 
 
 def _hex(kind: str, name: str, size_bytes: int) -> str:

@@ -26,10 +26,13 @@ PARENTS = st.builds(ids.Parent, any_hex(32), any_hex(16), st.booleans())
 @given(RUNS, NUMBERS, NUMBERS, NUMBERS, PARENTS | st.none())
 def test_a_steps_parent_is_valid_and_always_the_same(run, job, attempt, step, parent):
     given = "" if parent is None else str(parent)
-    found = ids.step_parent(run, given, job, attempt, step)
-    assert FORM.fullmatch(str(found))
-    assert ids.parse(str(found)) == found
-    assert found == ids.step_parent(run, given, job, attempt, step)
+    text = ids.StepParents(run, given, job, attempt).of(step)
+    assert FORM.fullmatch(text)
+    assert text == ids.StepParents(run, given, job, attempt).of(step)
+    found = ids.parse(text)
+    assert found is not None
+    assert str(found) == text
+    assert found.span_id == ids.step_span(run, job, attempt, step)
     assert found.trace_id == (ids.trace_of(run) if parent is None else parent.trace_id)
     assert found.sampled == (parent is None or parent.sampled)
 
