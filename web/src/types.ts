@@ -100,6 +100,8 @@ export interface RunDetail {
   retried_from: string | null;
   run_attempt: number;
   seq: number;
+  /** Jobs as the files have them. */
+  nodes?: { node: string; needs: string[] }[];
   jobs: Job[];
   annotations: Annotation[];
   /** Bytes by name. */

@@ -32,7 +32,7 @@ function Row({ node, model, chosen, choose }: { node: Node; model: RunModel; cho
       <span class="graph-name" title={single ? first.name : node.id}>
         {name}
       </span>
-      {!single && <span class="graph-count">{node.jobs.length.toLocaleString("en")}</span>}
+      {node.jobs.length > 1 && <span class="graph-count">{node.jobs.length.toLocaleString("en")}</span>}
       {single && from !== null && (
         <span class="graph-time">
           <Duration from={from} to={to} />
@@ -40,6 +40,14 @@ function Row({ node, model, chosen, choose }: { node: Node; model: RunModel; cho
       )}
     </>
   );
+  if (!node.jobs.length) {
+    return (
+      <span class="graph-row" title={`${node.id}: its jobs are known once those that it needs have ended`}>
+        <Icon status="pending" label />
+        <span class="graph-name muted">{name}</span>
+      </span>
+    );
+  }
   if (single && !first.calls) {
     return (
       <a class="graph-row" data-row href={`/runs/${model.run}/jobs/${first.number}`} aria-label={`${first.name}: ${word(status)}`}>

@@ -14,7 +14,7 @@ const RUN_ENDS: ReadonlySet<string> = new Set(["succeeded", "failed", "cancelled
 export const jobEnded = (status: string): boolean => JOB_ENDS.has(status);
 export const runEnded = (status: string): boolean => RUN_ENDS.has(status);
 
-/** Jobs of one node of the workflow: one job, or the legs of a matrix. */
+/** Jobs of one node of the workflow: one job, or the legs of a matrix; none before they are known. */
 export interface Node {
   id: string;
   needs: string[];
@@ -73,6 +73,7 @@ export class RunModel {
     this.summaries = detail.summaries;
     this.warnings = detail.warnings;
     this.#sequence = detail.seq;
+    for (const { node, needs } of detail.nodes ?? []) this.#node(node, needs);
     for (const job of detail.jobs) this.#add(job);
   }
 
@@ -140,6 +141,10 @@ export class RunModel {
         return;
       case "warning":
         this.warnings = [...this.warnings, text(event.message)];
+        return;
+      case "node.added":
+        this.#node(text(event.node), event.needs as string[]);
+        this.shape++;
         return;
       case "job.added":
         if (!this.#byName.has(text(event.job))) this.#add(added(event, this.jobs.length));
@@ -234,11 +239,16 @@ export class RunModel {
     }
   }
 
+  #node(id: string, needs: string[]): Node {
+    let node = this.nodes.get(id);
+    if (!node) this.nodes.set(id, (node = { id, needs, jobs: [], counts: {} }));
+    return node;
+  }
+
   #add(job: Job): void {
     this.jobs.push(job);
     this.#byName.set(job.name, this.jobs.length - 1);
-    let node = this.nodes.get(job.node);
-    if (!node) this.nodes.set(job.node, (node = { id: job.node, needs: job.needs, jobs: [], counts: {} }));
+    const node = this.#node(job.node, job.needs);
     node.jobs.push(job.number);
     change(node.counts, job.status, 1);
     if (!job.calls) change(this.counts, job.status, 1);

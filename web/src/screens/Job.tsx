@@ -47,9 +47,12 @@ export function JobScreen({ run, number }: { run: string; number: number }) {
       {job ? (
         <Body model={model} job={job} version={version} reasons={reasons} />
       ) : (
-        <Empty title={`The run has no job ${number}${model.ended ? "" : " yet"}`}>
-          <a href={`/runs/${model.run}`}>Its jobs</a>
-        </Empty>
+        <>
+          <h1 class="sr">Job {number}</h1>
+          <Empty title={`The run has no job ${number}${model.ended ? "" : " yet"}`}>
+            <a href={`/runs/${model.run}`}>Its jobs</a>
+          </Empty>
+        </>
       )}
     </>
   );

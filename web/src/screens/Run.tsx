@@ -233,7 +233,7 @@ function Overview({ model, version, reasons }: { model: RunModel; version: numbe
     <>
       <section class="panel">
         <h2 class="sr">Graph</h2>
-        {model.jobs.length ? (
+        {model.nodes.size ? (
           <Graph model={model} version={version} chosen={node} choose={(id) => query({ node: id })} />
         ) : (
           <Empty title="No jobs yet">They come when the run has begun.</Empty>
