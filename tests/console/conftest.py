@@ -140,15 +140,19 @@ def _serving(folder: Path) -> Iterator[Up]:
     server.start()
     try:
         yield server
-        for row in server.ask("/runs?live=true&limit=500")["items"]:
-            server.ask(f"/runs/{row['run']}/cancel", {"force": True})
-            server.ended(row["run"])
+        _end_all(server)
     finally:
         server.stop()
         deadline = time.monotonic() + PATIENCE_S
         while left := processes_of(str(folder)):
             assert time.monotonic() < deadline, f"still there: {left}"
             time.sleep(0.05)
+
+
+def _end_all(server: Up) -> None:
+    for row in server.ask("/runs?live=true&limit=500")["items"]:
+        server.ask(f"/runs/{row['run']}/cancel", {"force": True})
+        server.ended(row["run"])
 
 
 @pytest.fixture(scope="session")
@@ -196,12 +200,12 @@ class Visitor:
     def enter(self, path: str = "/runs") -> Page:
         """Come by the link that `relevo up` prints."""
         self.page.goto(f"{self.up.url}{path}#token={self.up.token}")
-        self.page.locator("main h1").wait_for(state="attached")
+        self.page.locator("main h1").first.wait_for(state="attached")
         return self.page
 
     def go(self, path: str) -> Page:
         self.page.goto(f"{self.up.url}{path}")
-        self.page.locator("main h1").wait_for(state="attached")
+        self.page.locator("main h1").first.wait_for(state="attached")
         return self.page
 
     def live(self) -> None:
@@ -214,6 +218,14 @@ class Visitor:
 
 
 Visit = Callable[..., Visitor]
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test leaves waiting does not hold up the next."""
+    yield
+    if "up" in request.fixturenames:
+        _end_all(request.getfixturevalue("up"))
 
 
 @pytest.fixture

@@ -16,6 +16,12 @@ def text_of(page: Page, line: int) -> Any:
     return page.locator(f'.log-line[data-line="{line}"] .log-text')
 
 
+def first_line(page: Page) -> int:
+    """Of those that are drawn; some of them are above those in sight."""
+    found: int = page.evaluate(f"{NUMBERS}[0]")
+    return found
+
+
 def scrolled(page: Page) -> float:
     found: float = page.locator(".log .virtual").evaluate(
         "box => box.scrollHeight - box.scrollTop - box.clientHeight"
@@ -149,12 +155,12 @@ def test_ten_million_lines(up: Up, visit: Visit) -> None:
 
     # The bar dragged to the middle, then small movements: exact to the line.
     box.evaluate("box => box.scrollTop = box.scrollHeight / 2")
-    page.wait_for_function(f"{NUMBERS}[0] > 4000000 && {NUMBERS}[0] < 6000000")
-    first = page.evaluate(f"{NUMBERS}[0]")
+    up.until(lambda: 4_000_000 < first_line(page) < 6_000_000)
+    first = first_line(page)
     box.hover()
     for turn in range(1, 11):
         page.mouse.wheel(0, 200)
-        page.wait_for_function(f"{NUMBERS}[0] === {first + turn * 10}")
+        up.until(lambda turn=turn: first_line(page) == first + turn * 10)
     line = first + 130
     expect(text_of(page, line)).to_have_text(str(line))
     visitor.picture("log-ten-million")

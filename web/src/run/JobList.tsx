@@ -77,10 +77,11 @@ export function JobList({
               class="job-row"
               data-row
               href={`/runs/${model.run}/jobs/${job.number}`}
-              aria-label={`${job.name}: ${word(job.status)}`}
             >
-              <Icon status={job.status} />
-              <span class="job-status">{word(job.status)}</span>
+              <Icon status={job.status} label />
+              <span class="job-status" aria-hidden="true">
+                {word(job.status)}
+              </span>
               <span class="job-name">{job.name}</span>
               <span class="job-note muted">{note(model, job, reason(job.number))}</span>
               {job.attempts > 1 && <span class="label">attempt {job.attempt}</span>}

@@ -62,7 +62,9 @@ async function retry(run: string, failed: boolean): Promise<void> {
   }
 }
 
-function Actions({ model }: { model: RunModel }) {
+/** `version`: the model changes in place, and parts that use signals are drawn anew only when something that they are given differs. */
+function Actions({ model, version }: { model: RunModel; version: number }) {
+  void version;
   const [busy, setBusy] = useState(false);
   const again = (failed: boolean) => {
     setBusy(true);
@@ -150,7 +152,7 @@ export function RunScreen({ run }: { run: string }) {
           </p>
           {model.message && <p class="muted">{model.message}</p>}
         </div>
-        <Actions model={model} />
+        <Actions model={model} version={version} />
       </div>
       <span class="sr" role="status">
         The run is {model.status}.
