@@ -62,7 +62,9 @@ class Offline:
             raise UserError(f"there is no run yet in {self._home.path}", hint="relevo run starts one")
         return self._reading
 
-    def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
+    def events(
+        self, run: str, after: int = 0, *, follow: bool = True, past_holds: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
         """See EngineApi.events; nothing is followed."""
         return self._there().events(run, after, follow=False)
 

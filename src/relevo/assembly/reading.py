@@ -37,11 +37,14 @@ class Reading:
         self._logs = logs
         self._bus = bus
 
-    async def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
+    async def events(
+        self, run: str, after: int = 0, *, follow: bool = True, past_holds: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
         """See EngineApi.events."""
         projection = Projection()
         version = 0
         over = False
+        ends = _finished if past_holds else until_held
         live = self._bus.subscribe(run) if follow and self._bus is not None else None
         try:
             for stored in await self._store.read(run):
@@ -275,7 +278,12 @@ def job_named(run: Run, name: str | int) -> Job:
     return found
 
 
-def ends(kind: str, over: bool) -> bool:
+def _finished(kind: str, over: bool) -> bool:
+    """Whether a run is over with an event of this kind."""
+    return over or kind == "run.finished"
+
+
+def until_held(kind: str, over: bool) -> bool:
     """Whether nothing goes on by itself after an event of this kind, given whether that was so before it."""
     if kind in ("run.finished", "run.held"):
         return True

@@ -136,9 +136,11 @@ class EngineApi(Protocol):
     async def submit(self, submission: Submission) -> str:
         """Read, check, snapshot and accept; returns the run's id once it is durable. Raises UserError (with all diagnostics)."""
 
-    def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[PublicEvent]:
+    def events(
+        self, run: str, after: int = 0, *, follow: bool = True, past_holds: bool = False
+    ) -> AsyncIterator[PublicEvent]:
         """Events of a run after a sequence, then live ones (`follow`), until run.finished (included), or run.held when
-        nothing else can go on."""
+        nothing else can go on; `past_holds`: not until that, but on to what somebody decides."""
 
     def log(
         self, run: str, job: str | int, *, attempt: int | None = None, start: int = 0, follow: bool = False
