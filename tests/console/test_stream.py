@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.console.conftest import Up, Visit, workflow
@@ -31,14 +30,16 @@ SEEN = """() => {
 }"""
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_the_server_goes_and_comes_again(own_up: Up, visit: Visit, how: int) -> None:
+def test_the_server_goes_and_comes_again(own_up: Up, visit: Visit) -> None:
     """The steps go on meanwhile; the page misses no line and no event, and shows none twice."""
     script = f"""
         for i in $(seq 1 50); do echo "line $i"; done
-        {own_up.gate("down")}
-        for i in $(seq 51 150); do echo "line $i"; done
-        touch {own_up.folder}/written
+        {own_up.gate("down0")}
+        for i in $(seq 51 100); do echo "line $i"; done
+        touch {own_up.folder}/written0
+        {own_up.gate("down1")}
+        for i in $(seq 101 150); do echo "line $i"; done
+        touch {own_up.folder}/written1
         {own_up.gate("up")}
         for i in $(seq 151 200); do echo "line $i"; done
     """
@@ -50,16 +51,18 @@ def test_the_server_goes_and_comes_again(own_up: Up, visit: Visit, how: int) -> 
     overview.goto(f"{own_up.url}/runs/{run}")
     expect(overview.get_by_role("link", name="Running a")).to_be_visible()
 
-    own_up.stop(how)
-    expect(log.locator(".link-lost")).to_be_visible()
-    expect(log.get_by_role("alert")).to_contain_text("goes on by itself")
-    visitor.picture(f"lost-{how}")
-    own_up.open("down")
-    own_up.until((own_up.folder / "written").exists)
-    own_up.start()
-    visitor.live()
-    expect(log.get_by_role("alert")).to_have_count(0)
-    expect(log.locator('.log-line[data-line="150"]')).to_contain_text("line 150")
+    for number, how in enumerate((signal.SIGKILL, signal.SIGTERM)):
+        own_up.stop(how)
+        expect(log.locator(".link-lost")).to_be_visible()
+        expect(log.get_by_role("alert")).to_contain_text("goes on by itself")
+        visitor.picture(f"lost-{number}")
+        own_up.open(f"down{number}")
+        own_up.until((own_up.folder / f"written{number}").exists)
+        own_up.start()
+        visitor.live()
+        expect(log.get_by_role("alert")).to_have_count(0)
+        reached = 100 + 50 * number
+        expect(log.locator(f'.log-line[data-line="{reached}"]')).to_contain_text(f"line {reached}")
     own_up.open("up")
     expect(log.locator(".log-foot")).to_contain_text("complete")
     expect(log.locator(".log-foot")).to_contain_text("200 lines")

@@ -15,7 +15,7 @@ const CHOICES: Record<Choice, (job: Job) => boolean> = {
   all: () => true,
   failed: (job) => job.status === "failed" || job.status === "timed-out" || job.status === "held",
   running: (job) => ["assigned", "starting", "running", "calling", "cancelling"].includes(job.status),
-  waiting: (job) => job.status === "pending" || job.status === "queued",
+  waiting: (job) => ["pending", "waiting", "queued"].includes(job.status),
   ended: (job) => ["succeeded", "skipped", "cancelled"].includes(job.status),
 };
 

@@ -48,8 +48,12 @@ export class RunModel {
   artifacts: Readonly<Record<string, number>>;
   summaries: Summary[];
   warnings: string[];
+  /** Why the run itself waits, in a sentence; "" when it does not. */
+  waits = "";
   /** Grows when jobs were added or became calls: the graph is to be laid out anew. */
   shape = 0;
+  /** Why jobs waited when the run was read. */
+  #reasons = new Map<number, string>();
   #byName = new Map<string, number>();
   #sequence: number;
   /** Events taken of the last sequence; Infinity: all of it. */
@@ -75,6 +79,11 @@ export class RunModel {
     this.#sequence = detail.seq;
     for (const { node, needs } of detail.nodes ?? []) this.#node(node, needs);
     for (const job of detail.jobs) this.#add(job);
+    for (const { job, number, reason } of detail.waits ?? []) {
+      const known = this.jobs[number];
+      if (known) this.#reasons.set(number, reason);
+      else if (!job) this.waits = `${reason}.`;
+    }
   }
 
   get ended(): boolean {
@@ -93,6 +102,11 @@ export class RunModel {
     if (this.#taken === Infinity) return this.#sequence;
     this.#again = 0;
     return this.#sequence - 1;
+  }
+
+  /** Why a job waited when the run was read, without a full stop; "" when that is not known. */
+  reason(job: Job): string {
+    return this.#reasons.get(job.number) ?? "";
   }
 
   job(name: string): Job | undefined {
@@ -131,6 +145,12 @@ export class RunModel {
         this.status = "cancelling";
         this.message = text(event.reason);
         return;
+      case "run.waiting":
+        this.waits = `It waits for the concurrency group ${text(event.group)}.`;
+        return;
+      case "run.granted":
+        this.waits = "";
+        return;
       case "run.held":
         this.status = "held";
         return;
@@ -160,6 +180,10 @@ export class RunModel {
         job.started_ms = event.at;
         this.#become(job, "calling");
         this.shape++;
+        return;
+      case "job.waiting":
+        job.group = text(event.group);
+        this.#become(job, "waiting");
         return;
       case "job.queued":
         job.queued_ms ??= event.at;

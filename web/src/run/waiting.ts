@@ -9,6 +9,8 @@ export function waits(model: RunModel, job: Job, item: QueueItem | undefined): s
       if (open) return open;
       return model.status === "pending" ? "The run has not begun." : "Waits for its turn among the legs of its matrix.";
     }
+    case "waiting":
+      return job.group ? `Waits for the concurrency group ${job.group}.` : sentence(model.reason(job) || "It waits for its concurrency group");
     case "queued":
       return item ? `Place ${item.position + 1} in the queue: ${sentence(item.reason)}` : "Waits for a worker.";
     case "assigned":

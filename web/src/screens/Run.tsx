@@ -5,7 +5,7 @@ import { BASE, key, post, words } from "../api";
 import { bytes, count } from "../format";
 import { useKeys } from "../keys";
 import { Markdown } from "../parts/Markdown";
-import { CountsBar, StatusText } from "../parts/status";
+import { CountsBar, Icon, StatusText } from "../parts/status";
 import { Ago, asking, Duration, Empty, Loading, tell, Trouble, useTitle } from "../parts/ui";
 import { go, query, where } from "../router";
 import { Graph } from "../run/Graph";
@@ -157,6 +157,12 @@ export function RunScreen({ run }: { run: string }) {
       <span class="sr" role="status">
         The run is {model.status}.
       </span>
+      {model.waits && !model.ended && (
+        <p class="waits">
+          <Icon status="waiting" />
+          {model.waits}
+        </p>
+      )}
       <CountsBar counts={model.counts} legend />
       <div class="tabs" role="group" aria-label="View">
         {VIEWS.map((each) => (
