@@ -69,9 +69,8 @@ def test_the_server_goes_and_comes_again(own_up: Up, visit: Visit) -> None:
     texts: dict[int, str] = {}
     for top in range(0, 4_000, 400):
         log.locator(".log .virtual").evaluate("(box, top) => box.scrollTop = top", top)
-        own_up.until(
-            lambda line=min(200, top // 20 + 25): log.locator(f'.log-line[data-line="{line}"]').count()
-        )
+        below = log.locator(f'.log-line[data-line="{min(200, top // 20 + 25)}"]')
+        below.wait_for(state="attached")
         for number, text in log.evaluate(LINES):
             assert texts.setdefault(number, text) == text
     assert texts == {number: f"line {number}" for number in range(1, 201)}
