@@ -1,7 +1,8 @@
 """Who waits for a concurrency group that can never be free for it: it is held by what waits for it in turn.
 
 A member lets go of its group when it has ended, and it has ended when all in it has: the jobs of a run, those that a call
-called. So whoever waits for a group waits for all that wait in its holder, and for those who wait for it before him.
+called. So whoever waits for a group waits for all that wait in its holder. Those who wait for it before him add nothing:
+they wait for the same holder, and nothing in them has begun.
 """
 
 from __future__ import annotations
@@ -11,59 +12,54 @@ from collections.abc import Callable, Iterator
 from relevo.domain.events import GroupAsk
 from relevo.domain.groups import RUN, Group, Key, Member
 from relevo.domain.run import Job, Run, inside
+from relevo.domain.states import MemberStatus
 
 Runs = Callable[[str], Run | None]
 
 
 def deadlock(key: Key, ask: GroupAsk, groups: Callable[[str], Group | None], runs: Runs, *, who: str) -> str:
-    """Why a new member of a group would wait for ever; "" when it would not. `groups`: by stream, `runs`: the live ones.
+    """Why who asks for a group, or waits for it already, would wait for ever; "" when it would not.
 
-    O(jobs of the runs that wait for each other).
+    `groups`: by stream; `runs`: the live ones. O(jobs in all the holders that wait for each other).
     """
-    seen: set[tuple[str, Key]] = set()
-    pending = [(blocker, ask.stream, blocker) for blocker in _before(groups(ask.stream), ask)]
+    first = _holder(groups(ask.stream))
+    if first is None or first.key == key:
+        return ""
+    seen: set[Key] = set()
+    pending = [first]
     while pending:
-        first, stream, blocker = pending.pop()
-        if (stream, blocker.key) in seen:
+        holder = pending.pop()
+        if holder.key in seen:
             continue
-        seen.add((stream, blocker.key))
-        if _holds(blocker.key, key, runs):
-            return _told(ask, first, who)
-        for waiting, wanted in _waiting_in(blocker.key, runs):
+        seen.add(holder.key)
+        if _ends_after(holder.key, key, runs):
+            return (
+                f"a deadlock: concurrency group '{ask.name}' is only free when {first.who} has ended, "
+                f"and that waits for {who}"
+            )
+        if _ends_at_once(holder, runs, cancel=ask.cancel and holder is first):
+            continue
+        for waiting, wanted in _waiting_in(holder.key, runs):
             group = groups(wanted.stream)
-            if group is not None and waiting in group.members:
-                pending += [(first, wanted.stream, other) for other in _ahead(group, waiting)]
+            other = _holder(group)
+            if group is None or other is None:
+                continue
+            member = group.members.get(waiting)
+            # Who is no member yet is judged when it is one; who is refused is about to end.
+            if member is not None and member.status is MemberStatus.WAITING:
+                pending.append(other)
     return ""
 
 
-def _told(ask: GroupAsk, blocker: Member, who: str) -> str:
-    return (
-        f"a deadlock: concurrency group '{ask.name}' is only free when {blocker.who} has ended, "
-        f"and that waits for {who}"
-    )
+def _holder(group: Group | None) -> Member | None:
+    return None if group is None else group.holder
 
 
-def _before(group: Group | None, ask: GroupAsk) -> list[Member]:
-    """Whom a new member waits for. Those who wait go away, unless it queues behind them."""
-    if group is None or group.holder is None:
-        return []
-    return [group.holder, *(group.waiting if ask.queues and not ask.cancel else ())]
-
-
-def _ahead(group: Group, key: Key) -> list[Member]:
-    ahead = [] if group.holder is None or group.holder.key == key else [group.holder]
-    for member in group.waiting:
-        if member.key == key:
-            return ahead
-        ahead.append(member)
-    return []  # it does not wait: it has it, or never will
-
-
-def _holds(holder: Key, key: Key, runs: Runs) -> bool:
-    """Whether a member ends only after another one."""
-    if holder.run != key.run or holder == key:
+def _ends_after(holder: Key, key: Key, runs: Runs) -> bool:
+    """Whether a member ends only after another one: it is that one, or that one is in it."""
+    if holder.run != key.run:
         return False
-    if holder.job == RUN:
+    if holder == key or holder.job == RUN:
         return True
     run = runs(key.run)
     if run is None or key.job == RUN:
@@ -76,14 +72,22 @@ def _holds(holder: Key, key: Key, runs: Runs) -> bool:
     return False
 
 
+def _ends_at_once(holder: Member, runs: Runs, *, cancel: bool) -> bool:
+    """Whether nothing in a holder goes on to wait: it is a job, and is yet to be told of its cancellation.
+
+    What asks for a group in it after that (`if: always()`) waits as any other.
+    """
+    if holder.key.job == RUN or not (cancel or holder.status is MemberStatus.LEAVING):
+        return False
+    run = runs(holder.key.run)
+    return run is not None and not run.jobs[holder.key.job].cancelling
+
+
 def _waiting_in(key: Key, runs: Runs) -> Iterator[tuple[Key, GroupAsk]]:
     """All of a member that waits for groups, and for which."""
     run = runs(key.run)
     if run is None:
         return
-    accepted = run.accepted
-    if key.job == RUN and run.waiting and accepted is not None and accepted.group is not None:
-        yield key, accepted.group
     for job in _jobs_in(run, key.job):
         ask = job.asks
         if ask is not None:

@@ -100,9 +100,7 @@ def _calls_opened(run: Run, event: e.CallsOpened) -> None:
         node = job.node
         waited = job.status is _WAITING
         _move(run, job, _CALLING)
-        if waited:
-            run.busy -= 1
-        else:
+        if not waited:
             node.active += 1
         run.calls += 1
         run.due += 1  # what it counted for
@@ -149,7 +147,6 @@ def _jobs_waiting(run: Run, event: e.JobsWaiting) -> None:
         was = job.status
         _move(run, job, _WAITING)
         job.asked = True
-        run.busy += 1
         if was is _HELD:
             run.held -= 1
         else:
@@ -176,9 +173,10 @@ def _jobs_queued(run: Run, event: e.JobsQueued) -> None:
             run.busy += 1
         elif job.delayed:
             job.delayed = False
-        elif was is not _WAITING:
+        else:
             run.busy += 1
-            job.node.active += 1
+            if was is not _WAITING:
+                job.node.active += 1
 
 
 def _assigned(run: Run, event: e.AttemptAssigned) -> None:
@@ -270,6 +268,8 @@ def _job_ended(run: Run, event: e.JobEnded) -> None:
     job.infrastructure = event.infrastructure
     if was is _HELD:
         run.held -= 1
+        node.active -= 1
+    elif was is _WAITING:
         node.active -= 1
     elif was is _CALLING:
         node.active -= 1

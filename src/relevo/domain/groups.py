@@ -4,7 +4,8 @@
                  └────► refused ────────────────► release
 
 Pure, as the rest: `handle(group, command) -> events`, `evolve(group, event)`. Members are named by run and job; job -1 is
-the run itself. Asking and releasing are idempotent: who is a member already makes no event, nor who is none.
+the run itself. Asking and releasing are idempotent: who is a member already makes no event, nor who is none. Only who
+waits and is found to wait in vain when it asks again is refused.
 """
 
 from __future__ import annotations
@@ -138,16 +139,17 @@ class Member:
 class Group:
     """A group, as its events tell it. `members` are in the order in which they asked."""
 
-    __slots__ = ("holder", "members")
+    __slots__ = ("_waiting", "holder", "members")
 
     def __init__(self) -> None:
         self.members: dict[Key, Member] = {}
         self.holder: Member | None = None
+        self._waiting: dict[Key, Member] = {}
 
     @property
     def waiting(self) -> list[Member]:
-        """Who waits, the next one first."""
-        return [member for member in self.members.values() if member.status is MemberStatus.WAITING]
+        """Who waits, the next one first. O(those)."""
+        return list(self._waiting.values())
 
 
 # --- decide -------------------------------------------------------------------------------------------------------
@@ -163,8 +165,10 @@ def handle(group: Group, command: GroupCommand) -> list[GroupEvent]:
 
 def _ask(group: Group, command: Ask) -> list[GroupEvent]:
     run, job, ask = command.run, command.job, command.ask
-    if Key(run, job) in group.members:
-        return []
+    member = group.members.get(Key(run, job))
+    if member is not None:
+        in_vain = command.deadlock and member.status is MemberStatus.WAITING
+        return [Refused(run, job, command.deadlock)] if in_vain else []
     asked = Asked(run, job, command.who, ask.name, command.at_ms)
     holder, waiting = group.holder, group.waiting
     if command.deadlock:
@@ -217,7 +221,7 @@ def _asked(group: Group, event: Asked) -> None:
     key = Key(event.run, event.job)
     if key in group.members:
         raise InvalidTransition(_named(key), group.members[key].status, "asked")
-    group.members[key] = Member(event)
+    group.members[key] = group._waiting[key] = Member(event)
 
 
 def _moved(group: Group, event: Granted | Ousted | Refused, target: MemberStatus) -> Member:
@@ -226,6 +230,7 @@ def _moved(group: Group, event: Granted | Ousted | Refused, target: MemberStatus
     if member is None or target not in MEMBER[member.status]:
         raise InvalidTransition(_named(key), str(member and member.status), target)
     member.status = target
+    group._waiting.pop(key, None)
     return member
 
 
@@ -251,6 +256,7 @@ def _released(group: Group, event: Released) -> None:
     member = group.members.pop(key, None)
     if member is None:
         raise InvalidTransition(_named(key), "none", "released")
+    group._waiting.pop(key, None)
     if member is group.holder:
         group.holder = None
 

@@ -310,7 +310,7 @@ def _granted(run: Run, command: c.GrantGroup) -> list[e.Event]:
         return []
     if job.granted + 1 < len(job.decl.groups):
         return [granted]
-    return [granted, _free_to_go(job.node, [job.index])]
+    return _released(run, [granted, _free_to_go(job.node, [job.index])], command.at_ms)
 
 
 def _refuse(run: Run, command: c.RefuseGroup) -> list[e.Event]:
@@ -319,20 +319,24 @@ def _refuse(run: Run, command: c.RefuseGroup) -> list[e.Event]:
     ask = run.jobs[command.job].asks
     if ask is None or ask.stream != command.stream:
         return []
-    return [e.JobEnded(command.job, _CANCELLED, command.reason, at_ms=command.at_ms)]
+    ended: list[e.Event] = [e.JobEnded(command.job, _CANCELLED, command.reason, at_ms=command.at_ms)]
+    return _released(run, ended, command.at_ms)
 
 
 def _cancel_job(run: Run, command: c.CancelJob) -> list[e.Event]:
     job = run.jobs[command.job]
     if job.status in JOB_ENDS or job.status is JobStatus.HELD:
         return []
+    if job.status is JobStatus.CANCELLING or (job.status is JobStatus.CALLING and job.cancelling):
+        return []
+    event: e.Event
     if job.status is JobStatus.CALLING:
-        return [] if job.cancelling else [e.CallCancelling(command.job, _CONCURRENCY, command.reason)]
-    if job.status in ACTIVE:
-        if job.status is JobStatus.CANCELLING:
-            return []
-        return [e.JobCancelling(command.job, _CONCURRENCY, message=command.reason)]
-    return [e.JobEnded(command.job, _CANCELLED, command.reason, at_ms=command.at_ms)]
+        event = e.CallCancelling(command.job, _CONCURRENCY, command.reason)
+    elif job.status in ACTIVE:
+        event = e.JobCancelling(command.job, _CONCURRENCY, message=command.reason)
+    else:
+        event = e.JobEnded(command.job, _CANCELLED, command.reason, at_ms=command.at_ms)
+    return _released(run, [event], command.at_ms)
 
 
 def _fail(run: Run, command: c.FailJob) -> list[e.Event]:
@@ -404,13 +408,8 @@ def _after_expansion(run: Run, event: e.NodeExpanded, at_ms: int) -> list[e.Even
 
 def _begun(node: Node, jobs: list[int]) -> list[e.Event]:
     """These jobs of a node begin: those with concurrency groups ask for them first."""
-    first = node.jobs[0].index
-    asking = [index for index in jobs if node.jobs[index - first].decl.groups]
-    if not asking:
-        return [_free_to_go(node, jobs)]
-    # One by one, as they ask: legs of one group take each other's place.
-    free = [index for index in jobs if not node.jobs[index - first].decl.groups]
-    return [*([_free_to_go(node, free)] if free else []), e.JobsWaiting(asking)]
+    asking = node.jobs[jobs[0] - node.jobs[0].index].decl.groups  # the legs of a node ask all, or none
+    return [e.JobsWaiting(jobs) if asking else _free_to_go(node, jobs)]
 
 
 def _free_to_go(node: Node, jobs: list[int]) -> e.Event:
@@ -476,11 +475,13 @@ def _next_pending(node: Node) -> int | None:
     return None
 
 
-def _after_hold(run: Run, event: e.JobHeld, at_ms: int) -> list[e.Event]:
+def _after_hold(run: Run, event: e.JobHeld | e.JobsWaiting, at_ms: int) -> list[e.Event]:
     return [e.RunHeld(at_ms)] if _stuck(run) else []
 
 
 def _stuck(run: Run) -> bool:
+    """Whether nothing of a run goes on by itself, and somebody is to decide about a job. What waits for a concurrency
+    group does not count as going on: that may be free only when the job that is held has ended."""
     return (
         run.held > 0
         and run.busy == 0
@@ -504,5 +505,6 @@ _FOLLOW: Final[dict[type, Callable[[Run, Any, int], list[e.Event]]]] = {
     e.NodeExpanded: _after_expansion,
     e.JobEnded: _after_job,
     e.JobHeld: _after_hold,
+    e.JobsWaiting: _after_hold,
     e.CallCancelling: _after_call_cancelling,
 }

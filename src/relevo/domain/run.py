@@ -215,7 +215,7 @@ class Run:
         self.returning: dict[
             int, None
         ] = {}  #: calls whose jobs have all ended and that wait for their outputs
-        self.busy = 0  #: jobs that go on by themselves: queued, at an agent, or delayed
+        self.busy = 0  #: jobs that go on by themselves: queued, at an agent, or delayed; not those that wait for a group
         self.held = 0
         self.forced = False  #: is being cancelled, and nothing of it begins any more, `always()` or not
         self.waiting = False  #: for its concurrency group; nothing of it begins before

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -14,7 +16,7 @@ from relevo.domain.deadlocks import deadlock
 from relevo.domain.errors import InvalidTransition
 from relevo.domain.machine import handle
 from relevo.domain.run import Run
-from relevo.domain.states import MemberStatus
+from relevo.domain.states import JOB_ENDS, JobStatus, MemberStatus
 
 
 def ask(run: str, job: int = g.RUN, *, name: str = "g", **how: bool) -> g.Ask:
@@ -107,7 +109,11 @@ class AnyGroup(RuleBasedStateMachine):
         command = g.Ask(*key, e.GroupAsk("s", "g", cancel, queues), "w", "stuck" if stuck else "")
         made = g.handle(self.group, command)
         self.events += made
-        if key == self.holder or key in self.queue or key in self.refused:
+        if stuck and key in self.queue:
+            assert told(made) == [("Refused", key.run)]
+            self.queue.remove(key)
+            self.refused.add(key)
+        elif key == self.holder or key in self.queue or key in self.refused:
             assert not made
         elif stuck:
             self.refused.add(key)
@@ -250,3 +256,201 @@ def test_a_job_in_a_call_that_has_the_group():
     assert world.ask("a", 0) == ""
     handle(run, c.ExpandNode(1, [e.JobDecl("call / in", groups=asks)]))
     assert "only free when a/0 has ended" in world.ask("a", 1)
+
+
+def calling(world: Groups, name: str, own: str, inner: str, *, cancel: bool = False) -> Run:
+    """A run with a call that asks for a group, and in it a job that asks for another."""
+    run = world.runs[name] = Run()
+    handle(run, c.Submit(name, "w", "t", "push", "s", "x", [e.NodeDecl("call", [])]))
+    asks = [e.GroupAsk(own, own, cancel)]
+    handle(run, c.ExpandNode(0, [e.JobDecl("call", calls="c", groups=asks)], nodes=[e.NodeDecl("in", [])]))
+    if not world.ask(name, 0) and run.ready:
+        handle(run, c.ExpandNode(1, [e.JobDecl("call / in", groups=[e.GroupAsk(inner, inner)])]))
+    return run
+
+
+def test_two_calls_that_have_what_the_other_needs_within():
+    world = Groups()
+    calling(world, "a", "x", "y")
+    calling(world, "b", "y", "x")
+    assert world.ask("a", 1) == ""
+    assert "only free when a/0 has ended" in world.ask("b", 1)
+
+
+def test_a_job_that_holds_one_of_its_groups_and_another_the_other_way_round():
+    world = Groups()
+    world.run("a", "", {"j": ["x", "y"]})
+    world.run("b", "", {"j": ["y", "x"]})
+    assert world.ask("a", 0) == ""
+    assert world.ask("b", 0) == ""
+    assert world.ask("a", 0) == ""
+    assert "only free when a/0 has ended" in world.ask("b", 0)
+
+
+def test_what_cancel_in_progress_ends_is_not_waited_for():
+    world = Groups()
+    run = world.run("b", "r", {"j": ["x"]})
+    calling(world, "a", "x", "r")
+    assert world.ask("a", 1) == ""
+    assert world.why("b", 0, e.GroupAsk("x", "x"))
+    cancelling = e.GroupAsk("x", "x", cancel=True)
+    assert world.why("b", 0, cancelling) == ""
+    g.handle(world.groups["x"], g.Ask("b", 0, cancelling, "b/0"))
+    assert run.jobs[0].status is JobStatus.WAITING
+    # The next one to ask need not wait for what is being ended either.
+    world.run("d", "r2", {"j": ["x"]})
+    assert world.why("d", 0, e.GroupAsk("x", "x")) == ""
+    # What goes on to wait in spite of it (`always()`) does count.
+    handle(world.runs["a"], c.CancelJob(0, "why"))
+    world.runs["a"].jobs[1].status = JobStatus.WAITING
+    assert world.why("b", 0, cancelling)
+
+
+def test_who_waits_already_is_judged_anew():
+    world = Groups()
+    world.run("a", "x", {"j": ["y"]})
+    world.run("b", "y", {"j": ["x"]})
+    assert world.ask("a", 0) == ""
+    unseen = world.runs.pop("a")  # it is being read
+    assert world.ask("b", 0) == ""
+    world.runs["a"] = unseen
+    assert "only free when b/-1 has ended" in world.ask("a", 0)
+    assert world.groups["y"].waiting == []
+
+
+class Driven(Groups):
+    """Groups and runs at random: all is asked for, granted and ended as an engine does it."""
+
+    def __init__(self, random: Random) -> None:
+        super().__init__()
+        self.random = random
+        self.asked: set[tuple[str, int, str]] = set()
+        self.refusals = 0
+
+    def some(self, most: int) -> list[e.GroupAsk]:
+        names = self.random.sample("xyz", self.random.randrange(most + 1))
+        return [e.GroupAsk(name, name, queues=self.random.random() < 0.7) for name in names]
+
+    def begin(self, name: str) -> None:
+        run = self.runs[name] = Run()
+        nodes = [e.NodeDecl(f"n{number}", []) for number in range(self.random.randrange(1, 4))]
+        group = (*self.some(1), None)[0]
+        handle(run, c.Submit(name, "w", "t", "push", "s", "x", nodes, group=group))
+
+    def advance(self, run: Run) -> bool:
+        """What an engine does at once."""
+        done = False
+        while not run.waiting and (run.ready or run.returning):
+            done = True
+            for node in list(run.ready):
+                inner = self.random.random() < 0.4 and run.nodes[node].call is None
+                nodes = [e.NodeDecl(f"i{n}", []) for n in range(self.random.randrange(1, 3))] if inner else []
+                job = e.JobDecl(f"j{node}", calls="c" if inner else "", groups=self.some(2))
+                handle(run, c.ExpandNode(node, [job], nodes=nodes))
+            for job in list(run.returning):
+                self.let_go(run, handle(run, c.ReturnCall(job)))
+        return done
+
+    def let_go(self, run: Run, events: list[e.Event]) -> None:
+        ended = [
+            (event.job, run.jobs[event.job].decl.groups) for event in events if type(event) is e.JobEnded
+        ]
+        if run.ended and run.accepted.group:
+            ended.append((g.RUN, [run.accepted.group]))
+        for job, asks in ended:
+            for ask in asks:
+                group = self.groups.get(ask.stream)
+                if group is not None:
+                    self.tell(ask.stream, g.handle(group, g.Release(run.id, job)))
+
+    def tell(self, stream: str, events: list[g.GroupEvent]) -> None:
+        for event in events:
+            run = self.runs[event.run]
+            if isinstance(event, g.Granted):
+                handle(run, c.GrantGroup(event.job, stream))
+            elif isinstance(event, g.Refused):
+                self.let_go(run, handle(run, c.RefuseGroup(event.job, stream, event.reason)))
+
+    def wanting(self) -> list[tuple[str, int, e.GroupAsk]]:
+        """Who waits for which group."""
+        found = [
+            (run.id, g.RUN, run.accepted.group) for run in self.runs.values() if run.waiting and not run.ended
+        ]
+        found += [(run.id, job.index, job.asks) for run in self.runs.values() for job in run.jobs if job.asks]
+        return found
+
+    def by_search(self, key: g.Key, ask: e.GroupAsk) -> bool:
+        """Whether it is a deadlock, looked for along everything that is waited for."""
+        group = self.groups.get(ask.stream)
+        if group is None or group.holder is None:
+            return False
+        pending = [group.holder.key, *(member.key for member in (group.waiting if ask.queues else []))]
+        seen = set()
+        while pending:
+            at = pending.pop()
+            if at in seen:
+                continue
+            seen.add(at)
+            if at == key:
+                return True
+            run = self.runs[at.run]
+            if at.job == g.RUN:
+                pending += [g.Key(at.run, job.index) for job in run.jobs if job.status not in JOB_ENDS]
+                wanted = run.accepted.group if run.waiting else None
+            else:
+                inner = [job for node in run.jobs[at.job].nodes for job in node.jobs]
+                pending += [g.Key(at.run, job.index) for job in inner if job.status not in JOB_ENDS]
+                wanted = run.jobs[at.job].asks
+            other = None if wanted is None else self.groups.get(wanted.stream)
+            if other is not None and at in [member.key for member in other.waiting]:
+                pending.append(other.holder.key)
+                for member in other.waiting:
+                    if member.key == at:
+                        break
+                    pending.append(member.key)
+        return False
+
+    def ask_one(self, run: str, job: int, ask: e.GroupAsk) -> None:
+        why = self.why(run, job, ask)
+        assert bool(why) == self.by_search(g.Key(run, job), ask)
+        self.refusals += bool(why)
+        group = self.groups.setdefault(ask.stream, g.Group())
+        self.tell(ask.stream, g.handle(group, g.Ask(run, job, ask, f"{run}/{job}", why)))
+
+    def step(self) -> bool:
+        """One thing that can happen; False when there is none."""
+        for run in list(self.runs.values()):
+            if self.advance(run):
+                return True
+        asks = [
+            (run, job, ask)
+            for run, job, ask in self.wanting()
+            if ask.stream not in self.groups or (run, job) not in self.groups[ask.stream].members
+        ]
+        ready = [
+            (run, job.index)
+            for run in self.runs.values()
+            for job in run.jobs
+            if job.status is JobStatus.QUEUED
+        ]
+        if asks and (not ready or self.random.random() < 0.8):
+            self.ask_one(*self.random.choice(asks))
+            return True
+        if ready:
+            run, job = self.random.choice(ready)
+            handle(run, c.AssignJob(job, "agent"))
+            self.let_go(run, handle(run, c.EndAttempt(job, 1, "succeeded")))
+            return True
+        return False
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_whatever_asks_either_goes_on_or_is_a_deadlock_by_the_plain_search(random):
+    world = Driven(random)
+    for name in "abcdef"[: random.randrange(2, 7)]:
+        world.begin(name)
+    while world.step():
+        pass
+    for run in world.runs.values():
+        assert run.ended, f"{run.id} waits for ever"

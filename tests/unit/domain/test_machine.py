@@ -318,6 +318,70 @@ def test_a_held_job_asks_for_its_group_again():
     assert names(handle(run, c.GrantGroup(0, "g"))) == ["GroupGranted", "JobsQueued"]
 
 
+def with_one_held_and_one_waiting() -> Run:
+    """A call that has `g`, in which a job is held, and a job that waits for `g`."""
+    run = submitted(e.NodeDecl("a", []), e.NodeDecl("b", []))
+    called = e.JobDecl("a", calls="c.yml", groups=[group("g")])
+    handle(run, c.ExpandNode(0, [called], nodes=[e.NodeDecl("in", [])]))
+    handle(run, c.ExpandNode(1, [e.JobDecl("b", groups=[group("g")])]))
+    handle(run, c.GrantGroup(0, "g"))
+    expand(run, 2, "a / in")
+    assign(run, 2)
+    assert names(handle(run, c.LoseAttempt(2, 1, "gone", held=True)))[-1] == "RunHeld"
+    return run
+
+
+def test_a_run_is_held_though_a_job_waits_for_a_group():
+    run = with_one_held_and_one_waiting()
+    handle(run, c.RetryJob(2))
+    assert run.status is RunStatus.RUNNING
+    assign(run, 2)
+    end(run, 2)
+    handle(run, c.ReturnCall(0))
+    assert names(handle(run, c.GrantGroup(1, "g"))) == ["GroupGranted", "JobsQueued"]
+
+
+def test_a_held_run_goes_on_when_a_job_gets_its_group():
+    run = with_one_held_and_one_waiting()
+    assert names(handle(run, c.GrantGroup(1, "g"))) == ["RunReleased", "GroupGranted", "JobsQueued"]
+    assign(run, 1)
+    assert names(end(run, 1)) == ["AttemptEnded", "JobEnded", "RunHeld"]
+
+
+def test_a_held_run_stays_held_when_a_job_is_refused_its_group():
+    run = with_one_held_and_one_waiting()
+    assert names(handle(run, c.RefuseGroup(1, "g", "why"))) == ["RunReleased", "JobEnded", "RunHeld"]
+
+
+def test_a_job_that_begins_to_wait_leaves_a_run_held_in_which_nothing_else_goes_on():
+    run = submitted(e.NodeDecl("a", []), e.NodeDecl("b", []), e.NodeDecl("c", [1]))
+    for node in (0, 1):
+        expand(run, node, str(node))
+        assign(run, node)
+    handle(run, c.LoseAttempt(0, 1, "gone", held=True))
+    end(run, 1)
+    assert run.status is RunStatus.RUNNING
+    asking = [e.JobDecl("c", groups=[group("g")])]
+    assert names(handle(run, c.ExpandNode(2, asking))) == ["NodeExpanded", "JobsWaiting", "RunHeld"]
+
+
+def test_a_held_run_whose_call_is_cancelled_by_its_group_goes_on():
+    run = submitted(e.NodeDecl("a", []), e.NodeDecl("z", [0]))
+    called = e.JobDecl("a", calls="c.yml", groups=[group("g")])
+    handle(run, c.ExpandNode(0, [called], nodes=[e.NodeDecl("in", [])]))
+    handle(run, c.GrantGroup(0, "g"))
+    expand(run, 2, "a / in")
+    assign(run, 1)
+    handle(run, c.LoseAttempt(1, 1, "gone", held=True))
+    assert run.status is RunStatus.HELD
+    assert names(handle(run, c.CancelJob(0, "another"))) == ["RunReleased", "CallCancelling", "JobEnded"]
+    handle(run, c.ReturnCall(0))
+    expand(run, 1, "z")
+    assign(run, 2)
+    end(run, 2)
+    assert run.status is RunStatus.CANCELLED
+
+
 def test_who_is_refused_a_group_is_cancelled_with_the_reason():
     run = submitted(e.NodeDecl("a", []))
     handle(run, c.ExpandNode(0, [e.JobDecl("a", groups=[group("g")])]))
@@ -508,10 +572,7 @@ class AnyHistory(RuleBasedStateMachine):
         assert run.jobs_ended == sum(job.status in JOB_ENDS and not job.nodes for job in run.jobs)
         assert run.job_count == sum(not job.nodes for job in run.jobs)
         assert run.held == sum(job.status is JobStatus.HELD for job in run.jobs)
-        busy = sum(
-            job.status in ACTIVE or job.status in (JobStatus.QUEUED, JobStatus.WAITING) or job.delayed
-            for job in run.jobs
-        )
+        busy = sum(job.status in ACTIVE or job.status is JobStatus.QUEUED or job.delayed for job in run.jobs)
         assert run.busy == busy
         for node in run.nodes:
             assert node.left == sum(job.status not in JOB_ENDS for job in node.jobs)
@@ -558,7 +619,10 @@ class AnyHistory(RuleBasedStateMachine):
     def nothing_is_stuck(self):
         run = self.run
         if not run.ended and not run.ready and not run.returning:
-            assert run.busy or run.held
+            waits = any(job.status is JobStatus.WAITING for job in run.jobs)
+            assert run.busy or run.held or waits
+            if not run.cancelling:
+                assert (run.status is RunStatus.HELD) == (run.held > 0 and not run.busy)
         assert not (run.waiting and (run.cancelling or run.ended))
 
     @invariant()

@@ -305,3 +305,84 @@ def test_a_deadlock_that_shows_only_when_it_runs_is_cancelled_and_told():
         await world.now.close()
 
     run_virtual(main())
+
+
+def call(own: str) -> str:
+    """A workflow whose job has a group, and calls a file."""
+    return f"on: push\njobs:\n  a: {{uses: ./c.yml, concurrency: {own}}}\n"
+
+
+def called(group: str) -> dict[str, str]:
+    """The file that it calls, with a group of its own."""
+    return {"c.yml": f"on: workflow_call\nconcurrency: {group}\njobs:\n  x:\n    {JOB}"}
+
+
+def test_two_calls_that_ask_for_two_groups_the_other_way_round():
+    async def main():
+        world, agent = await world_with_agent()
+        first = await world.submit(call("g"), called("h"))
+        second = await world.submit(call("h"), called("g"))
+        await until(lambda: "cancelled" in (world.status(first), world.status(second)))
+        refused, other = sorted((first, second), key=lambda run: world.status(run) != "cancelled")
+        assert "a deadlock: concurrency group" in reason(world, refused)
+        agent.finish(await at_work(agent, other))
+        await until(lambda: world.status(other) == "succeeded")
+        await until(lambda: not group_streams(world))
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_cancel_in_progress_of_a_call_that_waits_for_the_run_that_asks():
+    async def main():
+        world, agent = await world_with_agent()
+        first = await world.submit(
+            f"on: push\nconcurrency: r\njobs:\n  p:\n    {JOB}  q:\n    needs: p\n"
+            f"    concurrency: {{group: g, cancel-in-progress: true}}\n    {JOB}"
+        )
+        before = await at_work(agent, first)
+        second = await world.submit(call("g"), called("r"))
+        await asked(world, second)
+        agent.finish(before)
+        await until(lambda: world.status(second) == "cancelled")
+        await until(lambda: len(of(agent, first)) == 2)
+        agent.finish(of(agent, first)[-1])
+        await until(lambda: world.status(first) == "succeeded")
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_cancel_in_progress_of_a_call_in_which_a_job_is_held():
+    async def main():
+        world, agent = await world_with_agent()
+        caller = f"on: push\njobs:\n  a: {{uses: ./c.yml}}\n  z:\n    needs: a\n    if: always()\n    {JOB}"
+        first = await world.submit(caller, called("{group: g}"))
+        agent.finish(await at_work(agent, first), "lost", held=True)
+        await until(lambda: world.status(first) == "held")
+        second = await world.submit(caller, called("{group: g, cancel-in-progress: true}"))
+        await at_work(agent, second)
+        await until(lambda: len(of(agent, first)) == 2)
+        assert world.status(first) == "running"
+        agent.finish(of(agent, first)[-1])
+        await until(lambda: world.status(first) == "cancelled")
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_run_is_held_though_one_of_its_jobs_waits_for_the_group_of_another():
+    async def main():
+        world, agent = await world_with_agent()
+        text = f"{call('g')}  b:\n    concurrency: g\n    {JOB}"
+        run = await world.submit(text, {"c.yml": f"on: workflow_call\njobs:\n  x:\n    {JOB}"})
+        agent.finish(await at_work(agent, run), "lost", held=True)
+        await until(lambda: world.status(run) == "held")
+        inner = of(agent, run)[-1].job
+        assert await world.now.orchestrator.ask(run, c.FailJob(inner, "given up"))
+        await until(lambda: of(agent, run)[-1].job != inner)
+        agent.finish(of(agent, run)[-1])
+        await until(lambda: world.status(run) == "failed")
+        await world.now.close()
+
+    run_virtual(main())
