@@ -403,10 +403,18 @@ class Orchestrator:
     def enqueue(self, actor: RunActor, index: int) -> None:
         run = actor.run
         job = run.jobs[index]
-        accepted = run.accepted
+        self.scheduler.enqueue(run.id, index, self.priority(actor, job), self.demand(actor, job))
+
+    def priority(self, actor: RunActor, job: Job) -> int:
+        """That of its run, its own, and those of the jobs that call the file it stands in."""
+        accepted = actor.run.accepted
         assert accepted is not None
-        priority = accepted.priority + actor.plan.of(job.node).node.priority
-        self.scheduler.enqueue(run.id, index, priority, self.demand(actor, job))
+        priority = accepted.priority
+        at: Job | None = job
+        while at is not None:
+            priority += actor.plan.of(at.node).node.priority
+            at = at.node.call
+        return priority
 
     def place_at_once(self, actor: RunActor, index: int) -> str | None:
         """The agent that a job which is being queued can have now, reserved; None when it must wait its turn."""
