@@ -36,8 +36,8 @@ from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
 from relevo.scheduler.actor import Scheduler
 from relevo.scheduler.capacity import AgentCapacity, Reach
+from relevo.scheduler.demand import Demand
 from relevo.scheduler.match import Placement
-from relevo.scheduler.queue import Demand
 from relevo.store.contract import Append, EventStore, Fact, Fenced
 from relevo.workers.link import Batch
 from relevo.workers.manager import AgentState, WorkerManager

@@ -18,8 +18,8 @@ from relevo.domain import events as e
 from relevo.domain.run import Node, Run, leg_of
 from relevo.domain.states import JobStatus
 from relevo.scheduler.capacity import Reach
+from relevo.scheduler.demand import Demand
 from relevo.scheduler.labels import canonical
-from relevo.scheduler.queue import Demand
 from relevo.workflow.calls import called_by, place_of
 from relevo.workflow.evaluate import Names, evaluate_job
 from relevo.workflow.model import JobNode, Verdict, Workflow
