@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 export PYTHONPATH :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test conformance lint bench soak docs clean
+.PHONY: help setup run console test conformance lint bench soak docs clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,11 @@ setup: ## Make .venv with relevo in it; names what the machine lacks
 run: setup ## Build and test three real projects with relevo (examples/real)
 	@cd examples/real && ../../.venv/bin/relevo run workflow.yml
 
+console: ## Build the page of web/ into src/relevo/console/static (needs Node; only after a change of the page)
+	@scripts/console
+
 test: setup ## Run the tests; ARGS="tests/unit/cli -k name" narrows them
+	@scripts/test_servers
 	@$(PYTHON) -m pytest -m "not soak" --numprocesses auto --dist worksteal $(ARGS)
 
 conformance: setup ## Score public test data of the workflow syntax; DIR=path names its folder (default ../shared/conformance)
@@ -39,5 +43,5 @@ docs: setup ## Write the generated pages of docs/ anew
 	@$(PYTHON) -m scripts.docs
 
 clean: ## Remove all that the other verbs made
-	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results web/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -84,7 +84,6 @@ class _Nobody:
     """An engine that does nothing: each run has ended as soon as it is submitted."""
 
     def __init__(self) -> None:
-        self.plans = PlanCache()
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -102,11 +101,11 @@ class _Nobody:
 class _Generator:
     """Submits runs and counts those that ended."""
 
-    def __init__(self, orchestrator: Orchestrator | _Nobody, load: Load) -> None:
+    def __init__(self, orchestrator: Orchestrator | _Nobody, plans: PlanCache, load: Load) -> None:
         self._orchestrator = orchestrator
         self._loop = asyncio.get_running_loop()
         self._load = load
-        self._plan = self._orchestrator.stored.plans.of(read(load.workflow.encode(), "load.yml"))
+        self._plan = plans.of(read(load.workflow.encode(), "load.yml"))
         self._declarations = self._plan.declarations()
         self._shared = msgspec.msgpack.encode(SharedContexts(github={"sha": "0" * 40, "event_name": "push"}))
         self._digest = digest_of(self._shared)
@@ -180,7 +179,8 @@ async def _measure(home: str, load: Load) -> Measured:
     embedded = await open_engine(Home(home), slots=load.slots, window=load.window, provider=load.provider)
     try:
         await embedded.ready()
-        generator = _Generator(embedded.engine.orchestrator, load)
+        orchestrator = embedded.engine.orchestrator
+        generator = _Generator(orchestrator, orchestrator.stored.plans, load)
         if load.warm:
             await generator.saturate(load.warm)
         agent = embedded.agent_pid
@@ -210,7 +210,7 @@ async def _measure(home: str, load: Load) -> Measured:
 
 async def _own_cpu_us(load: Load) -> float:
     """CPU of the load itself for each run."""
-    generator = _Generator(_Nobody(), load)
+    generator = _Generator(_Nobody(), PlanCache(), load)
     cpu = time.process_time()
     if load.rate is None:
         await generator.saturate(load.runs)

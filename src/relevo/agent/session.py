@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 BEAT_S: Final = 2.0
 DIAL_S: Final = 0.01
+#: Frames that follow each other within this are sent together, and the engine stores them in one commit. After a pause, one
+#: goes at once.
+PACE_S: Final = 0.01
 DIAL_MAX_S: Final = 1.0
 BLOB_PIECE: Final = 1 << 20
 
@@ -67,6 +70,9 @@ class Session(asyncio.Protocol):
         self._heard = 0.0
         self._frames_in = 0  # on this connection
         self._frames_out = 0
+        self._held: list[bytes] = []  # frames that wait for others to go with; they are in the spool, too
+        self._pacing: asyncio.TimerHandle | None = None
+        self._sent_at = float("-inf")
         self._closed = False
         self._wait_s = DIAL_S
         self._timer: asyncio.TimerHandle | None = None
@@ -96,6 +102,7 @@ class Session(asyncio.Protocol):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._transport is not None:
+            self._send_held()
             self._transport.close()
 
     # --- connection -------------------------------------------------------------------------------------------------
@@ -123,6 +130,7 @@ class Session(asyncio.Protocol):
         self._paused = False
         self._writable.set()
         self._frames_in = self._frames_out = 0
+        self._forget_held()
         self._heard = self._loop.time()
         self._write(self._hello(self.epoch))
 
@@ -148,6 +156,7 @@ class Session(asyncio.Protocol):
 
     def _write(self, message: Any) -> None:
         if self._transport is not None:
+            self._send_held()
             self._frames_out += 1
             self._transport.write(frame(m.encode(message)))
 
@@ -184,6 +193,7 @@ class Session(asyncio.Protocol):
             self._spool.acknowledge(message.next)
             self._handle(message)
         elif kind is m.Resend:
+            self._forget_held()
             self._sent = message.next
             self._pump_soon()
         elif kind is m.BlobBytes:
@@ -220,12 +230,37 @@ class Session(asyncio.Protocol):
             and self._pumping is None
             and b"ArtifactSaved" not in payload
         ):
-            reach("agent.before-send")
             self._sent = first + count
-            self._frames_out += 1
-            self._transport.write(frame(payload))
+            self._held.append(frame(payload))
+            if self._pacing is None:
+                self._pace()
         else:
             self._pump_soon()
+
+    def _pace(self) -> None:
+        due = self._sent_at + PACE_S
+        if self._loop.time() >= due:
+            self._send_held()
+        else:
+            self._pacing = self._loop.call_at(due, self._send_held)
+
+    def _send_held(self) -> None:
+        if self._pacing is not None:
+            self._pacing.cancel()
+            self._pacing = None
+        if self._held and self._transport is not None:
+            reach("agent.before-send")
+            self._frames_out += len(self._held)
+            self._transport.write(b"".join(self._held))
+            self._held = []
+            self._sent_at = self._loop.time()
+
+    def _forget_held(self) -> None:
+        """Whoever welcomes this agent, or asks again, says from which record on."""
+        self._held = []
+        if self._pacing is not None:
+            self._pacing.cancel()
+            self._pacing = None
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -270,6 +305,7 @@ class Session(asyncio.Protocol):
                 await self._send_blobs(payload)
                 if not self._carries(transport) or sent != self._sent:
                     continue  # the connection went, or the engine asked to send again from elsewhere
+            self._send_held()
             reach("agent.before-send")
             self._frames_out += 1
             transport.write(frame(payload))

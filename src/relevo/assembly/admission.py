@@ -1,6 +1,6 @@
 """From a submission to what can be accepted: read, check, decide the event, choose the jobs, take the snapshot.
 
-Everything that can be wrong is found here, before anything starts, and told in one pass.
+What the tree holds is asked of a Tree (`tree.py`): it lies here, or a client has told of it. Everything that can be wrong is found here, before anything starts, and told in one pass.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from relevo.assembly import git_facts, snapshot
-from relevo.assembly.workflow_files import files_of
+from relevo.assembly import snapshot
 from relevo.domain.errors import UserError
 from relevo.orchestrator.plans import JOB_LIMIT, Plan, PlanCache, SharedContexts
 from relevo.scheduler.labels import canonical
@@ -33,6 +32,8 @@ from relevo.workflow.reader import read
 from relevo.workflow.support import unsupported
 
 if TYPE_CHECKING:
+    from relevo.assembly.snapshot import Snapshot
+    from relevo.assembly.tree import Tree
     from relevo.blobs.contract import BlobStore
     from relevo.orchestrator.api import Submission
 
@@ -50,6 +51,39 @@ class Admitted(Struct, frozen=True):
         return plans.of(self.workflow)
 
 
+class Meant(Struct, frozen=True):
+    """What a submission means, by the files of its tree."""
+
+    workflow: Workflow
+    local: LocalActions
+    warnings: tuple[Diagnostic, ...]
+
+
+def read_meant(submission: Submission, tree: Tree) -> Meant:
+    """Read the workflow with all that it uses, and choose its jobs. Raises UserError (WorkflowInvalid with all diagnostics)."""
+    workflow = select(read(tree.workflow_text, submission.workflow_path, tree.load), submission.jobs)
+    # a commit may hold other actions than the working tree: then their steps tell
+    local = LocalActions() if submission.committed else check_local_actions(workflow, tree.find_action)
+    return Meant(workflow, local, _check(workflow, local))
+
+
+def event_of(submission: Submission, workflow: Workflow, tree: Tree) -> tuple[str, str, dict[str, Any]]:
+    """The event that starts it, its activity type, and the inputs. Raises UserError when that event does not start it."""
+    event, activity = split_event(submission.event or usual_event(workflow, submission.inputs))
+    activity = activity or usual_activity(workflow, event)
+    if not submission.event and event != DISPATCH:
+        # Somebody starts it by hand: filters by branch or path say when it starts by itself, and that is not asked.
+        return event, activity, {}
+    asked = _filter_facts(tree, workflow, event, activity)
+    return event, activity, decide_event(workflow, event, submission.inputs, asked)
+
+
+async def snapshot_of(meant: Meant, tree: Tree) -> Snapshot | None:
+    """The snapshot for its checkouts; None when it has none."""
+    checkouts = snapshot.checkouts(meant.workflow, meant.local.steps)
+    return await tree.snapshot(history=snapshot.wants_history(checkouts)) if checkouts else None
+
+
 async def admit(
     submission: Submission,
     blobs: BlobStore,
@@ -60,36 +94,19 @@ async def admit(
 ) -> Admitted:
     """Check a submission. `labels`: what the agents of this engine answer to. Raises UserError (WorkflowInvalid with all diagnostics)."""
     from relevo.assembly.github_context import build
+    from relevo.assembly.tree import tree_of
 
-    directory = submission.directory or os.getcwd()
-    facts = git_facts.read(directory)
-    submission, load = files_of(submission, directory, facts)
-    workflow = select(read(submission.workflow_text, submission.workflow_path, load), submission.jobs)
-    # a commit may hold other actions than the working tree: then their steps tell
-    local = LocalActions() if submission.committed else check_local_actions(workflow, directory)
-    warnings = _check(workflow, local)
-    workflow = _matched(workflow, labels, submission.skip_unmatched)
-    event, activity = split_event(submission.event or usual_event(workflow, submission.inputs))
-    activity = activity or usual_activity(workflow, event)
-    inputs: dict[str, Any] = {}
-    if submission.event or event == DISPATCH:
-        asked = _filter_facts(facts, workflow, event, activity, committed=submission.committed)
-        inputs = decide_event(workflow, event, submission.inputs, asked)
-    # Else somebody starts it by hand: filters by branch or path say when it starts by itself, and that is not asked.
-    submission = msgspec.structs.replace(submission, event=event)
-    taken = None
-    if checkouts := snapshot.checkouts(workflow, local.steps):
-        taken = await snapshot.take(
-            directory,
-            committed=submission.committed,
-            history=snapshot.wants_history(checkouts),
-            blobs=blobs,
-            facts=facts,
-        )
+    tree = tree_of(submission, blobs)
+    meant = read_meant(submission, tree)
+    meant = msgspec.structs.replace(
+        meant, workflow=_matched(meant.workflow, labels, submission.skip_unmatched)
+    )
+    workflow = meant.workflow
+    event, activity, inputs = event_of(submission, workflow, tree)
     github = build(
-        submission,
-        facts,
-        taken,
+        msgspec.structs.replace(submission, event=event),
+        tree.facts,
+        await snapshot_of(meant, tree),
         run=run,
         workflow_name=workflow.name or workflow.path,
         run_number=number,
@@ -100,24 +117,22 @@ async def admit(
         github=github,
         inputs=inputs,
         env=submission.env,
-        directory=directory,
+        directory=tree.directory,
         skip_unmatched=submission.skip_unmatched,
         keep=submission.keep,
         job_limit=job_limit(),
     )
-    return Admitted(workflow, shared, _title(workflow, github, inputs), warnings)
+    return Admitted(workflow, shared, _title(workflow, github, inputs), meant.warnings)
 
 
-def _filter_facts(
-    facts: git_facts.GitFacts, workflow: Workflow, event: str, activity: str, *, committed: bool
-) -> GitFacts:
+def _filter_facts(tree: Tree, workflow: Workflow, event: str, activity: str) -> GitFacts:
     """What the filters of `on:` look at. Changed paths cost a few git processes: only when a filter asks for them."""
     configuration = workflow.on.get(event)
     asks = isinstance(configuration, dict) and bool({"paths", "paths-ignore"} & set(configuration))
-    changed = snapshot.changed_by(facts, event, committed=committed) if asks else None
+    facts = tree.facts
     ref = facts.ref if facts.ref != "HEAD" else ""
     message = facts.head.message if facts.head is not None else ""
-    return GitFacts(ref, facts.default_branch, changed, activity, message)
+    return GitFacts(ref, facts.default_branch, tree.changed(event) if asks else None, activity, message)
 
 
 def _check(workflow: Workflow, local: LocalActions) -> tuple[Diagnostic, ...]:

@@ -10,8 +10,17 @@ import msgspec
 
 from relevo.domain.errors import InfrastructureError, UserError
 from relevo.logs.contract import LogFrame
-from relevo.orchestrator.api import Submission
+from relevo.orchestrator.api import (
+    AgentView,
+    LogLines,
+    LogMatches,
+    LogState,
+    QueueView,
+    RowChanges,
+    Submission,
+)
 from relevo.protocol import control
+from relevo.protocol.artifacts import ListedArtifact
 from relevo.protocol.framing import FrameReader, frame
 from relevo.protocol.messages import decoder, encode
 from relevo.store.contract import RunRow
@@ -30,12 +39,14 @@ class _Connection(asyncio.Protocol):
         self._numbers = 0
         self.answers: dict[int, asyncio.Queue[Any]] = {}
         self.lost = False
+        self.left = asyncio.Event()
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
+        self.left.set()
         for queue in self.answers.values():
             queue.put_nowait(EngineGone("the engine went away"))
 
@@ -74,6 +85,11 @@ class Client:
     def gone(self) -> bool:
         """Whether the engine has hung up."""
         return self._connection.lost
+
+    @property
+    def left(self) -> asyncio.Event:
+        """Set when the engine has hung up."""
+        return self._connection.left
 
     def close(self) -> None:
         """Hang up."""
@@ -120,7 +136,7 @@ class Client:
     def log(
         self,
         run: str,
-        job: str,
+        job: str | int,
         *,
         attempt: int | None = None,
         start: int = 0,
@@ -128,6 +144,40 @@ class Client:
     ) -> AsyncIterator[LogFrame]:
         arguments = {"run": run, "job": job, "attempt": attempt, "start": start, "follow": follow}
         return self._answers("log", arguments)
+
+    async def log_state(self, run: str, job: str | int, *, attempt: int | None = None) -> LogState:
+        found: LogState = await self._call("log_state", run=run, job=job, attempt=attempt)
+        return found
+
+    async def log_lines(self, run: str, job: str | int, **asked: Any) -> LogLines:
+        found: LogLines = await self._call("log_lines", run=run, job=job, **asked)
+        return found
+
+    async def log_search(self, run: str, job: str | int, **asked: Any) -> LogMatches:
+        found: LogMatches = await self._call("log_search", run=run, job=job, **asked)
+        return found
+
+    async def accepted_as(self, key: str) -> str | None:
+        found: str | None = await self._call("accepted_as", key=key)
+        return found
+
+    def rows(self, after: int | None = None) -> AsyncIterator[RowChanges]:
+        return self._answers("rows", {"after": after})
+
+    async def artifacts(self, run: str) -> list[ListedArtifact]:
+        found: list[ListedArtifact] = await self._call("artifacts", run=run)
+        return found
+
+    def artifact(self, run: str, name: str) -> AsyncIterator[bytes]:
+        return self._answers("artifact", {"run": run, "name": name})
+
+    async def workers(self) -> list[AgentView]:
+        found: list[AgentView] = await self._call("workers")
+        return found
+
+    async def queue(self, *, limit: int = 100) -> QueueView:
+        found: QueueView = await self._call("queue", limit=limit)
+        return found
 
     async def cancel(self, run: str, *, force: bool = False) -> None:
         await self._call("cancel", run=run, force=force)
@@ -137,21 +187,23 @@ class Client:
         run: str,
         *,
         failed: bool = False,
-        job: str | None = None,
+        job: str | int | None = None,
         secrets: dict[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> str:
         asked = {"run": run, "failed": failed, "job": job, "secrets": secrets}
         return str(await self._call("retry", **asked, idempotency_key=idempotency_key))
 
-    async def fail(self, run: str, *, job: str) -> None:
+    async def fail(self, run: str, *, job: str | int) -> None:
         await self._call("fail", run=run, job=job)
 
     async def delivered(self, run: str) -> None:
         await self._call("delivered", run=run)
 
-    async def runs(self, *, live: bool | None = None, limit: int = 50) -> list[RunRow]:
-        found: list[RunRow] = await self._call("runs", live=live, limit=limit)
+    async def runs(
+        self, *, live: bool | None = None, limit: int = 50, before: str | None = None
+    ) -> list[RunRow]:
+        found: list[RunRow] = await self._call("runs", live=live, limit=limit, before=before)
         return found
 
     async def find(self, prefix: str) -> RunRow:

@@ -169,7 +169,7 @@ async def open_engine(
         open_secrets=vault.open,
         reach=within,
     )
-    api = LocalApi(engine, vault, labels, f"{home.agent}/kept", home.caches)
+    api = LocalApi(engine, vault, labels, f"{home.agent}/kept", home.caches, home.path)
     door = Door(home.socket, loop, engine.manager.accept, api)
     keeper = LocalAgentKeeper(_agent(home, slots, provider, window), loop, lambda: _connected(engine))
     embedded = Embedded(home, engine, api, door, keeper, leave)

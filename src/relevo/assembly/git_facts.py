@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from msgspec import Struct
-
 from relevo.domain.errors import UserError
+from relevo.protocol.source import Commit, GitFacts, Repository
 from relevo.runtime import git
+
+__all__ = ["Commit", "GitFacts", "Repository", "environment", "find_repository", "read"]
 
 _LOG_FORMAT: Final = "%H%x00%T%x00%P%x00%an%x00%ae%x00%cn%x00%ce%x00%ct%x00%cI%x00%D%x00%B"
 _CONFIG: Final = (
@@ -20,65 +21,6 @@ _CONFIG: Final = (
     r"|core\.(excludesfile|autocrlf|eol|filemode|symlinks|ignorecase|bare)"
     r"|extensions\.objectformat)$"
 )
-
-
-class Repository(Struct, frozen=True):
-    """Where a repository lies."""
-
-    root: str  #: the working tree, absolute; the repository itself when it is bare
-    git_dir: str
-    common_dir: str  #: differs from git_dir in a linked worktree
-    bare: bool = False
-
-
-class Commit(Struct, frozen=True):
-    """A commit, as far as contexts show it."""
-
-    sha: str
-    tree: str
-    parents: tuple[str, ...]
-    author_name: str
-    author_email: str
-    committer_name: str
-    committer_email: str
-    time_s: int  #: of the committer, Unix seconds
-    timestamp: str  #: the same, ISO 8601
-    message: str
-
-
-class GitFacts(Struct, frozen=True):
-    """A folder as the `github` context sees it. A folder that is no repository has `repository` None, no HEAD, no tags."""
-
-    root: str  #: the working tree, absolute
-    repository: Repository | None
-    head: Commit | None  #: None: nothing is committed yet
-    branch: str  #: "": detached
-    tags: tuple[str, ...]  #: names of the tags at HEAD, the one that sorts as the latest version first
-    config: dict[
-        str, str
-    ]  #: the keys that matter here, in lower case as git prints them; the last value counts
-    remote_url: str  #: without credentials; "" when there is none
-    owner: str
-    name: str
-    default_branch: str
-    actor: str
-
-    @property
-    def ref(self) -> str:
-        """refs/heads/…, refs/tags/… for a detached HEAD at a tag, else HEAD."""
-        if self.branch:
-            return f"refs/heads/{self.branch}"
-        return f"refs/tags/{self.tags[0]}" if self.tags else "HEAD"
-
-    @property
-    def ref_name(self) -> str:
-        """The short name of `ref`."""
-        return self.branch or (self.tags[0] if self.tags else "HEAD")
-
-    @property
-    def ref_type(self) -> str:
-        """branch or tag."""
-        return "tag" if self.tags and not self.branch else "branch"
 
 
 def find_repository(directory: str) -> Repository | None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from relevo.assembly.engine import Engine
     from relevo.assembly.secrets import Vault
     from relevo.logs.contract import LogFrame
+    from relevo.orchestrator.api import AgentView, LogLines, LogMatches, LogState, QueueView, RowChanges
+    from relevo.protocol.artifacts import ListedArtifact
     from relevo.store.contract import RunRow
 
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -34,10 +36,18 @@ class LocalApi:
     """Everything a user can ask, answered by the engine beside it."""
 
     def __init__(
-        self, engine: Engine, vault: Vault, labels: frozenset[str], kept: str = "", caches: str = ""
+        self,
+        engine: Engine,
+        vault: Vault,
+        labels: frozenset[str],
+        kept: str = "",
+        caches: str = "",
+        home: str = "",
     ) -> None:
         """`kept`: the folder of workspaces that stayed for somebody to look at, one folder for each run; `caches`: that of
         what jobs cached. "": there is none."""
+        self._home = home
+        self._started_ms = engine.parts.clock.wall_ms()
         self._caches = caches
         self._kept = kept
         self._engine = engine
@@ -136,7 +146,7 @@ class LocalApi:
     def log(
         self,
         run: str,
-        job: str,
+        job: str | int,
         *,
         attempt: int | None = None,
         start: int = 0,
@@ -145,9 +155,59 @@ class LocalApi:
         """See EngineApi.log."""
         return self._reading.log(run, job, attempt=attempt, start=start, follow=follow)
 
-    async def runs(self, *, live: bool | None = None, limit: int = 50) -> list[RunRow]:
+    async def log_state(self, run: str, job: str | int, *, attempt: int | None = None) -> LogState:
+        """See EngineApi.log_state."""
+        return await self._reading.log_state(run, job, attempt=attempt)
+
+    async def log_lines(
+        self, run: str, job: str | int, *, attempt: int | None = None, first: int = 0, count: int = 1_000
+    ) -> LogLines:
+        """See EngineApi.log_lines."""
+        return await self._reading.log_lines(run, job, attempt=attempt, first=first, count=count)
+
+    async def log_search(self, run: str, job: str | int, **asked: Any) -> LogMatches:
+        """See EngineApi.log_search."""
+        return await self._reading.log_search(run, job, **asked)
+
+    async def accepted_as(self, key: str) -> str | None:
+        """See EngineApi.accepted_as."""
+        return await self._reading.accepted_as(key)
+
+    async def runs(
+        self, *, live: bool | None = None, limit: int = 50, before: str | None = None
+    ) -> list[RunRow]:
         """See EngineApi.runs."""
-        return await self._reading.runs(live=live, limit=limit)
+        return await self._reading.runs(live=live, limit=limit, before=before)
+
+    def rows(self, after: int | None = None) -> AsyncIterator[RowChanges]:
+        """See EngineApi.rows."""
+        return self._reading.rows(after)
+
+    async def artifacts(self, run: str) -> list[ListedArtifact]:
+        """See EngineApi.artifacts."""
+        return await self._reading.artifacts(run)
+
+    async def artifact(self, run: str, name: str) -> AsyncIterator[bytes]:
+        """See EngineApi.artifact."""
+        listed = await self.artifacts(run)
+        found = next((one for one in listed if one.name == name), None)
+        if found is None:
+            names = ", ".join(one.name for one in listed) or "none"
+            raise UserError(f"run {run} has no artifact {name!r}", hint=f"its artifacts: {names}")
+        async for piece in self._engine.parts.blobs.read(found.digest):
+            yield piece
+
+    async def workers(self) -> list[AgentView]:
+        """See EngineApi.workers."""
+        from relevo.assembly.observing import workers
+
+        return workers(self._engine)
+
+    async def queue(self, *, limit: int = 100) -> QueueView:
+        """See EngineApi.queue."""
+        from relevo.assembly.observing import queue
+
+        return queue(self._engine, limit)
 
     async def find(self, prefix: str) -> RunRow:
         """See EngineApi.find."""
@@ -194,13 +254,13 @@ class LocalApi:
         if await self._store.run(run) is None:
             raise UserError(f"there is no run {run}", hint="relevo runs lists them")
 
-    def _held(self, run: Run, job: str) -> int:
+    def _held(self, run: Run, job: str | int) -> int:
         found = job_named(run, job)
         if found.status is not JobStatus.HELD:
-            raise UserError(f"job {job!r} is {found.status.value}, not held")
+            raise UserError(f"job {found.decl.name!r} is {found.status.value}, not held")
         return found.index
 
-    async def fail(self, run: str, *, job: str) -> None:
+    async def fail(self, run: str, *, job: str | int) -> None:
         """See EngineApi.fail."""
         index = self._held(await self._live(run), job)
         await self._engine.orchestrator.ask(
@@ -212,7 +272,7 @@ class LocalApi:
         run: str,
         *,
         failed: bool = False,
-        job: str | None = None,
+        job: str | int | None = None,
         secrets: dict[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> str:
@@ -237,7 +297,7 @@ class LocalApi:
         facts: list[Fact],
         *,
         failed: bool,
-        job: str | None,
+        job: str | int | None,
         secrets: dict[str, str],
     ) -> str:
         orchestrator = self._engine.orchestrator
@@ -324,6 +384,9 @@ class LocalApi:
             "epoch": self._store.epoch,
             "version": __version__,
             "live": len(self._engine.orchestrator.live),
+            "started_ms": self._started_ms,
+            "home": self._home,
+            "sequence": self._store.sequence,
         }
 
 

@@ -13,7 +13,16 @@ from relevo.domain.errors import UserError
 if TYPE_CHECKING:
     from relevo.logs.blocking import Threads
     from relevo.logs.contract import LogFrame
-    from relevo.orchestrator.api import Submission
+    from relevo.orchestrator.api import (
+        AgentView,
+        LogLines,
+        LogMatches,
+        LogState,
+        QueueView,
+        RowChanges,
+        Submission,
+    )
+    from relevo.protocol.artifacts import ListedArtifact
     from relevo.store.contract import EventStore, RunRow
 
 
@@ -58,14 +67,54 @@ class Offline:
         return self._there().events(run, after, follow=False)
 
     def log(
-        self, run: str, job: str, *, attempt: int | None = None, start: int = 0, follow: bool = False
+        self, run: str, job: str | int, *, attempt: int | None = None, start: int = 0, follow: bool = False
     ) -> AsyncIterator[LogFrame]:
         """See EngineApi.log; nothing is followed."""
         return self._there().log(run, job, attempt=attempt, start=start)
 
-    async def runs(self, *, live: bool | None = None, limit: int = 50) -> list[RunRow]:
+    async def log_state(self, run: str, job: str | int, *, attempt: int | None = None) -> LogState:
+        """See EngineApi.log_state."""
+        return await self._there().log_state(run, job, attempt=attempt)
+
+    async def log_lines(self, run: str, job: str | int, **asked: Any) -> LogLines:
+        """See EngineApi.log_lines."""
+        return await self._there().log_lines(run, job, **asked)
+
+    async def log_search(self, run: str, job: str | int, **asked: Any) -> LogMatches:
+        """See EngineApi.log_search."""
+        return await self._there().log_search(run, job, **asked)
+
+    async def accepted_as(self, key: str) -> str | None:
+        """See EngineApi.accepted_as."""
+        return None if self._reading is None else await self._reading.accepted_as(key)
+
+    async def runs(
+        self, *, live: bool | None = None, limit: int = 50, before: str | None = None
+    ) -> list[RunRow]:
         """See EngineApi.runs."""
-        return [] if self._reading is None else await self._reading.runs(live=live, limit=limit)
+        if self._reading is None:
+            return []
+        return await self._reading.runs(live=live, limit=limit, before=before)
+
+    def rows(self, after: int | None = None) -> AsyncIterator[RowChanges]:
+        """Nothing changes."""
+        return self._there().rows(after)
+
+    async def artifacts(self, run: str) -> list[ListedArtifact]:
+        """See EngineApi.artifacts."""
+        return await self._there().artifacts(run)
+
+    def artifact(self, run: str, name: str) -> AsyncIterator[bytes]:
+        """See EngineApi.artifact."""
+        _needs_engine()
+
+    async def workers(self) -> list[AgentView]:
+        """None live."""
+        return []
+
+    async def queue(self, *, limit: int = 100) -> QueueView:
+        """See EngineApi.queue."""
+        _needs_engine()
 
     async def find(self, prefix: str) -> RunRow:
         """See EngineApi.find."""
@@ -92,13 +141,13 @@ class Offline:
         run: str,
         *,
         failed: bool = False,
-        job: str | None = None,
+        job: str | int | None = None,
         secrets: dict[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> str:
         _needs_engine()
 
-    async def fail(self, run: str, *, job: str) -> None:
+    async def fail(self, run: str, *, job: str | int) -> None:
         _needs_engine()
 
     async def delivered(self, run: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from relevo.bus.contract import Bus, Lagged
 from relevo.domain import events as e
@@ -11,11 +12,21 @@ from relevo.domain.errors import DamagedError, UserError
 from relevo.domain.evolution import evolve
 from relevo.domain.ids import AttemptKey
 from relevo.domain.run import Job, Run
-from relevo.domain.states import AT_AGENT
+from relevo.domain.states import AT_AGENT, JOB_ENDS
 from relevo.domain.stored import Stored
 from relevo.logs.contract import LogFrame, LogStore
 from relevo.orchestrator.public import Projection, resolved
 from relevo.store.contract import EventStore, RunRow
+
+if TYPE_CHECKING:
+    from relevo.orchestrator.api import LogLines, LogMatches, LogState, RowChanges
+    from relevo.protocol.artifacts import ListedArtifact
+
+#: What changes within this time is told together.
+ROWS_EVERY_S: Final = 0.05
+#: Rows that are told at a time, and appends that are looked through for one who was away; beyond, the list is read again.
+MOST_ROWS: Final = 500
+MOST_MISSED: Final = 5_000
 
 
 class Reading:
@@ -39,6 +50,8 @@ class Reading:
                     over = ends(event["event"], over)
                     if stored.sequence > after:
                         yield await resolved(event, self._store.fact)
+            if not version:
+                raise UserError(f"there is no run {run}", hint="relevo runs lists them")
             if live is None or over:
                 return
             async for heard in live:
@@ -83,7 +96,7 @@ class Reading:
     async def log(
         self,
         run: str,
-        job: str,
+        job: str | int,
         *,
         attempt: int | None = None,
         start: int = 0,
@@ -91,18 +104,11 @@ class Reading:
     ) -> AsyncIterator[LogFrame]:
         """See EngineApi.log."""
         state, accepted = await self._replayed(run)
-        found = job_named(state, job)
-        if found.decl.calls:
-            names = [known.decl.name for known in state.jobs if known.decl.name.startswith(f"{job} / ")]
-            hint = f"its jobs: {', '.join(names[:20])}" if names else None
-            raise UserError(f"job {job!r} only calls {found.decl.calls}: it has no log of its own", hint=hint)
-        number = attempt if attempt is not None else found.number
-        if number < 1 or number > found.number:
-            if attempt is None:
-                return
-            raise UserError(f"job {job!r} has no attempt {number}", hint=f"it had {found.number}")
-        key = AttemptKey(run, found.index, number)
-        goes_on = number == found.number and found.status in AT_AGENT
+        key, goes_on = _attempt(state, job, attempt)
+        if not key.number:
+            return
+        found = state.jobs[key.job]
+        number = key.number
         if follow and self._bus is not None and goes_on:
             async for frame in self._logs.follow(key, start):
                 yield frame
@@ -114,13 +120,111 @@ class Reading:
         promised = accepted.get((found.index, number), 0)
         if reached < promised:
             raise DamagedError(
-                f"the log of job {job!r} of run {run} holds {reached} of {promised} bytes",
+                f"the log of job {found.decl.name!r} of run {run} holds {reached} of {promised} bytes",
                 where=f"logs/{run}",
             )
 
-    async def runs(self, *, live: bool | None = None, limit: int = 50) -> list[RunRow]:
+    async def log_state(self, run: str, job: str | int, *, attempt: int | None = None) -> LogState:
+        """See EngineApi.log_state."""
+        from relevo.assembly import log_pages
+
+        key, goes_on = _attempt(await self.state(run), job, attempt)
+        return await asyncio.to_thread(log_pages.state, self._logs, key, complete=not goes_on)
+
+    async def log_lines(
+        self, run: str, job: str | int, *, attempt: int | None = None, first: int = 0, count: int = 1_000
+    ) -> LogLines:
+        """See EngineApi.log_lines."""
+        from relevo.assembly import log_pages
+
+        key, goes_on = _attempt(await self.state(run), job, attempt)
+        return await asyncio.to_thread(log_pages.lines, self._logs, key, first, count, complete=not goes_on)
+
+    async def log_search(
+        self,
+        run: str,
+        job: str | int,
+        *,
+        text: str,
+        attempt: int | None = None,
+        first: int = 0,
+        limit: int = 100,
+    ) -> LogMatches:
+        """See EngineApi.log_search."""
+        from relevo.assembly import log_pages
+
+        if not text or "\n" in text or limit < 1:
+            raise UserError("what is looked for is a text within one line, and at least one match of it")
+        key, _ = _attempt(await self.state(run), job, attempt)
+        return await asyncio.to_thread(log_pages.search, self._logs, key, text, max(0, first), limit)
+
+    async def artifacts(self, run: str) -> list[ListedArtifact]:
+        """See EngineApi.artifacts."""
+        from relevo.orchestrator.artifacts import artifacts_of
+
+        if await self._store.run(run) is None:
+            raise UserError(f"there is no run {run}", hint="relevo runs lists them")
+        return sorted((await artifacts_of(self._store, run)).values(), key=lambda one: one.name)
+
+    async def accepted_as(self, key: str) -> str | None:
+        """See EngineApi.accepted_as."""
+        found = await self._store.fact(f"idempotency/{key}")
+        return None if found is None else found.decode()
+
+    async def rows(self, after: int | None = None) -> AsyncIterator[RowChanges]:
+        """See EngineApi.rows."""
+        from relevo.orchestrator.api import RowChanges
+
+        live = self._bus.subscribe() if self._bus is not None else None
+        try:
+            reached = self._store.sequence
+            missed = None if after is None else await self._changed(after)
+            if missed is None:
+                yield RowChanges(reached, [], reset=after is not None)
+            else:
+                yield RowChanges(reached, await self._rows_of(missed))
+            if live is None:
+                return
+            while True:
+                heard = await anext(live, None)
+                if heard is None:
+                    return
+                await asyncio.sleep(ROWS_EVERY_S)
+                changed: dict[str, None] = {}
+                lagged = False
+                for one in (heard, *live.waiting()):  # type: ignore[attr-defined]  # of the bus of this process
+                    if isinstance(one, Lagged):
+                        lagged = True
+                    elif one.sequence > reached:
+                        changed[one.stream] = None
+                        reached = one.sequence
+                if lagged or len(changed) > MOST_ROWS:
+                    reached = max(reached, self._store.sequence)
+                    yield RowChanges(reached, [], reset=True)
+                elif changed:
+                    yield RowChanges(reached, await self._rows_of(changed))
+        finally:
+            if live is not None:
+                await live.aclose()  # type: ignore[attr-defined]  # subscriptions are closed, as the contract asks
+
+    async def _changed(self, after: int) -> dict[str, None] | None:
+        """Runs that changed after a sequence; None: too many to tell."""
+        if not 0 <= self._store.sequence - after <= MOST_MISSED:
+            return None
+        changed: dict[str, None] = {}
+        async for batch in self._store.scan(after):
+            changed.update(dict.fromkeys(stored.stream for stored in batch))
+        return changed if len(changed) <= MOST_ROWS else None
+
+    async def _rows_of(self, changed: dict[str, None]) -> list[RunRow]:
+        rows = [await self._store.run(run) for run in changed]
+        return [row for row in rows if row is not None]
+
+    async def runs(
+        self, *, live: bool | None = None, limit: int = 50, before: str | None = None
+    ) -> list[RunRow]:
         """Newest first."""
-        return list(await self._store.runs(live=live, limit=limit))
+        return list(await self._store.runs(live=live, limit=limit, before=before))
 
     async def find(self, prefix: str) -> RunRow:
         """See EngineApi.find."""
@@ -143,9 +247,28 @@ class Reading:
         )
 
 
-def job_named(run: Run, name: str) -> Job:
-    """A job of a run by its id. Raises UserError that names those there are."""
-    found = next((known for known in run.jobs if known.decl.name == name), None)
+def _attempt(run: Run, job: str | int, attempt: int | None) -> tuple[AttemptKey, bool]:
+    """An attempt of a job, number 0 when there is none so far, and whether its log may go on. Raises UserError."""
+    found = job_named(run, job)
+    name = found.decl.name
+    if found.decl.calls:
+        names = [known.decl.name for known in run.jobs if known.decl.name.startswith(f"{name} / ")]
+        hint = f"its jobs: {', '.join(names[:20])}" if names else None
+        raise UserError(f"job {name!r} only calls {found.decl.calls}: it has no log of its own", hint=hint)
+    number = attempt if attempt is not None else found.number
+    if attempt is not None and not 1 <= number <= found.number:
+        raise UserError(f"job {name!r} has no attempt {number}", hint=f"it had {found.number}")
+    ended = found.status in JOB_ENDS or run.ended
+    goes_on = not ended if not number else number == found.number and found.status in AT_AGENT
+    return AttemptKey(run.id, found.index, number), goes_on
+
+
+def job_named(run: Run, name: str | int) -> Job:
+    """A job of a run by its id or number. Raises UserError that names those there are."""
+    if isinstance(name, int):
+        found = run.jobs[name] if 0 <= name < len(run.jobs) else None
+    else:
+        found = next((known for known in run.jobs if known.decl.name == name), None)
     if found is None:
         names = ", ".join(known.decl.name for known in run.jobs[:20]) or "none so far"
         raise UserError(f"run {run.id} has no job {name!r}", hint=f"its jobs: {names}")

@@ -19,7 +19,17 @@ from relevo.domain.errors import RelevoError
 if TYPE_CHECKING:
     from relevo.assembly.client import Client
     from relevo.logs.contract import LogFrame
-    from relevo.orchestrator.api import EngineApi, Submission
+    from relevo.orchestrator.api import (
+        AgentView,
+        EngineApi,
+        LogLines,
+        LogMatches,
+        LogState,
+        QueueView,
+        RowChanges,
+        Submission,
+    )
+    from relevo.protocol.artifacts import ListedArtifact
     from relevo.store.contract import RunRow
 
 T = TypeVar("T")
@@ -28,15 +38,40 @@ T = TypeVar("T")
 class Relay:
     """See the module. An `api.EngineApi` whose calls outlive the engine that they began with."""
 
-    def __init__(self, home: Home, *, slots: int | None = None, provider: str = "process") -> None:
+    def __init__(
+        self,
+        home: Home,
+        *,
+        slots: int | None = None,
+        provider: str = "process",
+        engine: Embedded | None = None,
+    ) -> None:
+        """`engine`: this process is one already."""
         self._home = home
         self._slots = slots
         self._provider = provider
-        self._api: EngineApi | None = None
-        self._embedded: Embedded | None = None
+        self._api: EngineApi | None = None if engine is None else engine.api
+        self._embedded: Embedded | None = engine
         self._client: Client | None = None
         self._attaching = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
+        if engine is not None:
+            self._watch(engine)
+
+    def _watch(self, embedded: Embedded) -> None:
+        self._watching = asyncio.get_running_loop().create_task(_leave_when_taken_over(embedded))
+
+    async def attached(self) -> bool:
+        """Have an engine; whether it is this process."""
+        await self._current()
+        return self._embedded is not None
+
+    async def left(self) -> None:
+        """Returns when the engine that is used now has gone, or was replaced."""
+        if self._embedded is not None:
+            await self._embedded.taken_over.wait()
+        elif self._client is not None:
+            await self._client.left.wait()
 
     async def close(self) -> None:
         """Leave. Runs go on as far as they can without us. Idempotent."""
@@ -64,8 +99,7 @@ class Relay:
             if self._api is None:
                 self._api, self._embedded, self._client = await self._attach()
                 if self._embedded is not None:
-                    watching = _leave_when_taken_over(self._embedded)
-                    self._watching = asyncio.get_running_loop().create_task(watching)
+                    self._watch(self._embedded)
             return self._api
 
     async def _attach(self) -> tuple[EngineApi, Embedded | None, Client | None]:
@@ -126,7 +160,7 @@ class Relay:
     async def log(
         self,
         run: str,
-        job: str,
+        job: str | int,
         *,
         attempt: int | None = None,
         start: int = 0,
@@ -148,6 +182,49 @@ class Relay:
             if not follow or not self._was_left(api):
                 return
 
+    async def log_state(self, run: str, job: str | int, *, attempt: int | None = None) -> LogState:
+        return await self._ask(lambda api: api.log_state(run, job, attempt=attempt))
+
+    async def log_lines(self, run: str, job: str | int, **asked: Any) -> LogLines:
+        return await self._ask(lambda api: api.log_lines(run, job, **asked))
+
+    async def log_search(self, run: str, job: str | int, **asked: Any) -> LogMatches:
+        return await self._ask(lambda api: api.log_search(run, job, **asked))
+
+    async def accepted_as(self, key: str) -> str | None:
+        return await self._ask(lambda api: api.accepted_as(key))
+
+    async def rows(self, after: int | None = None) -> AsyncIterator[RowChanges]:
+        while True:
+            api = await self._current()
+            source = api.rows(after)
+            try:
+                async for changes in source:
+                    after = changes.sequence
+                    yield changes
+            except RelevoError:
+                if not self._was_left(api):
+                    raise
+                continue
+            finally:
+                await source.aclose()  # type: ignore[attr-defined]  # all sources are generators
+            if not self._was_left(api):
+                return
+
+    async def artifacts(self, run: str) -> list[ListedArtifact]:
+        return await self._ask(lambda api: api.artifacts(run))
+
+    async def artifact(self, run: str, name: str) -> AsyncIterator[bytes]:
+        # Not begun anew with the next engine: who has a part of it asks again.
+        async for piece in (await self._current()).artifact(run, name):
+            yield piece
+
+    async def workers(self) -> list[AgentView]:
+        return await self._ask(lambda api: api.workers())
+
+    async def queue(self, *, limit: int = 100) -> QueueView:
+        return await self._ask(lambda api: api.queue(limit=limit))
+
     async def cancel(self, run: str, *, force: bool = False) -> None:
         await self._ask(lambda api: api.cancel(run, force=force))
 
@@ -156,7 +233,7 @@ class Relay:
         run: str,
         *,
         failed: bool = False,
-        job: str | None = None,
+        job: str | int | None = None,
         secrets: dict[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> str:
@@ -165,14 +242,16 @@ class Relay:
             lambda api: api.retry(run, failed=failed, job=job, secrets=secrets, idempotency_key=key)
         )
 
-    async def fail(self, run: str, *, job: str) -> None:
+    async def fail(self, run: str, *, job: str | int) -> None:
         await self._ask(lambda api: api.fail(run, job=job))
 
     async def delivered(self, run: str) -> None:
         await self._ask(lambda api: api.delivered(run))
 
-    async def runs(self, *, live: bool | None = None, limit: int = 50) -> list[RunRow]:
-        return await self._ask(lambda api: api.runs(live=live, limit=limit))
+    async def runs(
+        self, *, live: bool | None = None, limit: int = 50, before: str | None = None
+    ) -> list[RunRow]:
+        return await self._ask(lambda api: api.runs(live=live, limit=limit, before=before))
 
     async def find(self, prefix: str) -> RunRow:
         return await self._ask(lambda api: api.find(prefix))

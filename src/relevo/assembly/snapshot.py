@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -28,7 +29,7 @@ from relevo.workflow.calls import with_called
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from relevo.assembly.git_facts import GitFacts
     from relevo.blobs.contract import BlobStore, BlobWriter
@@ -86,20 +87,28 @@ async def take(
     `facts`, when they were read already, spare two git processes. Empty folders are not taken, as in any git tree.
     Raises UserError when there is nothing that can be taken, InfrastructureError when the disk or git fails.
     """
+    async with taking(directory, committed=committed, history=history, facts=facts) as taken:
+        digest = await taken.store(blobs)
+    return Snapshot(digest, taken.header.commit, taken.dirty, taken.facts)
+
+
+@asynccontextmanager
+async def taking(
+    directory: str, *, committed: bool, history: bool, facts: GitFacts | None = None
+) -> AsyncIterator[Taken]:
+    """As `take`, before anything is stored: for who needs not all of it."""
     import shutil
     import tempfile
 
     scratch = await asyncio.to_thread(tempfile.mkdtemp, prefix="relevo-snapshot-")
     try:
-        taken = await asyncio.to_thread(_prepare, directory, committed, history, scratch, facts)
-        digest = await _store(taken, blobs)
+        yield await asyncio.to_thread(_prepare, directory, committed, history, scratch, facts)
     except git.GitFailed as error:
         raise _explain(error, directory) from error
     except OSError as error:
         raise InfrastructureError(f"the snapshot of {directory} could not be taken: {error}") from error
     finally:
         await asyncio.shield(asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True))
-    return Snapshot(digest, taken.header.commit, taken.dirty, taken.facts)
 
 
 def checkouts(workflow: Workflow, inner: Iterable[StepSpec] = ()) -> list[StepSpec]:
@@ -198,7 +207,7 @@ def _asked(facts: GitFacts, *arguments: str) -> str | None:
     return found or None
 
 
-class _Taken(Struct):
+class Taken(Struct):
     """What is about to be packed."""
 
     header: SnapshotHeader
@@ -208,8 +217,48 @@ class _Taken(Struct):
     env: dict[str, str]
     wants: tuple[str, ...]  #: objects that the pack starts from
 
+    def objects(self) -> list[str]:
+        """The ids of all objects of the pack. Blocking: a git process. Raises GitFailed."""
+        wanted = "".join(f"{sha}\n" for sha in self.wants).encode()
+        printed = git.run(
+            ["rev-list", "--objects", "--stdin"], env=self.env, cwd=self.facts.root, data=wanted
+        )
+        return [line.partition(b" ")[0].decode("ascii") for line in printed.splitlines()]
 
-def _prepare(directory: str, committed: bool, history: bool, scratch: str, facts: GitFacts | None) -> _Taken:
+    async def store(self, blobs: BlobStore, objects: Sequence[str] | None = None) -> str:
+        """Pack it into a blob; returns the blob's digest. `objects`: only these of its objects. Raises GitFailed, OSError."""
+        writer = await blobs.create()
+        try:
+            await writer.write(encode_header(self.header))
+            await self._pack(writer, objects)
+        except BaseException:
+            await asyncio.shield(writer.abort())
+            raise
+        return await writer.commit()
+
+    async def _pack(self, writer: BlobWriter, objects: Sequence[str] | None) -> None:
+        # The order of objects in a pack is git's; no search for deltas (window 0): it would cost more than it saves here,
+        # and what the user's repository has as deltas is taken over as it is.
+        arguments = ["pack-objects", "--stdout", "-q", "--delta-base-offset", "--window=0"]
+        if objects is None:
+            arguments.append("--revs")
+        process, complaints = await asyncio.to_thread(
+            _start_pack, arguments, self, self.wants if objects is None else objects
+        )
+        try:
+            assert process.stdout is not None
+            while chunk := await asyncio.to_thread(process.stdout.read, _CHUNK_BYTES):
+                await writer.write(chunk)
+            if code := await asyncio.to_thread(process.wait):
+                complaints.seek(0)
+                raise git.GitFailed(arguments, code, complaints.read(65_536))
+        finally:
+            process.kill()
+            await asyncio.shield(asyncio.to_thread(process.communicate))
+            complaints.close()
+
+
+def _prepare(directory: str, committed: bool, history: bool, scratch: str, facts: GitFacts | None) -> Taken:
     facts = facts or git_facts.read(directory)
     if committed and facts.head is None:
         raise UserError(
@@ -239,7 +288,7 @@ def _prepare(directory: str, committed: bool, history: bool, scratch: str, facts
         remote_url=facts.remote_url,
     )
     wants = tuple(dict.fromkeys((commit, *refs.values())))
-    return _Taken(header, facts, dirty, git_dir, env, wants)
+    return Taken(header, facts, dirty, git_dir, env, wants)
 
 
 def _commit(tree: str, facts: GitFacts, env: dict[str, str]) -> str:
@@ -313,40 +362,13 @@ def _shallow(facts: GitFacts) -> tuple[str, ...]:
     return tuple(borrowed_git.contents(os.path.join(facts.repository.common_dir, "shallow")).decode().split())
 
 
-async def _store(taken: _Taken, blobs: BlobStore) -> str:
-    writer = await blobs.create()
-    try:
-        await writer.write(encode_header(taken.header))
-        await _pack(taken, writer)
-    except BaseException:
-        await asyncio.shield(writer.abort())
-        raise
-    return await writer.commit()
-
-
-async def _pack(taken: _Taken, writer: BlobWriter) -> None:
-    # The order of objects in a pack is git's; no search for deltas (window 0): it would cost more than it saves here,
-    # and what the user's repository has as deltas is taken over as it is.
-    arguments = ["pack-objects", "--revs", "--stdout", "-q", "--delta-base-offset", "--window=0"]
-    process, complaints = await asyncio.to_thread(_start_pack, arguments, taken)
-    try:
-        assert process.stdout is not None
-        while chunk := await asyncio.to_thread(process.stdout.read, _CHUNK_BYTES):
-            await writer.write(chunk)
-        if code := await asyncio.to_thread(process.wait):
-            complaints.seek(0)
-            raise git.GitFailed(arguments, code, complaints.read(65_536))
-    finally:
-        process.kill()
-        await asyncio.shield(asyncio.to_thread(process.communicate))
-        complaints.close()
-
-
-def _start_pack(arguments: list[str], taken: _Taken) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+def _start_pack(
+    arguments: list[str], taken: Taken, named: Sequence[str]
+) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
     import subprocess
 
     wants = os.path.join(taken.git_dir, "wants")
-    borrowed_git.write(taken.git_dir, "wants", "".join(f"{sha}\n" for sha in taken.wants).encode())
+    borrowed_git.write(taken.git_dir, "wants", "".join(f"{sha}\n" for sha in named).encode())
     complaints = open(os.path.join(taken.git_dir, "complaints"), "w+b")  # noqa: SIM115 the caller closes it
     with open(wants, "rb") as source:
         process = subprocess.Popen(

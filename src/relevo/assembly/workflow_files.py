@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from relevo.assembly import git_facts
 from relevo.runtime import git
 from relevo.workflow.calls import LOCAL, Load, local_files
@@ -17,21 +15,20 @@ if TYPE_CHECKING:
     from relevo.orchestrator.api import Submission
 
 
-def files_of(submission: Submission, directory: str, facts: GitFacts) -> tuple[Submission, Load]:
-    """The submission with the workflow file that is meant, and what loads the files that it calls.
+def files_of(submission: Submission, directory: str, facts: GitFacts) -> tuple[bytes, Load]:
+    """The workflow file that is meant, and what loads the files that it calls.
 
     Both are of the same tree: a run of HEAD takes its workflow from HEAD, too, where HEAD has it. Raises UserError.
     """
     if not submission.committed or facts.repository is None or facts.head is None:
-        return submission, local_files(directory)
+        return submission.workflow_text, local_files(directory)
     head = _Head(facts.repository, facts.head.sha, directory)
     if os.path.isabs(submission.workflow_path):
-        return submission, head
+        return submission.workflow_text, head
     try:
-        text = head(LOCAL + submission.workflow_path)
+        return head(LOCAL + submission.workflow_path) or b"", head
     except OSError:
-        return submission, head  # it was given some other way, or is new
-    return msgspec.structs.replace(submission, workflow_text=text), head
+        return submission.workflow_text, head  # it was given some other way, or is new
 
 
 class _Head:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from relevo.blobs.fresh import Fresh
+from relevo.domain.errors import DamagedError
+
 
 class BlobWriter(Protocol):
     """A blob being written. `commit` or `abort` must be called, once; a writer that is dropped is aborted."""
@@ -16,8 +19,11 @@ class BlobWriter(Protocol):
     async def write(self, data: bytes | memoryview) -> None:
         """Append bytes. Raises StoreUnavailable-like InfrastructureError when there is no room."""
 
-    async def commit(self) -> str:
-        """Make it durable (fsync, atomic rename); returns its hash. Writing the same bytes twice is one blob."""
+    async def commit(self, expected: str | None = None) -> str:
+        """Make it durable (fsync, atomic rename); returns its hash. Writing the same bytes twice is one blob.
+
+        Raises DamagedError when the hash is not the `expected` one; nothing was put then.
+        """
 
     async def abort(self) -> None:
         """Forget it. Idempotent."""
@@ -27,8 +33,8 @@ class BlobStore(Protocol):
     """Content-addressed storage."""
 
     @property
-    def fresh(self) -> set[str]:
-        """What was committed through this store object: somebody may be about to name it, so that it is no garbage yet."""
+    def fresh(self) -> Fresh:
+        """What was committed through this store object not long ago: somebody may be about to name it, so that it is no garbage yet."""
 
     async def create(self) -> BlobWriter:
         """Begin a blob."""
@@ -47,3 +53,8 @@ class BlobStore(Protocol):
 
     async def list(self) -> list[tuple[str, int]]:
         """(digest, size in bytes) of every blob."""
+
+
+def unexpected(expected: str | None, digest: str) -> DamagedError:
+    """What was written is not what was meant."""
+    return DamagedError(f"these bytes are not those of {expected}", where=digest)

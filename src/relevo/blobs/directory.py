@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from blake3 import blake3
 
+from relevo.blobs.contract import unexpected
+from relevo.blobs.fresh import Fresh
 from relevo.domain.errors import DamagedError, InfrastructureError
 from relevo.runtime.failpoints import reach
 
@@ -32,7 +34,7 @@ class DirectoryBlobs:
         self._root = root
         self._writers = 0
         self._pool: ThreadPoolExecutor | None = None
-        self.fresh: set[str] = set()
+        self.fresh = Fresh()
 
     async def create(self) -> DirectoryWriter:
         self._writers += 1
@@ -123,9 +125,9 @@ class DirectoryWriter:
         if self._buffered >= BUFFER_BYTES:
             await self._blobs.in_thread(self._flush)
 
-    async def commit(self) -> str:
+    async def commit(self, expected: str | None = None) -> str:
         try:
-            digest = await self._blobs.in_thread(self._commit)
+            digest = await self._blobs.in_thread(lambda: self._commit(expected))
             self._blobs.fresh.add(digest)
             return digest
         except BaseException:
@@ -147,9 +149,11 @@ class DirectoryWriter:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
 
-    def _commit(self) -> str:
+    def _commit(self, expected: str | None) -> str:
         self._flush()
         digest = self._hash.hexdigest()
+        if expected not in (None, digest):
+            raise unexpected(expected, digest)
         folder = f"{self._root}/{digest[:2]}"
         os.fsync(self._fd)
         reach("blobs.before-rename")

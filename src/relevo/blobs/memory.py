@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator
 
 from blake3 import blake3
 
+from relevo.blobs.contract import unexpected
+from relevo.blobs.fresh import Fresh
 from relevo.domain.errors import DamagedError, InfrastructureError
 
 
@@ -14,7 +16,7 @@ class MemoryBlobs:
 
     def __init__(self) -> None:
         self.held: dict[str, bytes] = {}
-        self.fresh: set[str] = set()
+        self.fresh = Fresh()
         self.full = False  #: nothing more finds room
 
     async def create(self) -> MemoryWriter:
@@ -53,9 +55,11 @@ class MemoryWriter:
             raise InfrastructureError("no room")
         self._data += data
 
-    async def commit(self) -> str:
+    async def commit(self, expected: str | None = None) -> str:
         data = bytes(self._data)
         digest = blake3(data).hexdigest()
+        if expected not in (None, digest):
+            raise unexpected(expected, digest)
         self._blobs.held[digest] = data
         self._blobs.fresh.add(digest)
         return digest

@@ -122,6 +122,16 @@ class Subscription:
             finally:
                 follower.waiter = None
 
+    def waiting(self) -> list[Stored | Lagged]:
+        """Take all that is there, without waiting."""
+        follower = self._follower
+        found: list[Stored | Lagged] = list(follower.queue)
+        follower.queue.clear()
+        if follower.lagged is not None:
+            found.append(Lagged(follower.lagged))
+            follower.lagged = None
+        return found
+
     async def aclose(self) -> None:
         """Unsubscribe; a read that waits ends. Idempotent."""
         self._follower.queue.clear()

@@ -14,6 +14,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "cancel": "Cancel a run.",
         "retry": "Run a finished run again, or a held job.",
         "fail": "Decide that a held job has failed.",
+        "up": "Serve the HTTP API and the page, as the engine that stays.",
     },
     "Look": {
         "runs": "List runs, newest first.",

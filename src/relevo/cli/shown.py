@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from relevo.cli.palette import Palette
 from relevo.cli.summary import ROWS, decisions, job_table, result
@@ -70,57 +70,6 @@ def _job(job: JobProgress, palette: Palette) -> list[str]:
         )
     told += [f"    {palette('dim', f'{name} =')} {one_line(value)}" for name, value in job.outputs.items()]
     return told
-
-
-def whole(progress: Progress, row: RunRow) -> dict[str, Any]:
-    """For programs."""
-    return {
-        "v": 1,
-        "run": progress.run,
-        "workflow": progress.workflow,
-        "title": progress.title,
-        "trigger": progress.trigger,
-        "status": progress.status,
-        "created_ms": row.created_ms,
-        "ended_ms": row.ended_ms,
-        "retried_from": row.retried_from,
-        "run_attempt": row.run_attempt,
-        "warnings": progress.warnings,
-        "artifacts": progress.artifacts,
-        "jobs": {
-            job.name: {
-                "status": job.status,
-                "attempts": job.attempts,
-                "message": job.message,
-                "needs": job.needs,
-                "outputs": job.outputs,
-                "took_ms": job.took_ms(),
-                "steps": [
-                    {
-                        "step": index,
-                        "name": step.name,
-                        "outcome": step.outcome,
-                        "conclusion": step.conclusion,
-                        "exit_code": step.exit_code,
-                        "message": step.message,
-                        "took_ms": step.took_ms,
-                    }
-                    for index, step in sorted(job.steps.items())
-                ],
-            }
-            for job in progress.jobs.values()
-        },
-        "calls": {
-            call.name: {
-                "status": call.status,
-                "message": call.message,
-                "needs": call.needs,
-                "outputs": call.outputs,
-                "took_ms": call.took_ms(),
-            }
-            for call in progress.calls.values()
-        },
-    }
 
 
 def _when(ms: int) -> str:

@@ -78,6 +78,17 @@ AGENT_HELD: Final = _gauge(
 LOG_BYTES: Final = _counter("relevo_log_bytes", "Log bytes taken.", unit="bytes").labels()
 LOG_FOLLOWERS: Final = _gauge("relevo_log_followers", "Who follows the log of an attempt live.").labels()
 
+# --- the server -------------------------------------------------------------------------------------------------------
+
+HTTP_REQUESTS: Final = _counter(
+    "relevo_http_requests", "Requests that were answered.", ("method", "route", "status")
+)
+HTTP_SECONDS: Final = _histogram(
+    "relevo_http_request_seconds", "How long requests take until their answer begins.", ("route",)
+)
+HTTP_CONNECTIONS: Final = _gauge("relevo_http_connections", "Open connections.").labels()
+HTTP_FOLLOWERS: Final = _gauge("relevo_http_followers", "Open streams.").labels()
+
 # --- actors -----------------------------------------------------------------------------------------------------------
 
 ACTORS: Final = _gauge("relevo_actors", "Actors that are not stopped.").labels()

@@ -89,6 +89,9 @@ class LogStore(Protocol):
     def line_offset(self, attempt: AttemptKey, line: int) -> int:
         """Offset of the first byte of a line (0-based), by the line index; the log's size when there are fewer."""
 
+    def lines(self, attempt: AttemptKey) -> int:
+        """Newlines held, 0 when there are none."""
+
     def follow(self, attempt: AttemptKey, start: int = 0) -> AsyncIterator[LogFrame]:
         """Frames from an offset on, waiting for more until the end record, or `no_more`. A slow follower holds up nobody.
 

@@ -160,6 +160,10 @@ class FileLogStore:
         except OSError as error:
             raise _unreadable(error) from error
 
+    def lines(self, attempt: AttemptKey) -> int:
+        log = self._find(attempt)
+        return log.lines if log is not None else 0
+
     async def follow(self, attempt: AttemptKey, start: int = 0) -> AsyncIterator[LogFrame]:
         tail = self._tails.get(attempt)
         if tail is None:

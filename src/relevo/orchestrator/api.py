@@ -11,7 +11,10 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from relevo.logs.contract import LogFrame
+from relevo.logs.lines import Line
+from relevo.protocol.artifacts import ListedArtifact
 from relevo.protocol.control import METHODS, Method
+from relevo.protocol.source import Source
 from relevo.store.contract import RunRow
 
 #: One public event, JSON-able, the same in `--json` and over any wire. Which kinds there are and what is in them stands in
@@ -29,11 +32,102 @@ class Submission(Struct, frozen=True):
     env: dict[str, str] = {}
     secrets: dict[str, str] = {}
     jobs: tuple[str, ...] = ()  #: only these jobs and what they need; (): all
-    directory: str = ""  #: the working tree, absolute
+    directory: str = ""  #: the working tree, absolute, where the engine can read it
+    source: Source | None = None  #: else what it holds, told and uploaded by who stands in it
     committed: bool = False  #: HEAD instead of the working tree
     skip_unmatched: bool = False
     idempotency_key: str | None = None
     keep: bool = False  #: keep workspaces
+
+
+class LogState(Struct, frozen=True):
+    """How much of a log there is."""
+
+    attempt: int  #: 0: the job has had none
+    size_bytes: int
+    lines_total: int  #: the last one counts also without a newline
+    complete: bool  #: nothing more will come
+
+
+class LogLines(Struct, frozen=True):
+    """Consecutive lines of a log."""
+
+    first: int
+    lines: list[Line]
+    state: LogState
+
+
+class LogMatch(Struct, frozen=True):
+    """A line that contains what was looked for; `column` counts characters from 0."""
+
+    line: int
+    column: int
+    text: str
+
+
+class LogMatches(Struct, frozen=True):
+    """What was found. `next`: the line to go on from; None: this was all."""
+
+    matches: list[LogMatch]
+    next: int | None
+
+
+class RowChanges(Struct, frozen=True):
+    """Rows that changed up to a sequence. `reset`: there were more than are told; read the list again."""
+
+    sequence: int
+    rows: list[RunRow]
+    reset: bool = False
+
+
+class JobAtAgent(Struct, frozen=True):
+    """A job that an agent has."""
+
+    run: str
+    job: int
+    name: str
+    attempt: int
+    since_ms: int
+
+
+class AgentView(Struct, frozen=True):
+    """An agent, connected or not. What is not known of it is 0 or empty."""
+
+    id: str
+    ready: bool
+    connected: bool
+    labels: list[str]
+    slots: int
+    places: int
+    busy: int
+    cpus: float
+    cpus_free: float
+    memory_bytes: int
+    memory_free_bytes: int
+    version: str
+    spool_bytes: int
+    held: bool  #: it holds its steps back: its disk is full, or too much waits in its spool
+    jobs: list[JobAtAgent]
+
+
+class QueuedJob(Struct, frozen=True):
+    """A job that waits for a place, and why."""
+
+    position: int
+    run: str
+    job: int
+    name: str
+    priority: int
+    since_ms: int
+    labels: list[str]
+    reason: str
+
+
+class QueueView(Struct, frozen=True):
+    """The queue, as much of it as was asked for."""
+
+    total: int
+    items: list[QueuedJob]
 
 
 class EngineApi(Protocol):
@@ -47,9 +141,32 @@ class EngineApi(Protocol):
         nothing else can go on."""
 
     def log(
-        self, run: str, job: str, *, attempt: int | None = None, start: int = 0, follow: bool = False
+        self, run: str, job: str | int, *, attempt: int | None = None, start: int = 0, follow: bool = False
     ) -> AsyncIterator[LogFrame]:
-        """Log bytes of a job's attempt (None: its last), from an offset; `follow` waits until its end."""
+        """Log bytes of a job's attempt (None: its last), from an offset; `follow` waits until its end.
+
+        A job is named by its id, or by its number: its place in the order of `job.added`, from 0.
+        """
+
+    async def log_state(self, run: str, job: str | int, *, attempt: int | None = None) -> LogState:
+        """How much of a log there is."""
+
+    async def log_lines(
+        self, run: str, job: str | int, *, attempt: int | None = None, first: int = 0, count: int = 1_000
+    ) -> LogLines:
+        """Lines of a log, from line `first` (0-based) on; `first` below 0 counts from the end. Cheap wherever they stand."""
+
+    async def log_search(
+        self,
+        run: str,
+        job: str | int,
+        *,
+        text: str,
+        attempt: int | None = None,
+        first: int = 0,
+        limit: int = 100,
+    ) -> LogMatches:
+        """Lines that contain a text; a text without capitals finds either (ASCII) case. Looks through a bounded part at a time."""
 
     async def cancel(self, run: str, *, force: bool = False) -> None:
         """Cancel a run. `force`: without waiting for always() steps. Without effect on an ended one."""
@@ -59,21 +176,44 @@ class EngineApi(Protocol):
         run: str,
         *,
         failed: bool = False,
-        job: str | None = None,
+        job: str | int | None = None,
         secrets: dict[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> str:
         """Retry a finished run as a new one (`failed`: only what did not succeed), or, with `job`, a held job of a live one;
         returns the run's id. Asked twice with the same key, it is one retry."""
 
-    async def fail(self, run: str, *, job: str) -> None:
+    async def fail(self, run: str, *, job: str | int) -> None:
         """Decide that a held job has failed."""
 
     async def delivered(self, run: str) -> None:
         """Somebody received its summary: `resume` will not bring it again."""
 
-    async def runs(self, *, live: bool | None = None, limit: int = 50) -> list[RunRow]:
-        """Newest first."""
+    async def accepted_as(self, key: str) -> str | None:
+        """The run that was accepted with an idempotency key; None when there is none."""
+
+    async def runs(
+        self, *, live: bool | None = None, limit: int = 50, before: str | None = None
+    ) -> list[RunRow]:
+        """Newest first; `before`: only what is older than that run."""
+
+    def rows(self, after: int | None = None) -> AsyncIterator[RowChanges]:
+        """The rows of runs as they change, after a sequence of the store (None: from now on). The first item comes at once.
+
+        Who reads slowly gets what is there by then: each run once, and not each of its changes.
+        """
+
+    async def artifacts(self, run: str) -> list[ListedArtifact]:
+        """The artifacts that a run has, in order of their names."""
+
+    def artifact(self, run: str, name: str) -> AsyncIterator[bytes]:
+        """The bytes of an artifact: a tar, plain or in gzip."""
+
+    async def workers(self) -> list[AgentView]:
+        """The agents, and what each of them has."""
+
+    async def queue(self, *, limit: int = 100) -> QueueView:
+        """Jobs that wait for a place, in the order in which they are looked at."""
 
     async def find(self, prefix: str) -> RunRow:
         """A run by its id or a unique beginning of it; `latest`. Raises UserError."""
@@ -93,7 +233,7 @@ class EngineApi(Protocol):
         """
 
     async def ping(self) -> dict[str, Any]:
-        """Who answers: `pid`, `epoch`, `version`, `live` (runs)."""
+        """Who answers: `pid`, `epoch`, `version`, `live` (runs), `started_ms`, `home`, `sequence` (of the store)."""
 
     async def actors(self) -> list[dict[str, Any]]:
         """The live tree: path, kind, state, mailbox depth, handled, restarts."""
@@ -106,6 +246,15 @@ METHODS.update(
     submit=Method(types={"submission": Submission}),
     events=Method(streams=True),
     log=Method(streams=True, result=LogFrame),
+    log_state=Method(result=LogState),
+    log_lines=Method(result=LogLines),
+    log_search=Method(result=LogMatches),
+    accepted_as=Method(),
+    rows=Method(streams=True, result=RowChanges),
+    artifacts=Method(result=list[ListedArtifact]),
+    artifact=Method(streams=True),
+    workers=Method(result=list[AgentView]),
+    queue=Method(result=QueueView),
     cancel=Method(),
     retry=Method(),
     fail=Method(),

@@ -13,11 +13,21 @@ _NOT_OK: Final = frozenset({"failed", "timed-out"})
 class StepProgress:
     """A step of a job's current attempt."""
 
-    __slots__ = ("conclusion", "exit_code", "message", "name", "outcome", "started_ms", "took_ms")
+    __slots__ = (
+        "conclusion",
+        "ended_ms",
+        "exit_code",
+        "message",
+        "name",
+        "outcome",
+        "started_ms",
+        "took_ms",
+    )
 
     def __init__(self, name: str, started_ms: int | None) -> None:
         self.name = name
         self.started_ms = started_ms
+        self.ended_ms: int | None = None
         self.took_ms: int | None = None
         self.outcome = ""  #: "" while it runs
         self.conclusion = ""
@@ -29,22 +39,36 @@ class JobProgress:
     """A job, and the steps of its last attempt."""
 
     __slots__ = (
+        "agent",
+        "assigned_ms",
         "attempts",
+        "calls",
         "ended_ms",
         "infrastructure",
+        "labels",
         "log_size",
         "message",
         "name",
         "needs",
+        "node",
+        "number",
         "outputs",
+        "queued_ms",
         "started_ms",
         "status",
         "steps",
     )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, number: int = 0) -> None:
         self.name = name
+        self.number = number  #: in the order in which the run got its jobs, from 0
+        self.node = ""  #: the job of the file that it is a leg of
         self.needs: list[str] = []
+        self.labels: list[str] = []
+        self.calls = ""  #: the file that it calls
+        self.agent = ""  #: that has, or had, its last attempt
+        self.queued_ms: int | None = None  #: of the last attempt, as assigned_ms
+        self.assigned_ms: int | None = None
         self.status = "pending"
         self.attempts = 0
         self.message = ""
@@ -96,6 +120,7 @@ class Progress:
         self.warnings: list[str] = []
         self.summaries: list[tuple[str, str, str]] = []  #: job, step, markdown
         self.artifacts: dict[str, int] = {}  #: name to bytes
+        self._added = 0
         self.annotations: list[dict[str, Any]] = []
 
     @property
@@ -130,7 +155,8 @@ class Progress:
     def _named(self, name: str) -> JobProgress:
         job = self.jobs.get(name)
         if job is None:
-            job = self.jobs[name] = JobProgress(name)
+            job = self.jobs[name] = JobProgress(name, self._added)
+            self._added += 1
             self.counts["pending"] = self.counts.get("pending", 0) + 1
         return job
 
@@ -171,10 +197,18 @@ class Progress:
         match kind:
             case "job.added":
                 job.needs = event.get("needs", [])
-            case "job.queued" | "job.starting" | "job.cancelling":
+                job.node = event.get("node", "")
+                job.labels = event.get("labels", [])
+                job.calls = event.get("calls", "")
+            case "job.queued":
+                job.queued_ms = event.get("at")
+                self._become(job, "queued")
+            case "job.starting" | "job.cancelling":
                 self._become(job, kind.removeprefix("job."))
             case "job.assigned":
                 job.attempts = event["attempt"]
+                job.agent = event.get("agent", "")
+                job.assigned_ms = event.get("at")
                 self._become(job, "assigned")
             case "job.running":
                 job.attempts = event["attempt"]
@@ -212,6 +246,7 @@ class Progress:
         step.conclusion = event["conclusion"]
         step.exit_code = event.get("exit_code")
         step.message = event.get("message", "")
+        step.ended_ms = event.get("at")
         if step.started_ms is not None and "at" in event:
             step.took_ms = max(0, event["at"] - step.started_ms)
         if event.get("summary"):

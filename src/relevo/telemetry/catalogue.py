@@ -27,6 +27,7 @@ class Event(Struct, frozen=True):
 
 
 _AGENT: Final = {"agent": "names of agents; `local` is this machine's"}
+_ROUTE: Final = "templates of paths, such as `/api/v1/runs/{run}`; `page` for files of the page, `other` for what was refused before"
 _GENERATION: Final = {"generation": "`0`, `1`, `2`: how long objects have lived"}
 
 #: By topic, in the order in which people ask.
@@ -70,6 +71,18 @@ METRICS: Final[dict[str, dict[str, Metric]]] = {
         "relevo_agent_held": Metric(labels=_AGENT),
         "relevo_log_bytes": Metric(),
         "relevo_log_followers": Metric(),
+    },
+    "Server": {
+        "relevo_http_requests": Metric(
+            labels={
+                "method": "`GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`, `OPTIONS`, `other`",
+                "route": _ROUTE,
+                "status": "`1xx` to `5xx`; `0xx`: the client left before it was answered",
+            }
+        ),
+        "relevo_http_request_seconds": Metric("Streams and files count until they begin.", {"route": _ROUTE}),
+        "relevo_http_connections": Metric(),
+        "relevo_http_followers": Metric(),
     },
     "Actors": {
         "relevo_actors": Metric("One for each live run, and a few."),

@@ -73,6 +73,9 @@ class FaultyLogStore:
     def line_offset(self, attempt: AttemptKey, line: int) -> int:
         return self.inner.line_offset(attempt, line)
 
+    def lines(self, attempt: AttemptKey) -> int:
+        return self.inner.lines(attempt)
+
     def follow(self, attempt: AttemptKey, start: int = 0) -> AsyncIterator[LogFrame]:
         return self.inner.follow(attempt, start)
 

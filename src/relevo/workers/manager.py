@@ -63,6 +63,7 @@ class AgentState:
         "outbox",
         "placed",
         "ready",
+        "spool_bytes",
         "told",
         "turn",
     )
@@ -78,6 +79,7 @@ class AgentState:
         self.gone_since: float | None = gone_since
         self.fence_after_s: float | None = None
         self.held = False  #: its steps are, by back-pressure
+        self.spool_bytes = 0  #: as it told last
         self.turn = 0  #: of the Hello that it was taken by
         self.told: set[AttemptKey] = set()  #: what it said at its Hello that it runs
 
@@ -370,6 +372,8 @@ class WorkerManager:
         SPOOL_BYTES.labels(link.agent).set(message.spool_bytes)
         AGENT_HELD.labels(link.agent).set(int(message.paused))
         state = self.agents.get(link.agent)
+        if state is not None:
+            state.spool_bytes = message.spool_bytes
         if state is not None and state.held != message.paused:
             state.held = message.paused
             if message.paused:

@@ -7,12 +7,13 @@ What is not there is no mistake yet: a step may make it, or another checkout bri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
 
-from relevo.workflow.action_reader import find, read_action, refusal
+from relevo.workflow.action_reader import ActionFile, find, read_action, refusal
 from relevo.workflow.calls import with_called
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
 from relevo.workflow.model import Action, StepSpec, Workflow
@@ -23,6 +24,8 @@ from relevo.workflow.support import refused_action
 _MOST: Final = 200
 #: What a step uses, the file that the step is in, and the mark of its `uses` there.
 _Use = tuple[str, "Workflow | Action", str]
+#: The file that `uses: ./path` means, None when it is not there (yet). Raises OSError.
+Find = Callable[[str], ActionFile | None]
 
 
 class LocalActions(Struct):
@@ -34,15 +37,20 @@ class LocalActions(Struct):
     steps: list[StepSpec] = []  #: of all of them
 
 
-def check_local_actions(workflow: Workflow, directory: str) -> LocalActions:
-    """Look at the local actions that the steps of a workflow use, and of those it calls, and at those that these use. Reads files of the working tree;
-    never raises for what it finds there."""
+def in_tree(directory: str) -> Find:
+    """Finds actions in a working tree. Blocking."""
+    return partial(find, directory)
+
+
+def check_local_actions(workflow: Workflow, find: Find) -> LocalActions:
+    """Look at the local actions that the steps of a workflow use, and of those it calls, and at those that these use. Never raises
+    for what it finds there."""
     found = LocalActions()
     seen: set[str] = set()
     waiting = [*_of_workflow(workflow)]
     for uses, user, mark in waiting:
         try:
-            file = find(directory, uses)
+            file = find(uses)
             if file is None or file.path in seen or len(seen) >= _MOST:
                 continue
             seen.add(file.path)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from msgspec.msgpack import encode
 
 from relevo.agent.agent import NAMED_LIMIT, Agent, AgentConfig
+from relevo.agent.session import PACE_S
 from relevo.protocol import messages as m
 from relevo.protocol.framing import FrameReader, frame
 from relevo.providers.dummy import DummyProvider
@@ -62,6 +64,7 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.attempts = Attempts()
         self.got: list[Any] = []
+        self.written_s: list[float] = []
         self.reader = FrameReader()
         self.disk = disk or SimDisk()
 
@@ -87,6 +90,7 @@ class Engine:
     # --- the transport that the agent writes to
 
     def write(self, data: bytes) -> None:
+        self.written_s.append(self.loop.time())
         self.got += [_from_agent.decode(payload) for payload in self.reader.feed(data)]
 
     def abort(self) -> None:
@@ -132,6 +136,49 @@ def test_slots_are_filled_in_order_and_again_when_they_come_free():
         engine.attempts.go["b"].set()
         await engine.until(lambda: engine.attempts.begun == ["a", "b", "c"])
         assert engine.ends() == {"b": "succeeded"}
+        await engine.agent.close()
+
+    run_virtual(main())
+
+
+def test_reports_that_follow_each_other_are_sent_together_and_the_first_at_once():
+    async def main():
+        engine = await Engine(slots=1).open()
+        engine.assign("a", "b", "c", "d")
+        await asyncio.sleep(1)
+        engine.written_s.clear()
+        began_s = engine.loop.time()
+        for run in "abcd":
+            await engine.until(lambda run=run: run in engine.attempts.go)
+            engine.attempts.go[run].set()
+        await engine.until(lambda: len(engine.ends()) == 4)
+        first_s, then_s = engine.written_s
+        assert first_s - began_s < 0.001
+        assert then_s - first_s == pytest.approx(PACE_S)
+        await engine.agent.close()
+
+    run_virtual(main())
+
+
+def test_what_is_asked_for_again_is_sent_once_though_it_was_about_to_be_sent():
+    async def main():
+        engine = await Engine(slots=2).open()
+        engine.assign("a", "b")
+        await asyncio.sleep(1)
+        engine.attempts.go["a"].set()
+        await engine.until(lambda: len(engine.ends()) == 1)
+        engine.attempts.go["b"].set()
+        await asyncio.sleep(0.001)
+        engine.got.clear()
+        engine.say(m.Resend(1))
+        await asyncio.sleep(1)
+        said = [record for message in engine.of(m.Records) for record in message.records]
+        assert [(type(one).__name__, one.run) for one in said] == [
+            ("AttemptStarted", "a"),
+            ("AttemptStarted", "b"),
+            ("AttemptFinished", "a"),
+            ("AttemptFinished", "b"),
+        ]
         await engine.agent.close()
 
     run_virtual(main())

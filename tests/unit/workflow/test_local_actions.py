@@ -9,7 +9,7 @@ import pytest
 
 from relevo.workflow.action_reader import ActionFile, find, read_action, refusal
 from relevo.workflow.diagnostics import WorkflowInvalid
-from relevo.workflow.local_actions import LocalActions, check_local_actions
+from relevo.workflow.local_actions import LocalActions, check_local_actions, in_tree
 from relevo.workflow.model import Action, ActionInput
 from relevo.workflow.nodes import MAX_BYTES
 from relevo.workflow.reader import read
@@ -160,7 +160,7 @@ def test_where_a_file_is_found(tmp_path: Path) -> None:
 def looked_at(tree: Path, *uses: str) -> LocalActions:
     steps = "".join(f"      - uses: {one}\n" for one in uses)
     text = f"on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n{steps}"
-    return check_local_actions(read(text.encode(), "w.yml"), str(tree))
+    return check_local_actions(read(text.encode(), "w.yml"), in_tree(str(tree)))
 
 
 def test_the_actions_of_a_workflow_are_looked_at(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def command(workflows: tuple[str, ...], as_json: bool) -> int:
     from relevo.cli.workflows import candidates, find, root
     from relevo.workflow.calls import local_files
     from relevo.workflow.diagnostics import WorkflowInvalid
-    from relevo.workflow.local_actions import check_local_actions
+    from relevo.workflow.local_actions import check_local_actions, in_tree
     from relevo.workflow.reader import read
     from relevo.workflow.support import unsupported
 
@@ -47,7 +47,7 @@ def command(workflows: tuple[str, ...], as_json: bool) -> int:
         found = find(name, directory)
         try:
             workflow = read(found.text, found.path, local_files(found.directory))
-            local = check_local_actions(workflow, found.directory)
+            local = check_local_actions(workflow, in_tree(found.directory))
             if local.wrong:
                 raise WorkflowInvalid(local.wrong)
         except WorkflowInvalid as error:

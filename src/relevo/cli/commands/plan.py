@@ -27,7 +27,7 @@ def command(workflow: str | None, as_json: bool, mermaid: bool) -> int:
     from relevo.cli.workflows import find
     from relevo.workflow.calls import local_files
     from relevo.workflow.diagnostics import WorkflowInvalid
-    from relevo.workflow.local_actions import check_local_actions
+    from relevo.workflow.local_actions import check_local_actions, in_tree
     from relevo.workflow.reader import read
     from relevo.workflow.support import unsupported
 
@@ -35,7 +35,7 @@ def command(workflow: str | None, as_json: bool, mermaid: bool) -> int:
         raise click.UsageError("--json and --mermaid cannot be used together")
     found = find(workflow)
     read_workflow = read(found.text, found.path, local_files(found.directory))
-    local = check_local_actions(read_workflow, found.directory)
+    local = check_local_actions(read_workflow, in_tree(found.directory))
     if local.wrong:
         raise WorkflowInvalid(local.wrong)
     refused = (*unsupported(read_workflow), *local.refused)

@@ -32,9 +32,9 @@ def command(run: str, as_json: bool) -> int:
         if as_json:
             import msgspec
 
-            from relevo.cli.shown import whole
+            from relevo.orchestrator.details import details
 
-            click.echo(msgspec.json.encode(whole(progress, row)))
+            click.echo(msgspec.json.encode(details(progress, row)))
             return 0
         import sys
 

@@ -100,6 +100,18 @@ class BlobsContract:
         gc.collect()
         assert await blobs.list() == []
 
+    async def test_bytes_that_are_not_the_expected_ones_are_not_put(self, blobs: BlobStore) -> None:
+        digest = blake3(b"right").hexdigest()
+        wrong, right = await blobs.create(), await blobs.create()
+        await wrong.write(b"wrong")
+        with pytest.raises(DamagedError):
+            await wrong.commit(digest)
+        assert await blobs.list() == []
+        await right.write(b"right")
+        assert await right.commit(digest) == digest
+        assert await blobs.list() == [(digest, 5)]
+        assert digest in blobs.fresh
+
     async def test_writers_do_not_mix(self, blobs: BlobStore) -> None:
         writers = [await blobs.create() for _ in range(4)]
         for _ in range(3):

@@ -1,0 +1,147 @@
+"""`relevo up`: the engine of a home that stays, with its HTTP API and its page.
+
+It becomes the engine, or says who is. When another process takes over (this one stood still for seconds), it goes on serving through
+that one, and becomes the engine again when that leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from relevo.assembly.embedded import Embedded, open_engine
+from relevo.assembly.home import Home
+from relevo.assembly.relay import Relay
+from relevo.domain.errors import RelevoError, UserError
+from relevo.leases.contract import LeaseHeld
+from relevo.runtime.entropy import SystemEntropy
+from relevo.runtime.loop import freeze_started
+
+if TYPE_CHECKING:
+    from relevo.runtime.shutdown import Shutdown
+    from relevo.server.access import Access
+    from relevo.server.serving import Serving
+
+#: What leaving may take in all.
+LEAVE_S: Final = 10.0
+#: Between two tries to have an engine again.
+AGAIN_S: Final = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Started(Struct, frozen=True):
+    """What is told once it answers."""
+
+    url: str
+    home: str
+    token: str | None  #: when this start made it
+    token_path: str
+
+
+async def serve(
+    home: Home,
+    listener: socket.socket,
+    shutdown: Shutdown,
+    told: Callable[[Started], None],
+    *,
+    slots: int | None = None,
+    hosts: frozenset[str] = frozenset(),
+) -> None:
+    """Serve on a bound socket until `shutdown` asks for the end. Runs and their jobs go on without it. Raises UserError."""
+    from relevo.console import static_folder
+    from relevo.server.app import App
+    from relevo.server.serving import Serving
+
+    loop = asyncio.get_running_loop()
+    relay = Relay(home, slots=slots, engine=await _become_engine(home, slots))
+    staying: asyncio.Task[None] | None = None
+    serving: Serving | None = None
+    try:
+        access = await _access(home)
+        app = App(relay, loop, access, nowhere=_nowhere(home), static=static_folder(), hosts=hosts)
+        serving = Serving(app, loop)
+        await serving.open(listener)
+        staying = loop.create_task(_stay(relay))
+        host, port = serving.address
+        shown = f"[{host}]" if ":" in host else host
+        told(Started(f"http://{shown}:{port}", home.path, access.made, access.token_path))
+        freeze_started()
+        await shutdown.draining.wait()
+    finally:
+        await _leave(serving, relay, staying, shutdown)
+
+
+async def _become_engine(home: Home, slots: int | None) -> Embedded:
+    try:
+        return await open_engine(home, slots=slots)
+    except LeaseHeld as error:
+        pid = error.holder.pid
+        raise UserError(
+            f"another engine lives in {home.path}: process {pid}",
+            hint=f"`relevo run` and `relevo resume` are engines while they run: wait until it ends, or end it: kill {pid} "
+            "(its jobs go on, and this server takes them over)",
+        ) from None
+
+
+async def _access(home: Home) -> Access:
+    from relevo.server.access import Access
+
+    access = Access(home.path, SystemEntropy())
+    try:
+        await asyncio.to_thread(access.open)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"who may ask cannot be read from {home.path}: {error}",
+            hint="remove its files `access` and `token` to have a new token made",
+        ) from None
+    return access
+
+
+def _nowhere(home: Home) -> str:
+    """An empty folder, for runs that need no working tree."""
+    path = f"{os.path.dirname(home.socket)}/nowhere"
+    os.makedirs(path, mode=0o500, exist_ok=True)
+    return path
+
+
+async def _leave(
+    serving: Serving | None, relay: Relay, staying: asyncio.Task[None] | None, shutdown: Shutdown
+) -> None:
+    if staying is not None:
+        staying.cancel()
+    if serving is not None:
+        await serving.close(shutdown.now)
+    leaving = asyncio.ensure_future(relay.close())
+    hurry = asyncio.ensure_future(shutdown.now.wait())
+    try:
+        # With a second signal, or when the disk stands still: what is stored is stored, the rest an engine takes up.
+        await asyncio.wait((leaving, hurry), timeout=LEAVE_S, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        hurry.cancel()
+    if leaving.done():
+        await leaving
+
+
+async def _stay(relay: Relay) -> None:
+    """Have an engine at all times: ours, or that of whoever took over."""
+    first = True
+    while True:
+        try:
+            ours = await relay.attached()
+            if not first:
+                if ours:
+                    _log.warning("this is the engine again")
+                else:
+                    _log.warning("another engine has taken over this home: serving through that one")
+            first = False
+            await relay.left()
+        except RelevoError as error:
+            _log.warning("there is no engine: %s", error)
+            await asyncio.sleep(AGAIN_S)

@@ -1,0 +1,173 @@
+/** The log of an attempt that is looked at: its pages, its groups, its live end. */
+import { signal } from "@preact/signals";
+import { ask } from "../api";
+import { stream } from "../live/stream";
+import type { LogLine, LogMatches, LogPage } from "../types";
+import { Book, PAGE } from "./book";
+import { Folds, mark } from "./folds";
+
+/** Groups beyond these are not looked for: a log of so many is not read by its groups. */
+const MOST_GROUPS = 20_000;
+const MATCHES = 1_000;
+
+interface Lines {
+  run: string;
+  job: number;
+  attempt: number;
+  lines: LogLine[];
+}
+
+export class LiveLog {
+  readonly book: Book;
+  readonly folds = new Folds();
+  /** Grows with each change: who draws reads it first. */
+  readonly version = signal(0);
+  readonly error = signal<unknown>(null);
+  readonly ready = signal(false);
+  #closed = new AbortController();
+  #leave: (() => void) | null = null;
+  #changed = false;
+  /** Lines of the stream whose marks wait until the groups before them are known; null: nothing to wait for. */
+  #waiting: { first: number; lines: LogLine[] }[] | null = [];
+
+  constructor(
+    readonly run: string,
+    readonly job: number,
+    readonly attempt: number,
+  ) {
+    this.book = new Book(
+      (from, count, abort) => ask<LogPage>(`${this.path}/lines?from=${from}&count=${count}&attempt=${attempt}`, { signal: abort }),
+      () => this.version.value++,
+      (error) => (this.error.value = error),
+    );
+  }
+
+  get path(): string {
+    return `/runs/${encodeURIComponent(this.run)}/jobs/${this.job}/log`;
+  }
+
+  async open(): Promise<void> {
+    try {
+      this.book.take(await this.#page(0));
+      this.error.value = null;
+    } catch (error) {
+      if (!this.#closed.signal.aborted) this.error.value = error;
+      return;
+    }
+    try {
+      // The end, too: it is where a live log is looked at, and followed from.
+      if (!this.book.complete && this.book.total > PAGE) this.book.take(await this.#page(-PAGE));
+    } catch (error) {
+      if (!this.#closed.signal.aborted) this.error.value = error;
+      return;
+    }
+    if (this.#closed.signal.aborted) return;
+    if (!this.book.complete) this.#follow();
+    // What is short has all its groups in hand before anything is drawn.
+    if (this.book.total <= PAGE) this.#marks(0, this.#held(0, this.book.total));
+    this.ready.value = true;
+    this.version.value++;
+    if (this.book.total > PAGE) await this.#groups(this.book.total);
+    const waiting = this.#waiting ?? [];
+    this.#waiting = null;
+    for (const { first, lines } of waiting) this.#marks(first, lines);
+    this.version.value++;
+  }
+
+  #page(from: number, count = PAGE): Promise<LogPage> {
+    return ask<LogPage>(`${this.path}/lines?from=${from}&count=${count}&attempt=${this.attempt}`, { signal: this.#closed.signal });
+  }
+
+  #held(from: number, to: number): LogLine[] {
+    const found: LogLine[] = [];
+    for (let at = from; at < to; at++) {
+      const line = this.book.line(at);
+      if (line) found.push(line);
+    }
+    return found;
+  }
+
+  #marks(first: number, lines: LogLine[]): void {
+    lines.forEach((line, index) => {
+      const found = mark(line.text);
+      if (found) this.folds.marked(first + index, found.kind, false);
+    });
+  }
+
+  /** Groups are lines like others: the server finds them, however long the log is. */
+  async #groups(before: number): Promise<void> {
+    let from: number | null = 0;
+    try {
+      while (from !== null && from < before && this.folds.groups.length < MOST_GROUPS && !this.#closed.signal.aborted) {
+        const told: LogMatches = await this.search("group::", from, MATCHES);
+        for (const match of told.matches) {
+          if (match.line >= before) break;
+          const found = mark(match.text);
+          if (found) this.folds.marked(match.line, found.kind, false);
+        }
+        this.version.value++;
+        from = told.next;
+      }
+    } catch {
+      // Without them the log is all there, unfolded.
+    }
+  }
+
+  #follow(): void {
+    this.book.followed = true;
+    const mine = (data: unknown): data is Lines => {
+      const { run, job, attempt } = data as Lines;
+      return run === this.run && job === this.job && attempt === this.attempt;
+    };
+    this.#leave = stream.subscribe({
+      topic: () => `log:${this.run}/${this.job}/${this.attempt}@${this.book.last}`,
+      heard: (kind, data) => {
+        if (kind === "lines" && mine(data)) {
+          const { first, lines } = this.book.append(data.lines);
+          if (this.#waiting) this.#waiting.push({ first, lines });
+          else this.#marks(first, lines);
+          this.#changed = true;
+        } else if (kind === "log-end" && mine(data)) {
+          this.book.complete = true;
+          this.#changed = true;
+        }
+      },
+      drawn: () => {
+        if (!this.#changed) return;
+        this.#changed = false;
+        this.version.value++;
+        if (this.book.complete) this.#stop();
+      },
+      reset: () => void this.#page(-PAGE).then((told) => this.book.take(told)),
+    });
+  }
+
+  #stop(): void {
+    this.#leave?.();
+    this.#leave = null;
+  }
+
+  search(text: string, from: number, limit: number): Promise<LogMatches> {
+    const asked = new URLSearchParams({ q: text, from: String(from), limit: String(limit), attempt: String(this.attempt) });
+    return ask<LogMatches>(`${this.path}/search?${asked}`, { signal: this.#closed.signal });
+  }
+
+  /** The first line of a step or of one after it; the number of lines when there is none. Steps write one after another. */
+  async firstLine(step: number): Promise<number> {
+    let low = 0;
+    let high = this.book.total;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const line = this.book.line(middle) ?? (await this.#page(middle, 1)).lines[0];
+      if (line === undefined || line.step >= step) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  close(): void {
+    this.#closed.abort();
+    this.#stop();
+    this.book.close();
+  }
+}
