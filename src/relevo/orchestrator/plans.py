@@ -183,7 +183,8 @@ class PlanCache:
 
 def demand_of(labels: list[str], node: JobNode) -> Demand:
     """What a leg asks of its place."""
-    return Demand(frozenset(map(canonical, labels)), node.cpus, node.memory_bytes)
+    extras = tuple(sorted(node.resources.items())) if node.resources else ()
+    return Demand(frozenset(map(canonical, labels)), node.cpus, node.memory_bytes, extras)
 
 
 def needs_of(run: Run, node: Node) -> dict[str, dict[str, Any]]:

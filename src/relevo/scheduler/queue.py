@@ -279,16 +279,6 @@ class Queue:
                     del self.tenants[tenant]
         return place
 
-    def waiting(self, limit: int) -> Iterator[tuple[Waiting, int, Demand, float]]:
-        """The first `limit` jobs with priority, demand and since when, about in the order in which `match` looks at them."""
-        for priority in sorted(self.rotations, reverse=True):
-            for demand, rotation in self.rotations[priority].items():
-                for waiting in rotation.peek(limit):
-                    if not limit:
-                        return
-                    limit -= 1
-                    yield waiting, priority, demand, self._places[waiting][2]
-
     def remove_run(self, run: str) -> None:
         """Take all jobs of a run out. O(n) in the queue's length."""
         for waiting in [waiting for waiting in self._places if waiting.run == run]:
