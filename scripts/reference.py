@@ -34,7 +34,6 @@ STEP: Final = "jobs.<id>.steps[]"
 _JOB_SAMPLES: Final[dict[str, Any]] = {
     "container": "node:22",
     "services": {"db": {"image": "postgres"}},
-    "concurrency": "one",
     "environment": "production",
     "snapshot": "image",
 }
@@ -107,6 +106,27 @@ _VARIABLE_NAMES: Final = """
 """
 _VARIABLES: Final = tuple(_VARIABLE_NAMES.split())
 
+_CONCURRENCY: Final = """\
+## Concurrency groups
+
+Of the runs and jobs of a repository (`github.repository`, in one `RELEVO_HOME`) that name the same group, whatever its case, one is
+at work and one waits; a newer one takes the place of who waits, which is cancelled and says who took it. `cancel-in-progress`, also
+as an expression, cancels the one at work, too; the newer one begins when that has ended, its `always()` steps and jobs included. With
+`queue: max` up to 100 wait, in the order in which they asked; more are cancelled. A job that calls a workflow has its own group and
+that of the called file, from before the first job in it until all have ended. `relevo why RUN` says who is ahead.
+
+What GitHub leaves open, or does otherwise:
+
+- A run or a job that waits for a group asks for it once its `needs` have ended, and counts for `max-parallel` from then on.
+- Who asks for a group that can only be free when he himself has ended is cancelled and told so, also when several runs wait for each
+  other in a circle. `relevo check` finds it where the text shows it: a job with the group of its workflow, a called file with that of
+  its caller (`github.workflow` is the caller's name there, as on GitHub).
+- A job that is tried again by `relevo: retry:`, or because what it ran on was lost, keeps its group meanwhile. A job that is `held`
+  lets go of it and asks again when it is retried; a held run keeps the group of its workflow until somebody decides.
+- A job that is being cancelled on an agent that nobody reaches keeps its group until it is known to have ended.
+- A run that is cancelled while it waits for its group ends without anything of it, `always()` or not.
+"""
+
 
 def reference() -> str:
     """The page."""
@@ -119,6 +139,7 @@ def reference() -> str:
             "for editors: `relevo schema`. How much of public test data passes: [conformance](conformance.md).\n",
             "## Keys\n",
             _table(("key", "relevo", "expressions in it may use"), _key_rows(refusals)),
+            _CONCURRENCY,
             "## Contexts\n",
             _table(
                 ("context", "relevo"),
@@ -165,7 +186,6 @@ def _refusals() -> dict[str, str]:
         _ask(found, f"{JOB}.{key}", {"on": "push", "jobs": {"a": job}})
     for key, steps in _STEP_SAMPLES.items():
         _ask(found, f"{STEP}.{key}", _with_steps(steps))
-    _ask(found, "concurrency", {"on": "push", "concurrency": "x", "jobs": {"a": {"runs-on": "linux"}}})
     return found
 
 

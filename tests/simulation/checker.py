@@ -16,8 +16,10 @@ from relevo.domain.ids import AttemptKey
 from relevo.domain.run import ACTIVE, Node, Run
 from relevo.domain.states import JOB_ENDS, JobStatus, RunStatus
 from relevo.domain.stored import Stored
+from relevo.orchestrator.plans import GROUP_STREAM
 from relevo.orchestrator.run_actor import run_row
 from relevo.protocol import messages as m
+from tests.simulation.groups import GroupChecker
 from tests.simulation.truth import Start
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ INVARIANTS: Final = (
     "fenced",  # nothing is stored under a lower epoch
     "accepted",  # an accepted run is there
     "only stored",  # only what is stored has effects
+    "one of a group",  # of a concurrency group's members one at most is at work
+    "group order",  # it goes to who waits longest
     "outputs",  # a job sees the outputs of the attempts that were accepted
     "defect",  # no exception that nobody expects
 )
@@ -60,6 +64,7 @@ class Checker:
     def __init__(self, world: World) -> None:
         self._world = world
         self.runs: dict[str, Run] = {}
+        self.groups = GroupChecker(world)
         self._sequence = 0
         self._cancelling: set[tuple[str, int]] = set()
         self._released: set[tuple[str, int]] = set()  #: held jobs that a user wants to be tried again
@@ -79,13 +84,19 @@ class Checker:
             world.violated(
                 "fenced", f"epoch {stored.epoch} stores {stored.sequence} in epoch {world.engine.epoch}"
             )
-        run = self.runs.setdefault(stored.stream, Run())
-        if stored.version != run.version + 1 or stored.sequence != self._sequence + 1:
-            world.violated("replay", f"{stored.stream} goes from {run.version} to {stored.version}")
+        if stored.sequence != self._sequence + 1:
+            world.violated("replay", f"the store goes from {self._sequence} to {stored.sequence}")
         self._sequence = stored.sequence
+        if stored.stream.startswith(GROUP_STREAM):
+            self.groups.committed(stored)
+            return
+        run = self.runs.setdefault(stored.stream, Run())
+        if stored.version != run.version + 1:
+            world.violated("replay", f"{stored.stream} goes from {run.version} to {stored.version}")
         for event in e.decode(stored.events):
             world.note("event", stored.stream, type(event).__name__, *_told(event))
             self._check(stored, run, event)
+            self.groups.run_event(run, stored.stream, event)
             try:
                 evolve(run, event)
             except InvalidTransition as error:
@@ -248,6 +259,7 @@ class Checker:
             # a machine that lost its power may know nothing of what it had begun, but for intents
             if known.step == start.step and (start.once or known.by is start.by):
                 world.violated("once", f"step {start.step} of {key} runs twice in one attempt")
+        self.groups.process_started(key, list(world.truth.running))
         if not start.once:
             return
         for number in range(1, key.number):
@@ -391,6 +403,7 @@ def picture(run: Run) -> tuple[Any, ...]:
     return (
         run.status,
         run.delivered,
+        run.waiting,
         run.nodes_left,
         run.busy,
         run.held,
@@ -408,6 +421,9 @@ def picture(run: Run) -> tuple[Any, ...]:
                 job.delayed,
                 job.cancelling,
                 job.nodes_left,
+                job.asked,
+                job.granted,
+                job.why,
             )
             for job in run.jobs
         ],

@@ -11,7 +11,7 @@ from relevo.domain import commands as c
 from relevo.domain.errors import RelevoError
 from relevo.domain.run import Run
 from relevo.domain.states import JobStatus, RunStatus
-from relevo.orchestrator.plans import SharedContexts, digest_of
+from relevo.orchestrator.plans import SharedContexts, digest_of, group_of_run
 from relevo.orchestrator.sparing import spared
 from relevo.store.contract import Fact, FactExists
 from tests.simulation.plans import RunPlan
@@ -102,7 +102,8 @@ class Client:
         self.plans[id] = wish.plan
         orchestrator = process.engine.orchestrator
         plan = orchestrator.stored.plans.of(wish.plan.workflow)
-        blob = _encode(SharedContexts(github={"event_name": "push", "repository": "sim/sim"}))
+        contexts = SharedContexts(github={"event_name": "push", "repository": "sim/sim"})
+        blob = _encode(contexts)
         secrets = {"TOKEN": "sEcReT-of-a-run"} if wish.plan.secrets else {}
         facts = [Fact(f"idempotency/{wish.number}", id.encode(), if_absent=True)]
         if secrets:
@@ -117,6 +118,7 @@ class Client:
             plan.declarations(),
             at_ms=self._world.clocks[0].wall_ms(),
             secrets=sorted(secrets),
+            group=group_of_run(plan, contexts),
         )
         reply = orchestrator.submit(submit, plan, blob, tuple(facts))
         reply.add_done_callback(lambda done: self._answered(wish, id, done))

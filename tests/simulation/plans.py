@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from relevo.workflow.model import JobNode, JobSpec, Position, RetrySpec, StepSpec, Workflow
 from tests.simulation.calls import calling
+from tests.simulation.groups import grouped
 
 RUNS: Final = 3
 JOBS: Final = 20  #: of all runs together
@@ -68,6 +69,12 @@ def plan_of(seed: int, kinds: tuple[str, ...]) -> Plan:
             f"calls {seed} {index}"
         )  # of their own, so that schedules without calls stay what they are
         runs.append(_run(random, calls, index, jobs))
+    groups = Random(f"groups {seed}")  # of their own, likewise
+    if groups.random() < 0.4:
+        for run in runs:
+            run.workflow = grouped(groups, run.workflow)
+            if run.held == "leave":
+                run.held = "fail"  # else others would wait for it for ever, and rightly
     faults = [_fault(random, kinds, agents) for _ in range(FAULTS + (random.random() < 0.25))]
     return Plan(
         seed,

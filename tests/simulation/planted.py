@@ -15,7 +15,7 @@ from relevo.agent.reports import AttemptReporter
 from relevo.agent.spool import Spool
 from relevo.domain import commands as c
 from relevo.domain import events as e
-from relevo.domain import machine, tables
+from relevo.domain import groups, machine, tables
 from relevo.domain.ids import AttemptKey
 from relevo.domain.run import ACTIVE
 from relevo.domain.states import JOB_ENDS, JobStatus
@@ -23,6 +23,7 @@ from relevo.logs.contract import LogMismatch, LogUnavailable
 from relevo.logs.segments import RunLog
 from relevo.logs.store import FileLogStore
 from relevo.orchestrator import plans, run_actor
+from relevo.orchestrator.groups import GroupActor
 from relevo.orchestrator.orchestrator import Orchestrator
 from relevo.orchestrator.run_actor import _EFFECTS, RunActor
 from relevo.orchestrator.stored_runs import StoredRuns
@@ -295,6 +296,60 @@ def _rewind_in_the_middle(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Link, "rewind", stale)
 
 
+def _group_not_released(patch: pytest.MonkeyPatch) -> None:
+    release = RunActor._release
+
+    def forgetful(self: RunActor, index: int) -> None:
+        if index % 2:
+            release(self, index)
+
+    patch.setattr(RunActor, "_release", forgetful)
+
+
+def _group_released_too_early(patch: pytest.MonkeyPatch) -> None:
+    """A job that is being cancelled lets go of its group before it has ended."""
+    cancelling = RunActor._cancelling
+
+    def hasty(self: RunActor, event: e.JobCancelling) -> None:
+        cancelling(self, event)
+        self._release(event.job)
+
+    patch.setitem(_EFFECTS, e.JobCancelling, hasty)
+
+
+def _group_forgets_who_holds_it(patch: pytest.MonkeyPatch) -> None:
+    async def replay(self: GroupActor) -> None:
+        self.group = groups.Group()
+        self._version = len(await self._groups.store.read(self._stream))
+
+    patch.setattr(GroupActor, "_replay", replay)
+
+
+def _latest_in_a_group_first(patch: pytest.MonkeyPatch) -> None:
+    waiting = groups.Group.waiting.fget
+    patch.setattr(groups.Group, "waiting", property(lambda self: waiting(self)[::-1]))  # type: ignore[misc]
+
+
+def _refusal_not_told(patch: pytest.MonkeyPatch) -> None:
+    tell = GroupActor._tell
+
+    def silent(self: GroupActor, event: Any) -> None:
+        if not isinstance(event, groups.Refused):
+            tell(self, event)
+
+    patch.setattr(GroupActor, "_tell", silent)
+
+
+def _groups_not_asked_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(RunActor, "_groups_again", lambda self, job: None)
+
+
+def _deadlocks_unseen(patch: pytest.MonkeyPatch) -> None:
+    import relevo.orchestrator.groups as module
+
+    patch.setattr(module, "deadlock", lambda *given, **named: "")
+
+
 class _Blind:
     """A disk on which a file is always as long as its writer thinks."""
 
@@ -358,5 +413,12 @@ BUGS: Final = (
     Bug("an attempt is sent twice after a reload", _sent_twice_after_a_reload, ("once",)),
     Bug("a rewind is forgotten", _rewind_in_the_middle, ("finishes", "slot freed", "log persists")),
     Bug("a successor's log is mixed with its predecessor's", _successor_appends_blindly, ("log persists",)),
+    Bug("a group is not released", _group_not_released, ("finishes", "slot freed")),
+    Bug("a group is released too early", _group_released_too_early, ("one of a group",)),
+    Bug("a group forgets who holds it", _group_forgets_who_holds_it, ("one of a group",)),
+    Bug("the latest in a group comes first", _latest_in_a_group_first, ("group order",)),
+    Bug("a refusal is not told", _refusal_not_told, ("finishes",)),
+    Bug("groups are not asked again after a restart", _groups_not_asked_again, ("finishes", "slot freed")),
+    Bug("deadlocks of groups are not seen", _deadlocks_unseen, ("finishes",)),
     Bug("the start barrier is forgotten", _barrier_forgotten, ("once", "one live attempt", "real end")),
 )

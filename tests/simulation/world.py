@@ -92,6 +92,10 @@ class WorldStore(MemoryStore):
             await self._process.blocking.run(lambda: None)
             yield batch
 
+    async def delete_run(self, run: str, *, facts: Sequence[str] = ()) -> None:
+        await super().delete_run(run, facts=facts)
+        self._world.checker.groups.deleted(run)
+
     def _stored(self, append: Append) -> Stored | RelevoError:
         outcome = super()._stored(append)
         if isinstance(outcome, Stored):
@@ -282,7 +286,9 @@ class World:
             if spool.first != spool.next or process.agent._live or process.agent._tasks:
                 return f"{process.id} has records {spool.first} to {spool.next}, {list(process.agent._live)}"
         scheduler = engine.orchestrator.scheduler
-        return f"the scheduler keeps {scheduler.reserved}" if scheduler.reserved else ""
+        if scheduler.reserved:
+            return f"the scheduler keeps {scheduler.reserved}"
+        return self.checker.groups.left()
 
     # --- what is told ------------------------------------------------------------------------------------------------
 

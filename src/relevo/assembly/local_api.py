@@ -16,7 +16,7 @@ from relevo.domain.run import Job, Run, inside, leg_of
 from relevo.domain.states import JobStatus
 from relevo.orchestrator.api import Submission
 from relevo.orchestrator.orchestrator import NoSuchRun
-from relevo.orchestrator.plans import Plan, SharedContexts, digest_of
+from relevo.orchestrator.plans import Plan, SharedContexts, digest_of, group_of_run
 from relevo.store.contract import Fact, FactExists, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ class LocalApi:
             plan.declarations(),
             at_ms=self._clock.wall_ms(),
             secrets=sorted(submission.secrets),
+            group=group_of_run(plan, shared),
         )
         return await self._stored(submit, plan, blob, facts)
 
@@ -311,7 +312,7 @@ class LocalApi:
                 hint="give them again: " + " ".join(f"--secret {name}" for name in missing),
             )
         plan = await orchestrator.stored.plan(accepted.spec)
-        shared_blob = (await orchestrator.stored.contexts(accepted.contexts)).blob
+        contexts = await orchestrator.stored.contexts(accepted.contexts)
         carried = await orchestrator.stored.carried(run) if failed or job is not None else {}
         if job is not None:
             carried = _without(state, carried, job_named(state, job))
@@ -336,8 +337,9 @@ class LocalApi:
             accepted.run_attempt + 1,
             self._clock.wall_ms(),
             sorted(secrets),
+            group_of_run(plan, contexts.decoded),
         )
-        return await self._stored(submit, plan, shared_blob, facts, carried)
+        return await self._stored(submit, plan, contexts.blob, facts, carried)
 
     async def delivered(self, run: str) -> None:
         """See EngineApi.delivered."""

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 from relevo.assembly.home import Home
 from relevo.domain import events as e
+from relevo.domain import groups
 from relevo.domain.errors import DamagedError, RelevoError, UserError
 from relevo.domain.evolution import evolve
 from relevo.domain.ids import LEASE
 from relevo.domain.run import Run
+from relevo.orchestrator.plans import GROUP_STREAM
 from relevo.orchestrator.run_actor import run_row
 from relevo.store.contract import RunRow
 
@@ -57,6 +59,9 @@ async def _check(place: Home, *, rebuild: bool) -> Checked:
     rows: list[RunRow] = []
     try:
         for stream in await asyncio.to_thread(all_streams, place.database):
+            if stream.startswith(GROUP_STREAM):
+                problems += await _wrong_with_group(store, stream)
+                continue
             runs += 1
             try:
                 run, count = await _replayed(store, stream)
@@ -125,6 +130,17 @@ async def _replayed(store: Any, stream: str) -> tuple[Run, int]:
     if run.accepted is None:
         raise DamagedError("the beginning is missing", where=stream)
     return run, count
+
+
+async def _wrong_with_group(store: Any, stream: str) -> list[str]:
+    """What is wrong with a concurrency group. It begins anew where it cannot be read: runs know what they have."""
+    group = groups.Group()
+    try:
+        for stored in await store.read(stream):
+            groups.replay(groups.decode(stored.events), group)
+    except (RelevoError, ValueError) as error:
+        return [f"concurrency group {stream}: {error}"]
+    return []
 
 
 async def _ends(store: Any, stream: str) -> list[e.AttemptEnded]:

@@ -27,6 +27,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "init": "Write a first workflow, from what the repository holds.",
         "check": "Check workflow files without running them.",
         "plan": "Show which jobs a workflow has, and in which order they run.",
+        "simulate": "Try a load on other machines or by other policies.",
         "schema": "Print the JSON Schema of workflow files, for editors.",
     },
     "Care": {

@@ -87,3 +87,16 @@ def _secret(name: str) -> str:
             f"set the variable {name}, or write --secret {name}=VALUE"
         )
     return str(click.prompt(name, hide_input=True, err=True))
+
+
+def seconds(option: str, text: str, *, above: float = -1.0) -> float:
+    """A time, `90`, `10m` or `7d`, in seconds. Raises UsageError; also for one that is not `above` that."""
+    from relevo.workflow import quantities
+
+    try:
+        found = quantities.seconds(text)
+    except ValueError as error:
+        raise click.UsageError(f"{option}: {error}") from None
+    if found <= above:
+        raise click.UsageError(f"{option} {text}: it must be more than {above:g}")
+    return found

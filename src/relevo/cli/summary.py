@@ -28,6 +28,7 @@ _ORDER: Final = (
     "held",
     "cancelled",
     "running",
+    "waiting",
     "queued",
     "pending",
     "succeeded",

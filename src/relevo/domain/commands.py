@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from relevo.domain.events import Annotated, ArtifactSaved, JobDecl, NodeDecl, StepEnded, StepStarted
+from relevo.domain.events import Annotated, ArtifactSaved, GroupAsk, JobDecl, NodeDecl, StepEnded, StepStarted
 
 
 class Submit(Struct, frozen=True, gc=False):
@@ -22,6 +22,7 @@ class Submit(Struct, frozen=True, gc=False):
     run_attempt: int = 1
     at_ms: int = 0
     secrets: list[str] = []
+    group: GroupAsk | None = None
 
 
 class ExpandNode(Struct, frozen=True, gc=False):
@@ -127,6 +128,31 @@ class CancelRun(Struct, frozen=True, gc=False):
     at_ms: int = 0
 
 
+class GrantGroup(Struct, frozen=True, gc=False):
+    """A job, or the run (-1), has the concurrency group that it waits for."""
+
+    job: int
+    stream: str
+    at_ms: int = 0
+
+
+class RefuseGroup(Struct, frozen=True, gc=False):
+    """It never gets it: somebody took its place."""
+
+    job: int
+    stream: str
+    reason: str
+    at_ms: int = 0
+
+
+class CancelJob(Struct, frozen=True, gc=False):
+    """End one job, with what it calls, because of its concurrency group."""
+
+    job: int
+    reason: str
+    at_ms: int = 0
+
+
 class FailJob(Struct, frozen=True, gc=False):
     """A job cannot go on: held and given up, or never to be placed."""
 
@@ -165,6 +191,9 @@ Command = (
     | TimeOutJob
     | QueueJob
     | CancelRun
+    | GrantGroup
+    | RefuseGroup
+    | CancelJob
     | FailJob
     | RetryJob
     | DeliverSummary

@@ -15,6 +15,15 @@ from msgspec import Struct
 EVENT_LIMIT: Final = 65_536
 
 
+class GroupAsk(Struct, frozen=True, array_like=True, gc=False):
+    """A concurrency group, and how a run or a job asks for it."""
+
+    stream: str  #: of the group
+    name: str  #: as the workflow says it
+    cancel: bool = False  #: what has it is cancelled (`cancel-in-progress`)
+    queues: bool = False  #: waits behind those who wait, instead of taking their place (`queue: max`)
+
+
 class NodeDecl(Struct, frozen=True, array_like=True, gc=False):
     """A job as the file has it, before its matrix."""
 
@@ -40,6 +49,9 @@ class JobDecl(Struct, frozen=True, array_like=True, gc=False):
     calls: str = ""  #: the workflow that it calls instead of having steps
     inputs: dict[str, Any] = {}  #: what that workflow sees as `inputs`
     inputs_fact: str = ""  #: where the inputs lie when they are too long for an event
+    groups: list[
+        GroupAsk
+    ] = []  #: that it has while it is at work: its own, then that of the workflow that it calls
 
 
 class RunAccepted(Struct, frozen=True, array_like=True, gc=False, tag=1):
@@ -56,6 +68,7 @@ class RunAccepted(Struct, frozen=True, array_like=True, gc=False, tag=1):
     at_ms: int = 0
     contexts: str = ""  #: digest of the stored github, inputs and vars contexts
     secrets: list[str] = []  #: their names
+    group: GroupAsk | None = None  #: nothing of it begins before it has it
 
 
 class NodesAdded(Struct, frozen=True, array_like=True, gc=False, tag=2):
@@ -200,6 +213,7 @@ class JobCancelling(Struct, frozen=True, array_like=True, gc=False, tag=15):
     job: int
     reason: str = "cancelled"
     forced: bool = False
+    message: str = ""  #: what its end will say
 
 
 class JobEnded(Struct, frozen=True, array_like=True, gc=False, tag=16):
@@ -266,6 +280,7 @@ class CallCancelling(Struct, frozen=True, array_like=True, gc=False, tag=25):
 
     job: int
     reason: str = "cancelled"
+    message: str = ""  #: what its end will say
 
 
 class CallReturned(Struct, frozen=True, array_like=True, gc=False, tag=26):
@@ -274,6 +289,19 @@ class CallReturned(Struct, frozen=True, array_like=True, gc=False, tag=26):
     job: int
     outputs: dict[str, str] = {}
     outputs_fact: str = ""  #: where the outputs lie when they are too long for an event
+
+
+class JobsWaiting(Struct, frozen=True, array_like=True, gc=False, tag=27):
+    """They ask for the first of their concurrency groups."""
+
+    jobs: list[int]
+
+
+class GroupGranted(Struct, frozen=True, array_like=True, gc=False, tag=28):
+    """A job, or the run (-1), has the concurrency group that it asked for; a job asks for its next one, if it has more."""
+
+    job: int
+    stream: str
 
 
 Event = (
@@ -303,6 +331,8 @@ Event = (
     | CallsOpened
     | CallCancelling
     | CallReturned
+    | JobsWaiting
+    | GroupGranted
 )
 
 

@@ -27,6 +27,7 @@ from relevo.domain.tables import ATTEMPT, JOB, RUN
 _PENDING: Final = JobStatus.PENDING
 _CALLING: Final = JobStatus.CALLING
 _QUEUED: Final = JobStatus.QUEUED
+_WAITING: Final = JobStatus.WAITING
 _HELD: Final = JobStatus.HELD
 
 
@@ -48,6 +49,7 @@ def _accepted(run: Run, event: e.RunAccepted) -> None:
         raise InvalidTransition(f"run {event.run}", run.status, "accepted")
     run.accepted = event
     run.id = event.run
+    run.waiting = event.group is not None
 
 
 def _nodes_added(run: Run, event: e.NodesAdded) -> None:
@@ -96,8 +98,12 @@ def _calls_opened(run: Run, event: e.CallsOpened) -> None:
     for index in event.jobs:
         job = run.jobs[index]
         node = job.node
+        waited = job.status is _WAITING
         _move(run, job, _CALLING)
-        node.active += 1
+        if waited:
+            run.busy -= 1
+        else:
+            node.active += 1
         run.calls += 1
         run.due += 1  # what it counted for
         base = len(run.nodes)
@@ -112,7 +118,9 @@ def _calls_opened(run: Run, event: e.CallsOpened) -> None:
 
 
 def _call_cancelling(run: Run, event: e.CallCancelling) -> None:
-    run.jobs[event.job].cancelling = True
+    job = run.jobs[event.job]
+    job.cancelling = True
+    job.why = event.message
 
 
 def _call_returned(run: Run, event: e.CallReturned) -> None:
@@ -135,6 +143,29 @@ def _move_attempt(run: Run, job: Job, number: int, target: AttemptStatus) -> Non
     job.attempt = target
 
 
+def _jobs_waiting(run: Run, event: e.JobsWaiting) -> None:
+    for index in event.jobs:
+        job = run.jobs[index]
+        was = job.status
+        _move(run, job, _WAITING)
+        job.asked = True
+        run.busy += 1
+        if was is _HELD:
+            run.held -= 1
+        else:
+            job.node.active += 1
+
+
+def _group_granted(run: Run, event: e.GroupGranted) -> None:
+    if event.job < 0:
+        run.waiting = False
+        return
+    job = run.jobs[event.job]
+    if job.status is not _WAITING:
+        raise InvalidTransition(f"job {job.decl.name} of run {run.id}", job.status, "granted")
+    job.granted += 1
+
+
 def _jobs_queued(run: Run, event: e.JobsQueued) -> None:
     for index in event.jobs:
         job = run.jobs[index]
@@ -145,7 +176,7 @@ def _jobs_queued(run: Run, event: e.JobsQueued) -> None:
             run.busy += 1
         elif job.delayed:
             job.delayed = False
-        else:
+        elif was is not _WAITING:
             run.busy += 1
             job.node.active += 1
 
@@ -211,6 +242,8 @@ def _job_held(run: Run, event: e.JobHeld) -> None:
     job = run.jobs[event.job]
     _move(run, job, _HELD)
     job.message = event.message
+    job.asked = False
+    job.granted = 0
     run.busy -= 1
     run.held += 1
 
@@ -218,6 +251,7 @@ def _job_held(run: Run, event: e.JobHeld) -> None:
 def _job_cancelling(run: Run, event: e.JobCancelling) -> None:
     job = run.jobs[event.job]
     job.forced = job.forced or event.forced
+    job.why = job.why or event.message
     if job.status is not JobStatus.CANCELLING:
         _move(run, job, JobStatus.CANCELLING)
         _move_attempt(run, job, job.number, AttemptStatus.CANCELLING)
@@ -242,7 +276,7 @@ def _job_ended(run: Run, event: e.JobEnded) -> None:
     elif was is not _PENDING or job.delayed:
         run.busy -= 1
         node.active -= 1
-    else:
+    if was is _PENDING or was is _WAITING:
         run.due -= _further(node)
     job.delayed = False
     if target is not JobStatus.SUCCEEDED and not job.decl.continue_on_error:
@@ -287,6 +321,7 @@ def _run_started(run: Run, event: e.RunStarted) -> None:
 def _run_cancelling(run: Run, event: e.RunCancelling) -> None:
     if not run.cancelling:  # else it is forced now
         _move_run(run, RunStatus.CANCELLING)
+    run.waiting = False
     run.forced = run.forced or event.forced
 
 
@@ -334,4 +369,6 @@ EVOLVE: Final[dict[type, Callable[[Run, Any], None]]] = {
     e.CallsOpened: _calls_opened,
     e.CallCancelling: _call_cancelling,
     e.CallReturned: _call_returned,
+    e.JobsWaiting: _jobs_waiting,
+    e.GroupGranted: _group_granted,
 }

@@ -58,7 +58,7 @@ def _still(run: Run, event: e.Event) -> bool:
     """Whether an entailed event still makes sense after those that happened before it."""
     if isinstance(event, e.JobCancelling):
         return run.jobs[event.job].status in ACTIVE - {JobStatus.CANCELLING}
-    if isinstance(event, e.JobsQueued | e.CallsOpened):
+    if isinstance(event, e.JobsQueued | e.CallsOpened | e.JobsWaiting):
         node = run.jobs[event.jobs[0]].node
         if node.max_parallel is not None and node.active >= node.max_parallel:
             return False
@@ -76,6 +76,7 @@ def _still(run: Run, event: e.Event) -> bool:
 
 # What events hold of states: plain text, looked up once.
 _CANCELLED: Final = JobStatus.CANCELLED.value
+_CONCURRENCY: Final = "concurrency"
 _FAILED: Final = JobStatus.FAILED.value
 _LOST: Final = AttemptStatus.LOST.value
 _RUN_CANCELLED: Final = RunStatus.CANCELLED.value
@@ -103,6 +104,7 @@ def _submit(run: Run, command: c.Submit) -> list[e.Event]:
             command.at_ms,
             command.contexts,
             command.secrets,
+            command.group,
         ),
     ]
     return events + _nodes_added(nodes)
@@ -155,8 +157,10 @@ def _return(run: Run, command: c.ReturnCall) -> list[e.Event]:
     events: list[e.Event] = []
     if command.outputs:
         events.append(e.CallReturned(command.job, command.outputs, command.outputs_fact))
-    status = JobStatus.FAILED if command.error else status_of_call(run.jobs[command.job])
-    events.append(e.JobEnded(command.job, status.value, command.error, at_ms=command.at_ms))
+    job = run.jobs[command.job]
+    status = JobStatus.FAILED if command.error else status_of_call(job)
+    message = command.error or (job.why if status is JobStatus.CANCELLED else "")
+    events.append(e.JobEnded(command.job, status.value, message, at_ms=command.at_ms))
     return events
 
 
@@ -230,13 +234,14 @@ def _end(run: Run, command: c.EndAttempt) -> list[e.Event]:
     ):
         reason = f"exit code {command.exit_code}"
         return [ended, e.JobRetrying(command.job, reason, retry.backoff_s * 2**job.retries)]
-    return [ended, e.JobEnded(command.job, command.result, command.message, at_ms=command.at_ms)]
+    message = job.why if job.why and result is AttemptStatus.CANCELLED else command.message
+    return [ended, e.JobEnded(command.job, command.result, message, at_ms=command.at_ms)]
 
 
 def _after_loss(run: Run, job: Job, reason: str, held: bool, at_ms: int) -> e.Event:
     # Of a run that is being cancelled nobody is asked: what may not run again has ended.
     if job.status is JobStatus.CANCELLING or (held and run.cancelling):
-        return e.JobEnded(job.index, _CANCELLED, reason, at_ms=at_ms)
+        return e.JobEnded(job.index, _CANCELLED, job.why or reason, at_ms=at_ms)
     if held:
         return e.JobHeld(job.index, f"{reason}; a step that is not idempotent may have begun")
     if job.lost < LOST_RETRIES:
@@ -276,7 +281,9 @@ def _cancel(run: Run, command: c.CancelRun) -> list[e.Event]:
         return []
     events: list[e.Event] = []
     if run.status is not RunStatus.CANCELLING or not run.forced:
-        events.append(e.RunCancelling(command.reason, command.forced, command.at_ms))
+        # Of a run that still waits for its group nothing has begun, and nothing is to begin, `always()` or not.
+        forced = command.forced or run.waiting
+        events.append(e.RunCancelling(command.reason, forced, command.at_ms))
     for job in run.jobs:
         if job.status in JOB_ENDS or job.status is JobStatus.CALLING:
             continue  # what it calls is among these jobs, or is judged when it is ready
@@ -290,18 +297,54 @@ def _cancel(run: Run, command: c.CancelRun) -> list[e.Event]:
     return events
 
 
+def _granted(run: Run, command: c.GrantGroup) -> list[e.Event]:
+    granted = e.GroupGranted(command.job, command.stream)
+    if command.job < 0:
+        return [granted] if run.waiting else []
+    job = run.jobs[command.job]
+    ask = job.asks
+    if ask is None or ask.stream != command.stream:
+        return []
+    if job.granted + 1 < len(job.decl.groups):
+        return [granted]
+    return [granted, _free_to_go(job.node, [job.index])]
+
+
+def _refuse(run: Run, command: c.RefuseGroup) -> list[e.Event]:
+    if command.job < 0:
+        return [e.RunCancelling(command.reason, True, command.at_ms)] if run.waiting else []
+    ask = run.jobs[command.job].asks
+    if ask is None or ask.stream != command.stream:
+        return []
+    return [e.JobEnded(command.job, _CANCELLED, command.reason, at_ms=command.at_ms)]
+
+
+def _cancel_job(run: Run, command: c.CancelJob) -> list[e.Event]:
+    job = run.jobs[command.job]
+    if job.status in JOB_ENDS or job.status is JobStatus.HELD:
+        return []
+    if job.status is JobStatus.CALLING:
+        return [] if job.cancelling else [e.CallCancelling(command.job, _CONCURRENCY, command.reason)]
+    if job.status in ACTIVE:
+        if job.status is JobStatus.CANCELLING:
+            return []
+        return [e.JobCancelling(command.job, _CONCURRENCY, message=command.reason)]
+    return [e.JobEnded(command.job, _CANCELLED, command.reason, at_ms=command.at_ms)]
+
+
 def _fail(run: Run, command: c.FailJob) -> list[e.Event]:
     job = run.jobs[command.job]
-    if job.status not in (JobStatus.HELD, JobStatus.QUEUED, JobStatus.PENDING):
+    if job.status not in (JobStatus.HELD, JobStatus.QUEUED, JobStatus.PENDING, JobStatus.WAITING):
         return []
     events: list[e.Event] = [e.JobEnded(command.job, _FAILED, command.message, at_ms=command.at_ms)]
     return _released(run, events, command.at_ms)
 
 
 def _retry(run: Run, command: c.RetryJob) -> list[e.Event]:
-    if run.jobs[command.job].status is not JobStatus.HELD:
+    job = run.jobs[command.job]
+    if job.status is not JobStatus.HELD:
         return []
-    return _released(run, [e.JobsQueued([command.job])], command.at_ms)
+    return _released(run, _begun(job.node, [command.job]), command.at_ms)
 
 
 def _released(run: Run, events: list[e.Event], at_ms: int) -> list[e.Event]:
@@ -329,6 +372,9 @@ _DECIDE: Final[dict[type, Callable[[Run, Any], list[e.Event]]]] = {
     c.TimeOutJob: _time_out,
     c.QueueJob: _queue,
     c.CancelRun: _cancel,
+    c.GrantGroup: _granted,
+    c.RefuseGroup: _refuse,
+    c.CancelJob: _cancel_job,
     c.FailJob: _fail,
     c.RetryJob: _retry,
     c.DeliverSummary: _deliver,
@@ -347,12 +393,24 @@ def _after_expansion(run: Run, event: e.NodeExpanded, at_ms: int) -> list[e.Even
         return []  # a leg failed at once: the others never begin, and a call that opened now would outlive its end
     indexes = [job.index for job in node.jobs if job.status is JobStatus.PENDING][: node.max_parallel]
     return [
-        _begun(node, indexes[start : start + JOBS_PER_QUEUE_EVENT])
+        event
         for start in range(0, len(indexes), JOBS_PER_QUEUE_EVENT)
+        for event in _begun(node, indexes[start : start + JOBS_PER_QUEUE_EVENT])
     ]
 
 
-def _begun(node: Node, jobs: list[int]) -> e.Event:
+def _begun(node: Node, jobs: list[int]) -> list[e.Event]:
+    """These jobs of a node begin: those with concurrency groups ask for them first."""
+    first = node.jobs[0].index
+    asking = [index for index in jobs if node.jobs[index - first].decl.groups]
+    if not asking:
+        return [_free_to_go(node, jobs)]
+    # One by one, as they ask: legs of one group take each other's place.
+    free = [index for index in jobs if not node.jobs[index - first].decl.groups]
+    return [*([_free_to_go(node, free)] if free else []), e.JobsWaiting(asking)]
+
+
+def _free_to_go(node: Node, jobs: list[int]) -> e.Event:
     return e.CallsOpened(jobs) if node.inner else e.JobsQueued(jobs)
 
 
@@ -374,7 +432,7 @@ def _after_job(run: Run, event: e.JobEnded, at_ms: int) -> list[e.Event]:
         ):
             following = _next_pending(node)
             if following is not None:
-                events.append(_begun(node, [following]))
+                events += _begun(node, [following])
     if run.nodes_left == 0:
         events.append(e.RunEnded(_verdict(run), at_ms))
     elif _stuck(run):
@@ -382,14 +440,16 @@ def _after_job(run: Run, event: e.JobEnded, at_ms: int) -> list[e.Event]:
     return events
 
 
-def _ended_early(jobs: list[Job], why: str, at_ms: int) -> list[e.Event]:
+def _ended_early(
+    jobs: list[Job], why: str, at_ms: int, reason: str = "fail-fast", message: str = ""
+) -> list[e.Event]:
     events: list[e.Event] = []
     for job in jobs:
         if job.status is JobStatus.CALLING:
-            events.append(e.CallCancelling(job.index, "fail-fast"))
+            events.append(e.CallCancelling(job.index, reason, message))
         elif job.status in ACTIVE:
             if job.status is not JobStatus.CANCELLING:
-                events.append(e.JobCancelling(job.index, "fail-fast"))
+                events.append(e.JobCancelling(job.index, reason, message=message))
         elif job.status not in JOB_ENDS:
             events.append(e.JobEnded(job.index, _CANCELLED, why, at_ms=at_ms))
     return events
@@ -398,7 +458,8 @@ def _ended_early(jobs: list[Job], why: str, at_ms: int) -> list[e.Event]:
 def _after_call_cancelling(run: Run, event: e.CallCancelling, at_ms: int) -> list[e.Event]:
     # What is not expanded yet is judged when it is ready: `always()` holds then, too.
     inner = [job for node in run.jobs[event.job].nodes for job in node.jobs]
-    return _ended_early(inner, "another leg of the matrix that calls it failed", at_ms)
+    why = event.message or "another leg of the matrix that calls it failed"
+    return _ended_early(inner, why, at_ms, event.reason, event.message)
 
 
 def _next_pending(node: Node) -> int | None:

@@ -42,11 +42,13 @@ class Job:
 
     __slots__ = (
         "agent",
+        "asked",
         "attempt",
         "cancelling",
         "decl",
         "delayed",
         "forced",
+        "granted",
         "index",
         "infrastructure",
         "lost",
@@ -58,6 +60,7 @@ class Job:
         "record",
         "retries",
         "status",
+        "why",
     )
 
     def __init__(self, index: int, node: Node, decl: e.JobDecl) -> None:
@@ -78,6 +81,14 @@ class Job:
         self.nodes: list[Node] = []  #: of the workflow that it calls, once it does
         self.nodes_left = 0  #: of those, how many have not ended
         self.cancelling = False  #: what it calls is being ended
+        self.asked = False  #: for its concurrency groups, and it has not let go of them
+        self.granted = 0  #: how many of its concurrency groups it has
+        self.why = ""  #: it is being ended: what its end is to say
+
+    @property
+    def asks(self) -> e.GroupAsk | None:
+        """The concurrency group that it waits for."""
+        return self.decl.groups[self.granted] if self.status is JobStatus.WAITING else None
 
 
 class Node:
@@ -179,6 +190,7 @@ class Run:
         "returning",
         "status",
         "version",
+        "waiting",
     )
 
     def __init__(self) -> None:
@@ -204,6 +216,7 @@ class Run:
         self.busy = 0  #: jobs that go on by themselves: queued, at an agent, or delayed
         self.held = 0
         self.forced = False  #: is being cancelled, and nothing of it begins any more, `always()` or not
+        self.waiting = False  #: for its concurrency group; nothing of it begins before
         self.delivered = False
         self.ended_ms: int | None = None
 

@@ -1,4 +1,4 @@
-"""The states of runs, jobs, attempts and steps. The legal moves between them stand in `tables.py`."""
+"""The states of runs, jobs, attempts, steps and members of concurrency groups. The legal moves between them stand in `tables.py`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class JobStatus(StrEnum):
     """A job (one matrix leg), over all its attempts."""
 
     PENDING = "pending"  # waits for its needs, or for max-parallel
+    WAITING = "waiting"  # for its concurrency group
     CALLING = "calling"  # it calls a workflow, whose jobs go on
     QUEUED = "queued"  # the scheduler may place it
     ASSIGNED = "assigned"  # an agent has it, and no worker yet
@@ -48,6 +49,15 @@ class AttemptStatus(StrEnum):
     CANCELLED = "cancelled"
     TIMED_OUT = "timed-out"
     LOST = "lost"  # the infrastructure under it went away before its end record was spooled
+
+
+class MemberStatus(StrEnum):
+    """A run or a job in a concurrency group, until it lets go of it."""
+
+    WAITING = "waiting"
+    HOLDING = "holding"  # it is at work, and nobody else
+    LEAVING = "leaving"  # it still is, and was told to end
+    REFUSED = "refused"  # it never gets it, and was told so
 
 
 class StepStatus(StrEnum):

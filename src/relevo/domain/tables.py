@@ -1,10 +1,11 @@
 """The transition tables: which state may follow which. Written as data, so that they can be drawn and checked.
 
 run      pending → running → succeeded | failed | cancelled, by way of cancelling or held
-job      pending → queued → assigned → (starting) → running → an end; back to pending or queued for a retry;
-         one that calls a workflow: pending → calling → an end
+job      pending → (waiting) → queued → assigned → (starting) → running → an end; back to pending or queued for a retry;
+         one that calls a workflow: pending → (waiting) → calling → an end
 attempt  assigned → (starting) → running → an end; lost from anywhere but an end
 step     pending → running → an end
+member   waiting → holding → leaving; refused instead; of a concurrency group, which it lets go of from any of them
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from relevo.domain.states import (
     STEP_ENDS,
     AttemptStatus,
     JobStatus,
+    MemberStatus,
     RunStatus,
     StepStatus,
 )
 
-S = TypeVar("S", RunStatus, JobStatus, AttemptStatus, StepStatus)
+S = TypeVar("S", RunStatus, JobStatus, AttemptStatus, StepStatus, MemberStatus)
 Table = dict[S, frozenset[S]]
 
 RUN: Final[Table[RunStatus]] = {
@@ -42,6 +44,7 @@ JOB: Final[Table[JobStatus]] = {
     # Succeeded at once: it did so in the run that this one retries.
     JobStatus.PENDING: frozenset(
         {
+            JobStatus.WAITING,
             JobStatus.QUEUED,
             JobStatus.CALLING,
             JobStatus.SUCCEEDED,
@@ -49,6 +52,9 @@ JOB: Final[Table[JobStatus]] = {
             JobStatus.FAILED,
             JobStatus.CANCELLED,
         },
+    ),
+    JobStatus.WAITING: frozenset(
+        {JobStatus.QUEUED, JobStatus.CALLING, JobStatus.CANCELLED, JobStatus.FAILED}
     ),
     JobStatus.CALLING: frozenset(JOB_ENDS),
     JobStatus.QUEUED: frozenset({JobStatus.ASSIGNED, JobStatus.CANCELLED, JobStatus.FAILED}),
@@ -85,7 +91,7 @@ JOB: Final[Table[JobStatus]] = {
     ),
     # A result can overtake the cancellation: the end that was reached first counts.
     JobStatus.CANCELLING: frozenset(JOB_ENDS - {JobStatus.SKIPPED}),
-    JobStatus.HELD: frozenset({JobStatus.QUEUED, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.HELD: frozenset({JobStatus.WAITING, JobStatus.QUEUED, JobStatus.FAILED, JobStatus.CANCELLED}),
     **{end: frozenset() for end in JOB_ENDS},
 }
 
@@ -104,6 +110,13 @@ STEP: Final[Table[StepStatus]] = {
     StepStatus.RUNNING: frozenset({StepStatus.CANCELLING, *(STEP_ENDS - {StepStatus.SKIPPED})}),
     StepStatus.CANCELLING: frozenset(STEP_ENDS - {StepStatus.SKIPPED}),
     **{end: frozenset() for end in STEP_ENDS},
+}
+
+MEMBER: Final[Table[MemberStatus]] = {
+    MemberStatus.WAITING: frozenset({MemberStatus.HOLDING, MemberStatus.REFUSED}),
+    MemberStatus.HOLDING: frozenset({MemberStatus.LEAVING}),
+    MemberStatus.LEAVING: frozenset(),
+    MemberStatus.REFUSED: frozenset(),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +23,7 @@ from relevo.domain.states import JOB_ENDS
 from relevo.domain.stored import Stored
 from relevo.orchestrator.artifacts import artifacts_of, stored_carried
 from relevo.orchestrator.calling import secrets_seen
+from relevo.orchestrator.groups import Groups
 from relevo.orchestrator.plans import (
     Carried,
     HeldContexts,
@@ -31,6 +32,7 @@ from relevo.orchestrator.plans import (
     needs_of,
 )
 from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
+from relevo.orchestrator.sparing import spared
 from relevo.orchestrator.stored_runs import UNREADABLE, StoredRuns
 from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
@@ -96,6 +98,7 @@ class Orchestrator:
         self._timers: set[asyncio.TimerHandle] = set()
         self.stored = StoredRuns(store)
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
+        self.groups = Groups(self, system, store, loop, clock)
         self.scheduler = Scheduler(self._assign, loop.time)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
         self.refusing = False  #: the store refused the last append of a run
@@ -135,6 +138,7 @@ class Orchestrator:
                 history.append(stored)
             await self._take_up_all(runs)
         await self._take_up_all(await self._replayed(current, history))
+        self.groups.open()
 
     async def _replayed(self, name: str, history: list[Stored]) -> list[Run]:
         """The run of a history; none when it cannot be read."""
@@ -305,6 +309,7 @@ class Orchestrator:
         except UNREADABLE as error:
             self._unreadable(name, error)
         self.manager.keep(name, set())
+        self.groups.forget(name)
         for envelope in self._reloading.pop(name, []):
             if envelope.reply is not None and not envelope.reply.done():
                 envelope.reply.set_exception(NoSuchRun(f"run {name} is not live"))
@@ -332,6 +337,32 @@ class Orchestrator:
 
         self.store.append(append, stored_or_not)
         await done
+
+    # --- concurrency groups ---------------------------------------------------------------------------------------
+
+    def runs(self) -> Iterator[Run]:
+        """The live runs."""
+        return (actor.run for actor in self._actors.values())
+
+    def run(self, run: str) -> Run | None:
+        """A live run."""
+        actor = self._actors.get(run)
+        return None if actor is None else actor.run
+
+    def lives(self, run: str) -> bool:
+        """Whether a run is live, or is just being read again."""
+        return run in self._actors or run in self._reloading
+
+    def oust(self, run: str, job: int, reason: str) -> None:
+        """A concurrency group cancels what has it. A run that is just being read again asks the group itself."""
+        actor = self._actors.get(run)
+        if actor is None:
+            return
+        at_ms = self.clock.wall_ms()
+        if job >= 0:
+            self.command(run, c.CancelJob(job, reason, at_ms))
+        else:
+            self.command(run, c.CancelRun(reason, spared=spared(actor), at_ms=at_ms))
 
     # --- effects of runs --------------------------------------------------------------------------------------------
 
@@ -490,6 +521,7 @@ class Orchestrator:
 
     async def close(self) -> None:
         """Let go of all runs; what is stored stays. Idempotent."""
+        self.groups.close()
         for task in list(self._reloads):
             task.cancel()
         await asyncio.gather(*self._reloads, return_exceptions=True)

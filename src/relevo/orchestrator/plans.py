@@ -15,15 +15,21 @@ from msgspec import Struct
 
 from relevo.domain import commands as c
 from relevo.domain import events as e
+from relevo.domain.errors import UserError
 from relevo.domain.run import Node, Run, leg_of
 from relevo.domain.states import JobStatus
 from relevo.scheduler.capacity import Reach
 from relevo.scheduler.demand import Demand
 from relevo.scheduler.labels import canonical
 from relevo.workflow.calls import called_by, place_of
+from relevo.workflow.concurrency import ConcurrencyWrong
+from relevo.workflow.concurrency import evaluate as evaluate_concurrency
 from relevo.workflow.evaluate import Names, evaluate_job
-from relevo.workflow.model import JobNode, Verdict, Workflow
+from relevo.workflow.expressions import ExpressionError, Scope
+from relevo.workflow.model import Concurrency, JobNode, Leg, Verdict, Workflow
 
+#: What the streams of concurrency groups begin with.
+GROUP_STREAM: Final = "group-"
 #: Jobs of one run at most, all matrices together.
 JOB_LIMIT: Final = 10_000
 
@@ -31,6 +37,11 @@ _workflow_encoder = msgspec.msgpack.Encoder()
 _workflow_decoder = msgspec.msgpack.Decoder(Workflow)
 #: Contexts that are kept decoded, of runs that were in hand last.
 DECODED_CONTEXTS: Final = 64
+
+
+def stream_of(repository: str, group: str) -> str:
+    """The stream of a concurrency group: one for each repository, whatever the case of its name."""
+    return GROUP_STREAM + digest_of(f"{repository}\0{group.casefold()}".encode())[:32]
 
 
 def digest_of(blob: bytes) -> str:
@@ -273,7 +284,7 @@ def expand(
         least = len(verdict.legs) * plan.least_jobs(node.template)
         if least > _room(run, node, shared):
             return _unrun(run, node, JobStatus.FAILED, _too_many(template, least, shared), at_ms)
-        return _calls(index, plan, template, verdict, at_ms)
+        return _calls(index, plan, template, verdict, shared, at_ms)
     return _command(index, template.node, verdict, shared, carried.get(node.path), at_ms, reach)
 
 
@@ -285,12 +296,46 @@ def _too_many(template: Template, least: int, shared: SharedContexts) -> str:
     )
 
 
-def _calls(index: int, plan: Plan, template: Template, verdict: Verdict, at_ms: int) -> c.ExpandNode:
+def group_of_run(plan: Plan, shared: SharedContexts) -> e.GroupAsk | None:
+    """The concurrency group of a run, None when its workflow has none. Raises UserError."""
+    workflow = plan.workflow
+    if workflow.concurrency is None:
+        return None
+    scope = Scope({"github": shared.github, "inputs": shared.inputs, "vars": shared.vars})
+    try:
+        return _group(evaluate_concurrency(workflow.concurrency, scope), shared)
+    except (ExpressionError, ConcurrencyWrong) as error:
+        position = workflow.marks.get("concurrency")
+        where = f":{position.line}:{position.column}" if position else ""
+        raise UserError(f"{workflow.path}{where}: concurrency: {error}") from None
+
+
+def _group(concurrency: Concurrency, shared: SharedContexts) -> e.GroupAsk:
+    stream = stream_of(str(shared.github.get("repository", "")), concurrency.group)
+    return e.GroupAsk(stream, concurrency.group, concurrency.cancel, concurrency.queues)
+
+
+def _groups(leg: Leg, shared: SharedContexts) -> list[e.GroupAsk]:
+    return [_group(one, shared) for one in leg.groups]
+
+
+def _calls(
+    index: int, plan: Plan, template: Template, verdict: Verdict, shared: SharedContexts, at_ms: int
+) -> c.ExpandNode:
     first = verdict.legs[0]
     called = template.node.called
     assert called is not None
     jobs = [
-        e.JobDecl(leg.name, [], leg.matrix, leg.index, leg.total, calls=called.path, inputs=leg.inputs)
+        e.JobDecl(
+            leg.name,
+            [],
+            leg.matrix,
+            leg.index,
+            leg.total,
+            calls=called.path,
+            inputs=leg.inputs,
+            groups=_groups(leg, shared),
+        )
         for leg in verdict.legs
     ]
     ends = {
@@ -298,6 +343,10 @@ def _calls(index: int, plan: Plan, template: Template, verdict: Verdict, at_ms: 
         for position, leg in enumerate(verdict.legs)
         if leg.error is not None
     }
+    for position, job in enumerate(jobs):
+        if len({ask.stream for ask in job.groups}) < len(job.groups):
+            why = f"a deadlock: it has concurrency group '{job.groups[0].name}', and so asks {called.path} that it calls"
+            ends[position] = (JobStatus.CANCELLED.value, why + called_by(template.places))
     nodes = plan.declarations(template.inner)
     return c.ExpandNode(
         index,
@@ -330,6 +379,7 @@ def _command(
             leg.total,
             leg.timeout_s,
             leg.continue_on_error,
+            groups=_groups(leg, shared),
         )
         for leg in verdict.legs
     ]

@@ -44,6 +44,7 @@ class JobProgress:
         "attempts",
         "calls",
         "ended_ms",
+        "group",
         "infrastructure",
         "labels",
         "log_size",
@@ -72,6 +73,7 @@ class JobProgress:
         self.status = "pending"
         self.attempts = 0
         self.message = ""
+        self.group = ""  #: the concurrency group that it asked for last
         self.infrastructure = False  #: it failed because what it ran on was lost again and again
         self.started_ms: int | None = None  #: of the first attempt
         self.ended_ms: int | None = None
@@ -111,6 +113,7 @@ class Progress:
         self.trigger = ""
         self.status = "pending"
         self.message = ""
+        self.group = ""  #: the concurrency group that the run waits for
         self.sequence = 0  #: of the last event
         self.started_ms: int | None = None
         self.ended_ms: int | None = None
@@ -181,6 +184,10 @@ class Progress:
                 self.title = event.get("title", "")
                 self.trigger = event.get("trigger", "")
                 self.started_ms = event.get("at")
+            case "run.waiting":
+                self.group = event["group"]
+            case "run.granted":
+                self.group = ""
             case "run.started" | "run.released":
                 self.status = "running"
             case "run.cancelling":
@@ -205,6 +212,9 @@ class Progress:
                 self._become(job, "queued")
             case "job.starting" | "job.cancelling":
                 self._become(job, kind.removeprefix("job."))
+            case "job.waiting":
+                job.group = event["group"]
+                self._become(job, "waiting")
             case "job.assigned":
                 job.attempts = event["attempt"]
                 job.agent = event.get("agent", "")

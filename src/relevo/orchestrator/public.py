@@ -34,7 +34,18 @@ class Projection:
     What was too long for an event lies in a fact: `resolved` puts it in its place.
     """
 
-    __slots__ = ("_attempts", "_inner", "_node_of", "_nodes", "_outputs", "_outputs_facts", "names", "run")
+    __slots__ = (
+        "_asked",
+        "_attempts",
+        "_groups",
+        "_inner",
+        "_node_of",
+        "_nodes",
+        "_outputs",
+        "_outputs_facts",
+        "names",
+        "run",
+    )
 
     def __init__(self) -> None:
         self.run = ""
@@ -46,6 +57,8 @@ class Projection:
         self._attempts: dict[int, int] = {}
         self._outputs: dict[int, dict[str, str]] = {}
         self._outputs_facts: dict[int, str] = {}
+        self._asked: dict[int, list[str]] = {}  #: of jobs: names of their concurrency groups
+        self._groups: dict[int, list[str]] = {}  #: and of those that they have yet to get
 
     def project(self, stored: Stored) -> list[dict[str, Any]]:
         """The public events of one append."""
@@ -74,6 +87,7 @@ class Projection:
         match event:
             case e.RunAccepted():
                 self.run = event.run
+                waiting = [("run.waiting", {"group": event.group.name})] if event.group is not None else []
                 return [
                     (
                         "run.accepted",
@@ -85,6 +99,7 @@ class Projection:
                             "run_attempt": event.run_attempt,
                         },
                     ),
+                    *waiting,
                 ]
             case e.NodesAdded():
                 if event.caller >= 0:
@@ -107,6 +122,15 @@ class Projection:
                 return []
             case e.JobsQueued():
                 return [("job.queued", self._job(index)) for index in event.jobs]
+            case e.JobsWaiting():
+                for index in event.jobs:
+                    self._groups[index] = list(self._asked[index])  # a held job asks anew
+                return [self._waiting(index) for index in event.jobs]
+            case e.GroupGranted():
+                if event.job < 0:
+                    return [("run.granted", {})]
+                self._groups[event.job].pop(0)
+                return [self._waiting(event.job)] if self._groups[event.job] else []
             case e.AttemptAssigned():
                 self._attempts[event.job] = event.number
                 return [("job.assigned", {**self._job(event.job, event.number), "agent": event.agent})]
@@ -222,9 +246,14 @@ class Projection:
             case e.Warned():
                 return [("warning", {"message": event.message})]
 
+    def _waiting(self, job: int) -> tuple[str, dict[str, Any]]:
+        return "job.waiting", {**self._job(job), "group": self._groups[job][0]}
+
     def _added(self, node: int, decl: e.JobDecl) -> tuple[str, dict[str, Any]]:
         self.names.append(decl.name)
         self._node_of.append(node)
+        if decl.groups:
+            self._asked[len(self.names) - 1] = [ask.name for ask in decl.groups]
         declared, prefix, base = self._nodes[node]
         return (
             "job.added",

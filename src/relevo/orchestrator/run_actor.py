@@ -13,10 +13,11 @@ from relevo.actors import Actor
 from relevo.domain import commands as c
 from relevo.domain import events as e
 from relevo.domain.errors import RelevoError
+from relevo.domain.groups import RUN
 from relevo.domain.ids import AttemptKey
 from relevo.domain.machine import handle
-from relevo.domain.run import Run
-from relevo.domain.states import AT_AGENT, JobStatus
+from relevo.domain.run import Job, Run
+from relevo.domain.states import AT_AGENT, JOB_ENDS, JobStatus
 from relevo.domain.stored import Stored
 from relevo.orchestrator.apart import as_stored, inputs_stored, outputs_stored, shortened
 from relevo.orchestrator.calling import returned
@@ -104,7 +105,7 @@ class RunActor(Actor[Envelope]):
                 facts += envelope.facts
             elif type(command) is c.AssignJob:
                 home.unplaced(run.id, command.job)
-        while run.ready or run.returning:
+        while (run.ready or run.returning) and not run.waiting:
             at_ms = home.clock.wall_ms()
             for node in list(run.ready):
                 verdict = expand(run, self.plan, self.contexts.decoded, node, self.carried, at_ms, home.reach)
@@ -207,6 +208,41 @@ class RunActor(Actor[Envelope]):
             if self.run.jobs[index].status is JobStatus.QUEUED:
                 self._home.enqueue(self, index)
 
+    def _accepted(self, event: e.RunAccepted) -> None:
+        if event.group is not None:
+            self._home.groups.ask(self.run.id, RUN, event.group, self._who(RUN))
+
+    def _waiting(self, event: e.JobsWaiting) -> None:
+        for index in event.jobs:
+            self._ask(index)
+
+    def _granted(self, event: e.GroupGranted) -> None:
+        if event.job != RUN:
+            self._ask(event.job)
+
+    def _ask(self, index: int) -> None:
+        ask = self.run.jobs[index].asks
+        if ask is not None:
+            self._home.groups.ask(self.run.id, index, ask, self._who(index))
+
+    def _who(self, index: int) -> str:
+        """A member of a group, for people."""
+        run = f"run {self.run.id}"
+        return run if index == RUN else f"job '{self.run.jobs[index].decl.name}' of {run}"
+
+    def _held(self, event: e.JobHeld) -> None:
+        self._release(event.job)
+
+    def _release(self, index: int) -> None:
+        groups = self.run.jobs[index].decl.groups
+        if groups:
+            self._home.groups.release(self.run.id, index, groups)
+
+    def _run_over(self, event: e.RunEnded) -> None:
+        accepted = self.run.accepted
+        if accepted is not None and accepted.group is not None:
+            self._home.groups.release(self.run.id, RUN, [accepted.group])
+
     def _started(self, event: e.AttemptStarted | e.AttemptStarting) -> None:
         job = self.run.jobs[event.job]
         running_ms = event.at_ms if type(event) is e.AttemptStarted else 0
@@ -223,6 +259,8 @@ class RunActor(Actor[Envelope]):
 
     def _over(self, event: e.JobEnded) -> None:
         self._home.withdraw(self.run.id, event.job)
+        if self.run.jobs[event.job].asked:
+            self._release(event.job)
 
     def _place(self, event: e.AttemptAssigned) -> None:
         job = self.run.jobs[event.job]
@@ -249,7 +287,12 @@ class RunActor(Actor[Envelope]):
         """Bring about again, after a start or a discard, what the stored state asks for."""
         run = self.run
         home = self._home
+        accepted = run.accepted
+        if accepted is not None:
+            self._accepted(accepted)
         for job in run.jobs:
+            if job.decl.groups:
+                self._groups_again(job)
             if job.status is JobStatus.QUEUED:
                 home.enqueue(self, job.index)
             elif job.delayed:
@@ -258,9 +301,22 @@ class RunActor(Actor[Envelope]):
                 key = AttemptKey(run.id, job.index, job.number)
                 home.adopt(key, job)
 
+    def _groups_again(self, job: Job) -> None:
+        """Ask for what a job has or waits for; let go of what it had."""
+        if job.asked and job.status not in JOB_ENDS:
+            for ask in job.decl.groups[: job.granted + 1]:
+                self._home.groups.ask(self.run.id, job.index, ask, self._who(job.index))
+        elif job.asked or job.number:
+            self._release(job.index)
+
 
 _EFFECTS: Final[dict[type, Callable[[RunActor, Any], None]]] = {
+    e.RunAccepted: RunActor._accepted,
     e.JobsQueued: RunActor._queued,
+    e.JobsWaiting: RunActor._waiting,
+    e.GroupGranted: RunActor._granted,
+    e.JobHeld: RunActor._held,
+    e.RunEnded: RunActor._run_over,
     e.AttemptAssigned: RunActor._place,
     e.AttemptStarting: RunActor._started,
     e.AttemptStarted: RunActor._started,

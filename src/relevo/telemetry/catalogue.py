@@ -140,6 +140,10 @@ EVENTS: Final[dict[str, Event]] = {
             "run_attempt": "1, and more in retries",
         },
     ),
+    "run.waiting": Event(
+        "Nothing of it begins before it has its concurrency group.", {"group": "the group's name"}
+    ),
+    "run.granted": Event("It has its concurrency group."),
     "run.started": Event("The first attempt was assigned."),
     "run.cancelling": Event("Somebody cancelled it; once more when it is forced.", {"reason": "who, or why"}),
     "run.held": Event("All that can go on has ended; held jobs ask."),
@@ -157,6 +161,7 @@ EVENTS: Final[dict[str, Event]] = {
         },
     ),
     "job.calling": Event("From now on the jobs that it calls stand for it.", _JOB),
+    "job.waiting": Event("It waits for a concurrency group.", {**_JOB, "group": "the group's name"}),
     "job.queued": Event("It waits for a place.", _JOB),
     "job.assigned": Event("An agent is to run it.", {**_ATTEMPT, "agent": "which one"}),
     "job.starting": Event("Its worker is being made, and that takes time.", _ATTEMPT),

@@ -10,10 +10,12 @@ from collections.abc import Collection
 from typing import Final
 
 from relevo.workflow import templates
+from relevo.workflow.concurrency import ConcurrencyWrong, asked_by
+from relevo.workflow.concurrency import evaluate as evaluate_concurrency
 from relevo.workflow.expressions import ExpressionError, Scope, to_number, to_text
 from relevo.workflow.handover import NotHandedOver, inputs_of
 from relevo.workflow.matrix import MAX_LEGS, Combination, MatrixInvalid, expand
-from relevo.workflow.model import JobNode, Leg, Position, Value, Verdict, Workflow
+from relevo.workflow.model import Concurrency, JobNode, Leg, Position, Value, Verdict, Workflow
 
 #: Longest name of a leg (GitHub's limit); a longer one ends in `...`.
 MAX_NAME: Final = 100
@@ -107,6 +109,7 @@ def _is_constant(node: JobNode) -> bool:
                 node.continue_on_error,
                 node.fail_fast,
                 node.max_parallel,
+                node.concurrency,
             ]
         )
     )
@@ -160,6 +163,8 @@ class _Legs:
     def build(self, names: Names) -> tuple[Leg, ...]:
         node, total = self._node, len(self._combinations)
         varies = templates.has_expression([node.runs_on, node.timeout_minutes, node.continue_on_error])
+        groups = asked_by(node)
+        asks = bool(groups) and templates.has_expression([value for value, _ in groups])
         named = templates.has_expression(node.name)
         strategy = {
             "fail-fast": self._fail_fast,
@@ -170,7 +175,7 @@ class _Legs:
         legs: list[Leg] = []
         for index, combination in enumerate(self._combinations):
             scope = self._scope
-            if varies or named or node.called is not None:
+            if varies or named or asks or node.called is not None:
                 contexts = {
                     **scope.contexts,
                     "strategy": {**strategy, "job-index": index},
@@ -194,9 +199,23 @@ class _Legs:
                     fail_fast=self._fail_fast,
                     inputs=inputs,
                     error=error,
+                    groups=self._groups(groups, scope, inputs) if groups and error is None else (),
                 )
             )
         return tuple(legs)
+
+    def _groups(
+        self, asked: list[tuple[Value, bool]], scope: Scope, inputs: dict[str, Value]
+    ) -> tuple[Concurrency, ...]:
+        groups = []
+        for value, called in asked:
+            seen = Scope({**scope.contexts, "inputs": inputs}) if called else scope
+            try:
+                groups.append(evaluate_concurrency(value, seen))
+            except (ExpressionError, ConcurrencyWrong) as error:
+                said = f"{self._node.called.path}: {error}" if called and self._node.called else str(error)
+                raise _Wrong("uses" if called else "concurrency", said) from None
+        return tuple(groups)
 
     def _handed_over(self, scope: Scope) -> tuple[dict[str, Value], str | None]:
         node = self._node

@@ -148,6 +148,14 @@ class Action(Struct, frozen=True):
     warnings: tuple[Diagnostic, ...] = ()
 
 
+class Concurrency(Struct, frozen=True):
+    """A concurrency group, and how it is asked for."""
+
+    group: str
+    cancel: bool = False  #: what has it is cancelled
+    queues: bool = False  #: it waits in order, instead of taking the place of who waits
+
+
 class Leg(Struct, frozen=True):
     """One job to run: a leg of a matrix, or the only one."""
 
@@ -162,6 +170,7 @@ class Leg(Struct, frozen=True):
     fail_fast: bool
     inputs: dict[str, Value] = {}  #: what the called workflow sees as `inputs`
     error: str | None = None  #: they cannot be handed over: the leg fails with this message
+    groups: tuple[Concurrency, ...] = ()  #: that it asks for, one after the other, before it begins
 
 
 class Verdict(Struct, frozen=True):

@@ -23,12 +23,14 @@ def check_rules(root: Mapping, findings: Findings) -> None:
     if isinstance(events, Mapping):
         _check_events(events, findings)
     _check_own(root, findings)
+    _check_concurrency(root, findings)
     jobs = root.get("jobs")
     if not isinstance(jobs, Mapping):
         return
     for _, job in jobs.entries:
         if isinstance(job, Mapping):
             _check_own(job, findings)
+            _check_concurrency(job, findings)
             _check_matrix(job, findings)
             _check_containers(job, findings)
             _check_steps(root, job, findings)
@@ -148,6 +150,24 @@ def _check_quantity(node: Node | None, parse: Callable[[str], Any], findings: Fi
             parse(node.text)
         except ValueError as error:
             findings.add(node, str(error))
+
+
+def _check_concurrency(holder: Mapping, findings: Findings) -> None:
+    concurrency = holder.get("concurrency")
+    if not isinstance(concurrency, Mapping):
+        return
+    queue, cancel = concurrency.get("queue"), concurrency.get("cancel-in-progress")
+    if (
+        isinstance(queue, Scalar)
+        and queue.text == "max"
+        and isinstance(cancel, Scalar)
+        and cancel.value is True
+    ):
+        findings.add(
+            queue,
+            "`queue: max` and `cancel-in-progress: true` exclude each other: nobody would ever wait",
+            "leave one of them out",
+        )
 
 
 # --- jobs -----------------------------------------------------------------------------------------------------

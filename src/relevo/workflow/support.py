@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from relevo.workflow.build import action_name
 from relevo.workflow.calls import LOCAL, called_by, with_called
+from relevo.workflow.concurrency import deadlocks
 from relevo.workflow.diagnostics import Diagnostic, Severity
 from relevo.workflow.instead import instead_of
 from relevo.workflow.model import JobNode, StepSpec, Workflow
@@ -32,7 +33,6 @@ NATIVE_ACTIONS: Final = frozenset(
 _JOB_KEYS: Final[dict[str, tuple[str, str]]] = {
     "container": ("a job cannot run in a container yet", "install what it needs in a `run:` step"),
     "services": ("service containers are not supported yet", "start the service in a `run:` step"),
-    "concurrency": ("concurrency groups are not supported yet", "leave `concurrency` out"),
     "snapshot": ("image snapshots are not supported", "leave `snapshot` out"),
 }
 _STEP_KEYS: Final[dict[str, tuple[str, str]]] = {
@@ -63,13 +63,11 @@ def unsupported(workflow: Workflow) -> tuple[Diagnostic, ...]:
         if places:
             remarks = [replace(one, message=one.message + called_by(places)) for one in remarks]
         found += remarks
-    return tuple(found)
+    return (*found, *deadlocks(workflow))
 
 
 def _in_file(workflow: Workflow) -> list[Diagnostic]:
     found: list[Diagnostic] = []
-    if workflow.concurrency is not None:
-        _add(found, workflow, "concurrency", *_JOB_KEYS["concurrency"])
     if "cache-mode" in workflow.marks:
         _add(found, workflow, "cache-mode", *_CACHE_MODE, severity="warning")
     for job in workflow.jobs.values():

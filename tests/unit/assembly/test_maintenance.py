@@ -13,12 +13,14 @@ from msgspec.structs import replace
 from relevo.assembly.home import Home
 from relevo.assembly.maintenance import check
 from relevo.domain import events as e
+from relevo.domain import groups
 from relevo.domain.errors import UserError
 from relevo.domain.evolution import evolve
 from relevo.domain.ids import LEASE
 from relevo.domain.run import Run
 from relevo.leases.contract import Holder
 from relevo.leases.local import LocalLeases
+from relevo.orchestrator.plans import GROUP_STREAM
 from relevo.orchestrator.run_actor import run_row
 from relevo.runtime.processes import identity
 from relevo.store.contract import Append, RunRow
@@ -95,3 +97,18 @@ async def test_nothing_is_rebuilt_beside_a_living_engine(home: Home) -> None:
     await leases.release(lease)
     await check(home.path, rebuild=True)
     assert await leases.holder(LEASE) is None
+
+
+async def test_concurrency_groups_are_no_runs_and_what_is_wrong_with_them_is_named(home: Home) -> None:
+    store = await SqliteStore.open(home.database, 1, asyncio.get_running_loop())
+    good = groups.encode([groups.Asked("a", 0, "run a", "g"), groups.Granted("a", 0)])
+    wrong = groups.encode([groups.Granted("a", 0)])
+    for name, events in (("good", good), ("wrong", wrong)):
+        await commit(store, Append(f"{GROUP_STREAM}{name}", 0, events, 2, 0))
+    await store.close()
+    found = await check(home.path)
+    assert found.runs == 2
+    told = [problem for problem in found.problems if "concurrency group" in problem]
+    assert told == [f"concurrency group {GROUP_STREAM}wrong: member 0 of run a: no way from None to holding"]
+    await check(home.path, rebuild=True)
+    assert len(await rows(home)) == 2

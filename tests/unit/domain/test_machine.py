@@ -32,6 +32,10 @@ def end(run: Run, job: int, result: str = "succeeded", **options) -> list[e.Even
     return handle(run, c.EndAttempt(job, run.jobs[job].number, result, **options))
 
 
+def group(stream: str) -> e.GroupAsk:
+    return e.GroupAsk(stream, stream)
+
+
 def names(events: list[e.Event]) -> list[str]:
     return [type(event).__name__ for event in events]
 
@@ -293,6 +297,69 @@ def test_what_succeeded_in_the_run_that_is_retried_is_carried_over():
     assert run.nodes[0].outputs == {"x": "1"}
 
 
+def test_a_job_waits_for_its_groups_one_after_the_other():
+    run = submitted(e.NodeDecl("a", []))
+    jobs = [e.JobDecl("a", calls="c.yml", groups=[group("own"), group("called")])]
+    told = handle(run, c.ExpandNode(0, jobs, nodes=[e.NodeDecl("inner", [])]))
+    assert names(told) == ["NodesAdded", "NodeExpanded", "JobsWaiting"]
+    assert handle(run, c.GrantGroup(0, "called")) == []
+    assert names(handle(run, c.GrantGroup(0, "own"))) == ["GroupGranted"]
+    assert handle(run, c.GrantGroup(0, "own")) == []
+    assert names(handle(run, c.GrantGroup(0, "called"))) == ["GroupGranted", "CallsOpened"]
+
+
+def test_a_held_job_asks_for_its_group_again():
+    run = submitted(e.NodeDecl("a", []))
+    handle(run, c.ExpandNode(0, [e.JobDecl("a", groups=[group("g")])]))
+    handle(run, c.GrantGroup(0, "g"))
+    assign(run, 0)
+    handle(run, c.LoseAttempt(0, 1, "gone", held=True))
+    assert names(handle(run, c.RetryJob(0))) == ["RunReleased", "JobsWaiting"]
+    assert names(handle(run, c.GrantGroup(0, "g"))) == ["GroupGranted", "JobsQueued"]
+
+
+def test_who_is_refused_a_group_is_cancelled_with_the_reason():
+    run = submitted(e.NodeDecl("a", []))
+    handle(run, c.ExpandNode(0, [e.JobDecl("a", groups=[group("g")])]))
+    handle(run, c.RefuseGroup(0, "g", "another took its place"))
+    assert (run.jobs[0].status, run.jobs[0].message) == (JobStatus.CANCELLED, "another took its place")
+    assert run.status is RunStatus.CANCELLED
+
+
+def test_a_job_that_its_group_cancels_says_so_at_its_end():
+    run = submitted(e.NodeDecl("a", []))
+    handle(run, c.ExpandNode(0, [e.JobDecl("a", groups=[group("g")])]))
+    handle(run, c.GrantGroup(0, "g"))
+    assign(run, 0)
+    assert names(handle(run, c.CancelJob(0, "a newer one came"))) == ["JobCancelling"]
+    assert handle(run, c.CancelJob(0, "a newer one came")) == []
+    end(run, 0, "cancelled", message="the agent's own words")
+    assert run.jobs[0].message == "a newer one came"
+
+
+def test_a_call_that_its_group_cancels_is_cancelled_with_all_in_it():
+    run = submitted(e.NodeDecl("a", []))
+    inner = [e.NodeDecl("first", []), e.NodeDecl("then", [0])]
+    handle(run, c.ExpandNode(0, [e.JobDecl("a", calls="c.yml", groups=[group("g")])], nodes=inner))
+    handle(run, c.GrantGroup(0, "g"))
+    expand(run, 1, "a / first")
+    handle(run, c.CancelJob(0, "a newer one came"))
+    expand(run, 2, "a / then", ends={0: ("cancelled", "")})
+    handle(run, c.ReturnCall(0))
+    assert [(job.status.value, job.message) for job in run.jobs[:2]] == [
+        ("cancelled", "a newer one came")
+    ] * 2
+
+
+def test_nothing_of_a_run_that_is_cancelled_before_it_has_its_group_begins():
+    run = Run()
+    handle(run, c.Submit("r", "w", "t", "push", "s", "x", [e.NodeDecl("a", [])], group=group("g")))
+    assert run.waiting
+    handle(run, c.CancelRun())
+    assert run.forced
+    assert not run.waiting
+
+
 def test_records_are_kept_once():
     run = submitted(e.NodeDecl("a", []))
     expand(run, 0, "a")
@@ -314,13 +381,16 @@ def test_ten_thousand_legs_stay_below_the_event_limit():
 class AnyHistory(RuleBasedStateMachine):
     """Any commands in any order, sensible or not."""
 
-    @initialize(shape=st.sampled_from([[[]], [[], [0]], [[], [], [0, 1]], [[], [0], [0], [1, 2]]]))
-    def submit(self, shape):
+    @initialize(
+        shape=st.sampled_from([[[]], [[], [0]], [[], [], [0, 1]], [[], [0], [0], [1, 2]]]),
+        asks=st.sampled_from([False, False, True]),
+    )
+    def submit(self, shape, asks):
         self.run = Run()
         self.events: list[e.Event] = []
         self.finals: dict[int, JobStatus] = {}
         nodes = [e.NodeDecl(f"n{i}", needs, retry_max=1, retry_exits=[7]) for i, needs in enumerate(shape)]
-        self.do(c.Submit("r", "w", "t", "push", "s", "x", nodes))
+        self.do(c.Submit("r", "w", "t", "push", "s", "x", nodes, group=group("w") if asks else None))
 
     def do(self, command: c.Command) -> None:
         self.events += handle(self.run, command)
@@ -332,23 +402,28 @@ class AnyHistory(RuleBasedStateMachine):
         lenient=st.booleans(),
         skip=st.booleans(),
         called=st.sampled_from([None, None, [[]], [[], [0]]]),
+        asks=st.sampled_from([0, 0, 0, 1, 2]),
     )
-    @precondition(lambda self: self.run.ready)
-    def expand(self, legs, fail_fast, parallel, lenient, skip, called):
+    @precondition(lambda self: self.run.ready and not self.run.waiting)
+    def expand(self, legs, fail_fast, parallel, lenient, skip, called, asks):
+        groups = [group(f"g{number}") for number in range(asks)]
         node = next(iter(self.run.ready))
         name = self.run.nodes[node].path
         if called and not skip and len(self.run.jobs) < 12:
             nodes = [
                 e.NodeDecl(f"i{i}", needs, retry_max=1, retry_exits=[7]) for i, needs in enumerate(called)
             ]
-            jobs = [e.JobDecl(f"{name}.{leg}", calls="c.yml") for leg in range(min(legs, 2))]
+            jobs = [e.JobDecl(f"{name}.{leg}", calls="c.yml", groups=groups) for leg in range(min(legs, 2))]
             self.do(c.ExpandNode(node, jobs, fail_fast, parallel, nodes=nodes))
         elif skip:
             cancelled = self.run.cancelling or self.run.nodes[node].cancelled
             status = "cancelled" if cancelled else "skipped"
             self.do(c.ExpandNode(node, [e.JobDecl(name)], ends={0: (status, "")}))
         else:
-            jobs = [e.JobDecl(f"{name}.{leg}", continue_on_error=lenient) for leg in range(legs)]
+            jobs = [
+                e.JobDecl(f"{name}.{leg}", continue_on_error=lenient, groups=groups[:1])
+                for leg in range(legs)
+            ]
             self.do(c.ExpandNode(node, jobs, fail_fast, parallel))
 
     @rule(error=st.sampled_from(["", "", "its outputs cannot be told"]))
@@ -403,6 +478,18 @@ class AnyHistory(RuleBasedStateMachine):
         if self.known(job):
             self.do(c.RetryJob(job) if retry else c.FailJob(job, "given up"))
 
+    @rule(job=st.integers(-1, 12), stream=st.sampled_from(["w", "g0", "g1"]), granted=st.booleans())
+    def answer_of_a_group(self, job, stream, granted):
+        if self.known(job):
+            self.do(
+                c.GrantGroup(job, stream) if granted else c.RefuseGroup(job, stream, "its place is taken")
+            )
+
+    @rule(job=jobs)
+    def cancel_one(self, job):
+        if self.known(job):
+            self.do(c.CancelJob(job, "by its group"))
+
     @rule(forced=st.booleans())
     def cancel(self, forced):
         self.do(c.CancelRun("", forced))
@@ -421,7 +508,10 @@ class AnyHistory(RuleBasedStateMachine):
         assert run.jobs_ended == sum(job.status in JOB_ENDS and not job.nodes for job in run.jobs)
         assert run.job_count == sum(not job.nodes for job in run.jobs)
         assert run.held == sum(job.status is JobStatus.HELD for job in run.jobs)
-        busy = sum(job.status in ACTIVE or job.status is JobStatus.QUEUED or job.delayed for job in run.jobs)
+        busy = sum(
+            job.status in ACTIVE or job.status in (JobStatus.QUEUED, JobStatus.WAITING) or job.delayed
+            for job in run.jobs
+        )
         assert run.busy == busy
         for node in run.nodes:
             assert node.left == sum(job.status not in JOB_ENDS for job in node.jobs)
@@ -432,6 +522,20 @@ class AnyHistory(RuleBasedStateMachine):
             assert job.nodes_left == sum(not node.ended for node in job.nodes)
             if job.nodes:
                 assert (job.status is JobStatus.CALLING) == (job.status not in JOB_ENDS)
+
+    @invariant()
+    def nothing_is_at_work_without_its_groups(self):
+        run = self.run
+        for job in run.jobs:
+            waits = job.status is JobStatus.WAITING
+            if waits:
+                assert job.asks == job.decl.groups[job.granted]
+            if waits or job.status in ACTIVE or job.status in (JobStatus.QUEUED, JobStatus.CALLING):
+                assert job.asked == bool(job.decl.groups)
+                assert not run.waiting
+                assert waits or job.granted == len(job.decl.groups)
+            if job.status is JobStatus.HELD:
+                assert not job.asked
 
     @invariant()
     def a_call_ends_after_all_that_it_calls(self):
@@ -455,6 +559,7 @@ class AnyHistory(RuleBasedStateMachine):
         run = self.run
         if not run.ended and not run.ready and not run.returning:
             assert run.busy or run.held
+        assert not (run.waiting and (run.cancelling or run.ended))
 
     @invariant()
     def a_cancelled_job_never_revives(self):
@@ -472,6 +577,10 @@ class AnyHistory(RuleBasedStateMachine):
         assert again.ready == self.run.ready
         assert again.returning == self.run.returning
         assert again.busy == self.run.busy
+        assert again.due == self.run.due
+        assert [(job.asked, job.granted) for job in again.jobs] == [
+            (job.asked, job.granted) for job in self.run.jobs
+        ]
 
 
 TestAnyHistory = AnyHistory.TestCase

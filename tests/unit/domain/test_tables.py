@@ -12,16 +12,18 @@ from relevo.domain.states import (
     STEP_ENDS,
     AttemptStatus,
     JobStatus,
+    MemberStatus,
     RunStatus,
     StepStatus,
 )
-from relevo.domain.tables import ATTEMPT, JOB, RUN, STEP, check
+from relevo.domain.tables import ATTEMPT, JOB, MEMBER, RUN, STEP, check
 
 TABLES = [
     (RUN, RunStatus, RUN_ENDS),
     (JOB, JobStatus, JOB_ENDS),
     (ATTEMPT, AttemptStatus, ATTEMPT_ENDS),
     (STEP, StepStatus, STEP_ENDS),
+    (MEMBER, MemberStatus, {MemberStatus.LEAVING, MemberStatus.REFUSED}),  # it lets go of its group then
 ]
 
 

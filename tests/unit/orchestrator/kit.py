@@ -14,7 +14,7 @@ from relevo.bus.inprocess import InProcessBus
 from relevo.domain import commands as c
 from relevo.domain import events as e
 from relevo.logs.store import FileLogStore
-from relevo.orchestrator.plans import SharedContexts, digest_of
+from relevo.orchestrator.plans import SharedContexts, digest_of, group_of_run
 from relevo.protocol import messages as m
 from relevo.protocol.framing import FrameReader, frame
 from relevo.runtime.entropy import SeededEntropy
@@ -135,11 +135,13 @@ class World:
         """`called`: what the files hold that it calls."""
         files = {f"./{name}": file.encode() for name, file in (called or {}).items()}
         plan = self.now.orchestrator.stored.plans.of(read(text.encode(), "w.yml", files.get))
-        blob = encode(SharedContexts(github={"event_name": "push", "n": self.runs}, **shared))
+        contexts = SharedContexts(github={"event_name": "push", "n": self.runs}, **shared)
+        blob = encode(contexts)
         self.runs += 1
         submit = c.Submit(
             f"r{self.runs}", "w", "t", "push", plan.digest, digest_of(blob), plan.declarations(),
             at_ms=self.clock.wall_ms(),
+            group=group_of_run(plan, contexts),
         )  # fmt: skip
         return submit, plan, blob
 

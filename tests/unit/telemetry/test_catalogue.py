@@ -19,14 +19,17 @@ LISTED = {name: metric for metrics in METRICS.values() for name, metric in metri
 
 #: One of each kind of stored event, in an order that a run could have.
 HISTORY: list[e.Event] = [
-    e.RunAccepted("r", "ci", "a title", "push", "spec"),
+    e.RunAccepted("r", "ci", "a title", "push", "spec", group=e.GroupAsk("s", "g")),
+    e.GroupGranted(-1, "s"),
     e.NodesAdded([e.NodeDecl("call", []), e.NodeDecl("test", [0])]),
     e.NodesAdded([e.NodeDecl("inner", [])], caller=0),
     e.NodeExpanded(0, [e.JobDecl("call", calls="other.yml")]),
     e.CallsOpened([0]),
     e.CallCancelling(0),
     e.CallReturned(0, {"x": "y"}),
-    e.NodeExpanded(1, [e.JobDecl("test", ["linux"])]),
+    e.NodeExpanded(1, [e.JobDecl("test", ["linux"], groups=[e.GroupAsk("s", "g")])]),
+    e.JobsWaiting([1]),
+    e.GroupGranted(1, "s"),
     e.JobsQueued([1]),
     e.RunStarted(),
     e.AttemptAssigned(1, 1, "local"),

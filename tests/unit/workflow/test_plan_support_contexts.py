@@ -69,13 +69,13 @@ jobs:
 def test_all_that_is_unsupported_with_places() -> None:
     text = """\
 on: push
-concurrency: x
+cache-mode: none
 jobs:
   a:
     runs-on: x
     container: node
     services: {db: {image: pg}}
-    concurrency: y
+    snapshot: y
     environment: prod
     steps:
       - uses: actions/github-script@v7
@@ -90,7 +90,7 @@ jobs:
 """
     found = unsupported(read(text.encode(), "w.yml"))
     assert [(one.line, one.column, one.severity) for one in found] == [
-        (2, 1, "error"),
+        (2, 1, "warning"),
         (6, 5, "error"),
         (7, 5, "error"),
         (8, 5, "error"),
@@ -165,7 +165,7 @@ def test_amounts_refused(text: str) -> None:
 
 CALLS = b"on: push\njobs:\n  a: {uses: ./c.yml}\n  b: {uses: ./c.yml}\n  z: {needs: [a], uses: ./c.yml}\n"
 CALLED = b"""on: workflow_call
-concurrency: x
+cache-mode: none
 jobs:
   one: {runs-on: linux, steps: [{run: x}]}
   two: {needs: one, runs-on: linux, steps: [{uses: docker/login-action@v3}]}

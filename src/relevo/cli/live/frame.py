@@ -20,7 +20,7 @@ WAITING: Final = 5
 LOW: Final = 16
 _BAR: Final = 16
 _WIDE: Final = 72  #: cells from which there is room for the bar and the run's id
-_AHEAD: Final = ("pending", "queued", "assigned")
+_AHEAD: Final = ("pending", "waiting", "queued", "assigned")
 _ACTIVE: Final = ("starting", "running", "cancelling")
 _DONE: Final = {"success": "succeeded", "failure": "failed", "cancelled": "cancelled", "skipped": "skipped"}
 
@@ -131,6 +131,8 @@ def _waiting(progress: Progress, left: int) -> list[Row]:
 def _reason(job: JobProgress) -> str:
     if job.status == "pending" and job.needs:
         return f"  after {', '.join(map(one_line, job.needs))}"
+    if job.status == "waiting":
+        return f"  waits for concurrency group '{one_line(job.group)}'"
     return "  queued" if job.status in ("queued", "assigned") else ""
 
 

@@ -1,0 +1,65 @@
+"""The engine's own scheduler as a policy of a simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from relevo.actors import ActorRef
+from relevo.scheduler.actor import LOOK, Look, Scheduler
+from relevo.scheduler.match import Placement, Policy
+from relevo.scheduler.simulation.machines import name_of
+from relevo.scheduler.simulation.world import World, agent_number
+
+
+class _Bell:
+    """In place of the scheduler's mailbox: notes that it wants to look."""
+
+    def __init__(self) -> None:
+        self.rung = False
+
+    def tell(self, message: Look) -> None:
+        self.rung = True
+
+
+class EnginePolicy:
+    """Tells the scheduler what the orchestrator would tell it, in the same order, and lets it look once a turn."""
+
+    def __init__(self, world: World, policy: Policy | None = None) -> None:
+        self._world = world
+        self._bell = _Bell()
+        self._scheduler = Scheduler(self._assign, lambda: world.now_s, policy)
+        self._scheduler.ref = cast("ActorRef[Look]", self._bell)
+
+    def ready(self, job: int) -> None:
+        asked = self._world.workload.jobs[job]
+        # As the orchestrator does: a job that is being queued takes a place that is free.
+        agent = self._scheduler.reserve_at_once(asked.run, job, asked.demand)
+        if agent is not None:
+            self._world.place(job, agent_number(agent))
+        else:
+            self._scheduler.enqueue(asked.run, job, asked.priority, asked.demand)
+
+    def ended(self, job: int) -> None:
+        self._scheduler.withdraw(self._world.workload.jobs[job].run, job)
+
+    def lost(self, job: int) -> None:
+        self._scheduler.withdraw(self._world.workload.jobs[job].run, job)
+
+    def up(self, agent: int) -> None:
+        self._scheduler.agent_up(self._world.machines.capacity(agent))
+
+    def down(self, agent: int) -> None:
+        self._scheduler.agent_down(name_of(agent))
+
+    def turn(self) -> None:
+        while self._bell.rung:
+            self._bell.rung = False
+            self._scheduler.receive([LOOK])
+
+    def waiting(self) -> int:
+        return len(self._scheduler.queue)
+
+    def _assign(self, placements: Sequence[Placement]) -> None:
+        for placement in placements:
+            self._world.place(placement.waiting.job, agent_number(placement.agent))

@@ -1,0 +1,56 @@
+"""Two runs of one concurrency group, as users start them."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+WORKFLOW = """on: workflow_dispatch
+concurrency: {group: deploy, HOW}
+jobs:
+  a:
+    runs-on: ubuntu-latest
+    steps:
+      - run: |
+          echo begins >> $WITNESS
+          while [ ! -e $WITNESS.go ]; do sleep 0.05; done
+          echo ends >> $WITNESS
+"""
+
+
+def begun(user, process):
+    return user.await_event(process, lambda event: event["event"] == "step.started")
+
+
+def rest(process):
+    out, err = process.communicate(timeout=60)
+    assert b"Traceback" not in err
+    return json.loads(out.splitlines()[-1])
+
+
+def test_the_second_begins_when_the_first_has_ended_though_the_engine_is_killed(user):
+    user.workflow(WORKFLOW.replace("HOW", "queue: max"))
+    first = user.start("run", "w.yml", "--json")
+    begun(user, first)
+    second = user.start("run", "w.yml", "--json")
+    waiting = user.await_event(second, lambda event: event["event"] == "run.waiting")
+    assert waiting["group"] == "deploy"
+    first.send_signal(signal.SIGKILL)  # it was the engine; the second takes over
+    first.communicate()
+    user.witness.with_suffix(".go").touch()
+    assert rest(second)["status"] == "succeeded"
+    assert user.witness.read_text().splitlines() == ["begins", "ends"] * 2
+    assert [row["status"] for row in user.relevo("runs", "--json").events] == ["succeeded"] * 2
+
+
+def test_a_newer_run_cancels_the_one_at_work_and_that_says_why(user):
+    user.workflow(WORKFLOW.replace("HOW", "cancel-in-progress: true"))
+    first = user.start("run", "w.yml", "--json")
+    begun(user, first)
+    second = user.start("run", "w.yml", "--json")
+    newer = user.await_event(second, lambda event: event["event"] == "run.accepted")["run"]
+    cancelled = user.await_event(first, lambda event: event["event"] == "run.cancelling")
+    assert cancelled["reason"] == f"run {newer} asked for concurrency group 'deploy' with cancel-in-progress"
+    user.witness.with_suffix(".go").touch()
+    assert rest(first)["status"] == "cancelled"
+    assert rest(second)["status"] == "succeeded"

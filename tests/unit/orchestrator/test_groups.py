@@ -1,0 +1,307 @@
+"""Concurrency groups between runs, and what must hold when store or engine let them down."""
+
+from __future__ import annotations
+
+from relevo.domain import commands as c
+from relevo.domain import events as e
+from relevo.domain import groups as g
+from relevo.orchestrator.plans import GROUP_STREAM, stream_of
+from relevo.protocol import messages as m
+from relevo.store.contract import StoreUnavailable
+from relevo.testing.virtual_loop import run_virtual
+from tests.unit.orchestrator.kit import FakeAgent, World, until
+
+JOB = "runs-on: ubuntu-latest\n    steps: [{run: x}]\n"
+RUN = f"on: push\nconcurrency: {{}}\njobs:\n  a:\n    {JOB}"
+STREAM = stream_of("", "g")
+
+
+def whole(how: str = "group: g") -> str:
+    """A workflow with a group."""
+    return RUN.replace("{}", f"{{{how}}}")
+
+
+def one(how: str = "group: g", more: str = "") -> str:
+    """A workflow whose job has a group."""
+    return f"on: push\njobs:\n  a:\n    concurrency: {{{how}}}\n    {JOB}{more}"
+
+
+async def world_with_agent() -> tuple[World, FakeAgent]:
+    world = World()
+    agent = FakeAgent(await world.engine(), slots=8)
+    agent.hello()
+    return world, agent
+
+
+def of(agent: FakeAgent, run: str) -> list[m.Assignment]:
+    return [one for one in agent.assigned() if one.run == run]
+
+
+def group_streams(world: World) -> list[str]:
+    return [stream for stream in world.disk.streams if stream.startswith(GROUP_STREAM)]
+
+
+def reason(world: World, run: str) -> str:
+    """Why a run was cancelled, or the message of its first job."""
+    for event in world.events(run):
+        if isinstance(event, e.RunCancelling):
+            return event.reason
+        if isinstance(event, e.JobEnded):
+            return event.message
+    return ""
+
+
+def each_kind(check):
+    """For groups of runs and of jobs."""
+    import pytest
+
+    return pytest.mark.parametrize("made", [whole, one], ids=["run", "job"])(check)
+
+
+async def at_work(agent: FakeAgent, run: str) -> m.Assignment:
+    await until(lambda: of(agent, run))
+    return of(agent, run)[-1]
+
+
+async def asked(world: World, run: str) -> None:
+    await until(
+        lambda: any(
+            isinstance(event, g.Asked) and event.run == run
+            for stored in world.disk.streams.get(STREAM, [])
+            for event in g.decode(stored.events)
+        )
+    )
+
+
+@each_kind
+def test_one_at_a_time_one_waits_and_a_newer_one_takes_its_place(made):
+    async def main():
+        world, agent = await world_with_agent()
+        first = await world.submit(made())
+        held = await at_work(agent, first)
+        second = await world.submit(made("group: G"))
+        await asked(world, second)
+        third = await world.submit(made())
+        await until(lambda: world.status(second) == "cancelled")
+        assert f"run {third} took its place: one at most waits for concurrency group 'g'" in reason(
+            world, second
+        )
+        agent.finish(held)
+        await until(lambda: world.status(first) == "succeeded")
+        agent.finish(await at_work(agent, third))
+        await until(lambda: world.status(third) == "succeeded")
+        assert not of(agent, second)
+        await until(lambda: not group_streams(world))
+        assert not world.now.orchestrator.groups._actors
+        await world.now.close()
+
+    run_virtual(main())
+
+
+@each_kind
+def test_cancel_in_progress(made):
+    async def main():
+        world, agent = await world_with_agent()
+        first = await world.submit(made())
+        held = await at_work(agent, first)
+        second = await world.submit(made("group: g, cancel-in-progress: true"))
+        await until(lambda: agent.of(m.Cancel))
+        assert not of(agent, second)
+        agent.finish(held, "cancelled")
+        await until(lambda: world.status(first) == "cancelled")
+        assert f"run {second} asked for concurrency group 'g' with cancel-in-progress" in reason(world, first)
+        agent.finish(await at_work(agent, second))
+        await until(lambda: world.status(second) == "succeeded")
+        await world.now.close()
+
+    run_virtual(main())
+
+
+@each_kind
+def test_queue_max_keeps_the_order_through_engines_that_die(made):
+    async def main():
+        world, agent = await world_with_agent()
+        how = "group: g, queue: max"
+        runs = [await world.submit(made(how)) for _ in range(4)]
+        for number, run in enumerate(runs):
+            current = await at_work(agent, run)
+            for later in runs[number + 1 :]:
+                assert not of(agent, later)
+            await until(lambda: not world.store.inner._waiting)
+            await world.now.close()
+            again = FakeAgent(await world.engine(epoch=number + 2), slots=8)
+            again.first, again.next = agent.next, agent.next
+            again.hello(m.Live(run, current.job, 1, True))
+            agent = again
+            await until(lambda run=run: run in world.now.orchestrator.live)
+            agent.finish(current)
+        await until(lambda: all(world.status(run) == "succeeded" for run in runs))
+        await until(lambda: not group_streams(world))
+        await world.now.close()
+
+    run_virtual(main())
+
+
+@each_kind
+def test_a_release_that_was_not_stored_holds_nobody_up(made):
+    async def main():
+        world, agent = await world_with_agent()
+        first = await world.submit(made())
+        await at_work(agent, first)
+        # an engine that died between the end of the run and the release left this
+        left = g.encode([g.Asked("gone", g.RUN, "run gone", "h"), g.Granted("gone", g.RUN)])
+        from relevo.store.contract import Append
+
+        stream = stream_of("", "h")
+        world.store.append(Append(stream, 0, left, 2, 0), lambda outcome: None)
+        second = await world.submit(made("group: h"))
+        agent.finish(await at_work(agent, second))
+        await until(lambda: world.status(second) == "succeeded")
+        await world.now.close()
+
+    run_virtual(main())
+
+
+@each_kind
+def test_a_group_that_cannot_be_read_begins_anew_with_who_has_it(made):
+    async def main():
+        world, agent = await world_with_agent()
+        first = await world.submit(made())
+        held = await at_work(agent, first)
+        second = await world.submit(made("group: g, queue: max"))
+        await asked(world, second)
+        await world.now.close()
+        world.disk.damage.add((STREAM, 1))
+        told = []
+        world.loop.set_exception_handler(lambda loop, context: told.append(context["message"]))
+        again = FakeAgent(await world.engine(epoch=2), slots=8)
+        again.first, again.next = agent.next, agent.next
+        again.hello(m.Live(first, held.job, 1, True))
+        await until(lambda: first in world.now.orchestrator.live)
+        await until(lambda: told)
+        await asked(world, second)
+        assert told == [f"concurrency group {STREAM} cannot be read, and begins anew"]
+        assert not of(again, second)
+        again.finish(held)
+        again.finish(await at_work(again, second))
+        await until(lambda: world.status(second) == "succeeded")
+        await world.now.close()
+
+    run_virtual(main())
+
+
+@each_kind
+def test_refused_appends_of_a_group_are_made_up_for(made):
+    async def main():
+        world, agent = await world_with_agent()
+        inner, refusals = world.store.inner.append, [StoreUnavailable("no room", full=True)] * 3
+
+        def append(append, done):
+            if append.stream == STREAM and refusals:
+                world.loop.call_soon(done, refusals.pop())
+            else:
+                inner(append, done)
+
+        world.store.inner.append = append
+        run = await world.submit(made())
+        agent.finish(await at_work(agent, run))
+        await until(lambda: world.status(run) == "succeeded")
+        assert not refusals
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_run_that_is_cancelled_while_it_waits_lets_go():
+    async def main():
+        world, agent = await world_with_agent()
+        how = "group: g, queue: max"
+        runs = [await world.submit(whole(how)) for _ in range(3)]
+        held = await at_work(agent, runs[0])
+        await asked(world, runs[2])
+        assert await world.now.orchestrator.ask(runs[1], c.CancelRun("by a user"))
+        await until(lambda: world.status(runs[1]) == "cancelled")
+        agent.finish(held)
+        agent.finish(await at_work(agent, runs[2]))
+        await until(lambda: world.status(runs[2]) == "succeeded")
+        assert not of(agent, runs[1])
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_held_job_lets_go_and_asks_again():
+    async def main():
+        world, agent = await world_with_agent()
+        first = await world.submit(one())
+        lost = await at_work(agent, first)
+        agent.finish(lost, "lost", held=True)
+        await until(lambda: world.status(first) == "held")
+        second = await world.submit(one())
+        other = await at_work(agent, second)
+        await world.now.orchestrator.ask(first, c.RetryJob(0))
+        await until(lambda: "JobsWaiting" in world.names(first)[-2:])
+        assert len(of(agent, first)) == 1
+        agent.finish(other)
+        await until(lambda: len(of(agent, first)) == 2)
+        agent.finish(of(agent, first)[-1])
+        await until(lambda: world.status(first) == "succeeded")
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_job_that_is_tried_again_keeps_its_group_meanwhile():
+    async def main():
+        world, agent = await world_with_agent()
+        first = await world.submit(one(more="    relevo: {retry: {max: 1, on: [7], backoff: 2s}}\n"))
+        failed = await at_work(agent, first)
+        second = await world.submit(one())
+        await asked(world, second)
+        agent.finish(failed, "failed", exit_code=7)
+        await until(lambda: len(of(agent, first)) == 2)
+        assert not of(agent, second)
+        agent.finish(of(agent, first)[-1])
+        await at_work(agent, second)
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_groups_of_two_repositories_are_two():
+    assert stream_of("a/a", "Deploy") == stream_of("a/a", "deploy")
+    assert stream_of("a/a", "deploy") != stream_of("b/b", "deploy")
+
+
+def test_a_call_waits_for_the_group_of_its_file_and_is_cancelled_with_all_in_it():
+    async def main():
+        world, agent = await world_with_agent()
+        caller = "on: push\njobs:\n  a: {uses: ./c.yml}\n"
+        called = f"on: workflow_call\nconcurrency: {{}}\njobs:\n  x:\n    {JOB}  y:\n    needs: x\n    {JOB}"
+        first = await world.submit(caller, {"c.yml": called.replace("{}", "{group: g}")})
+        held = await at_work(agent, first)
+        second = await world.submit(
+            caller, {"c.yml": called.replace("{}", "{group: g, cancel-in-progress: true}")}
+        )
+        await until(lambda: agent.of(m.Cancel))
+        agent.finish(held, "cancelled")
+        await until(lambda: world.status(first) == "cancelled")
+        ended = [event for event in world.events(first) if isinstance(event, e.JobEnded)]
+        assert f"job 'a' of run {second} asked for" in ended[-1].message
+        await at_work(agent, second)
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_deadlock_that_shows_only_when_it_runs_is_cancelled_and_told():
+    async def main():
+        world, _ = await world_with_agent()
+        text = whole("group: g") + "    concurrency: ${{ 'G' }}\n"
+        run = await world.submit(text)
+        await until(lambda: world.status(run) == "cancelled")
+        assert "a deadlock: concurrency group 'G' is only free when" in reason(world, run)
+        await until(lambda: not group_streams(world))
+        await world.now.close()
+
+    run_virtual(main())
