@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     "policies",
     multiple=True,
     metavar="NAME",
-    help="Several times to compare: relevo (the engine's own), fifo, srpt (knows the future). Default: all.",
+    help="Several times to compare: relevo (the engine's own), fifo, sjf and srpt (they know the future). Default: relevo, fifo, srpt.",
 )
 @click.option("--skip-unmatched", is_flag=True, help="Leave out jobs that fit no agent.")
 @click.option(
@@ -99,7 +99,7 @@ def command(**given: Any) -> int:
     from relevo.scheduler.simulation.references import least_mean_response_s
 
     machines = _machines(given)
-    policies = list(dict.fromkeys(given["policies"] or p.POLICIES))
+    policies = list(dict.fromkeys(given["policies"] or p.USUAL))
     p.require_known(policies)
     plot = given["plot"]
     if plot and not plot.endswith((".svg", ".png")):

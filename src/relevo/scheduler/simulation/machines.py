@@ -14,6 +14,9 @@ from relevo.workflow import quantities
 
 #: What agents answer to, beside what else they are given.
 USUAL: Final = local_labels("x86_64")
+#: What an agent has that says nothing of it: more than jobs ask for.
+ENOUGH_CPUS: Final = 1e6
+ENOUGH_BYTES: Final = 1 << 50
 #: Agents that one simulation may have.
 AGENT_LIMIT: Final = 100_000
 #: Jobs that are named when they fit nowhere.
@@ -25,8 +28,8 @@ class Shape(NamedTuple):
 
     slots: int
     labels: frozenset[str] = USUAL
-    cpus: float = float("inf")
-    memory_bytes: int = 1 << 62
+    cpus: float = ENOUGH_CPUS
+    memory_bytes: int = ENOUGH_BYTES
     window: int | None = (
         None  #: jobs that it takes beyond its slots; None: as many as it has slots, as agents do
     )
@@ -43,9 +46,9 @@ class Shape(NamedTuple):
     def told(self) -> str:
         """As it is written in `--agents`."""
         parts = [f"slots={self.slots}"]
-        if self.cpus != float("inf"):
+        if self.cpus != ENOUGH_CPUS:
             parts.append(f"cpus={self.cpus:g}")
-        if self.memory_bytes != 1 << 62:
+        if self.memory_bytes != ENOUGH_BYTES:
             parts.append(f"memory={self.memory_bytes / (1 << 30):g}Gi")
         if self.labels - USUAL:
             parts.append(f"labels={'+'.join(sorted(self.labels - USUAL))}")

@@ -17,13 +17,11 @@ from relevo.scheduler.simulation.world import Outcome, Policy, World
 POLICIES: Final[dict[str, Callable[[World], Policy]]] = {
     "relevo": EnginePolicy,
     "fifo": references.fifo,
+    "sjf": references.sjf,
     "srpt": references.srpt,
 }
-MEANINGS: Final = {
-    "relevo": "what the engine does: priority, then runs in turn",
-    "fifo": "for comparison: one line in order of arrival",
-    "srpt": "for comparison: knows how long each job takes, and stops long ones for shorter ones",
-}
+#: What is compared when nobody says otherwise.
+USUAL: Final = ("relevo", "fifo", "srpt")
 
 
 def require_known(policies: Sequence[str]) -> None:

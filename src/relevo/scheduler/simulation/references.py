@@ -1,6 +1,7 @@
-"""What a policy is compared with: the plainest one, one that knows the future, and a bound that nobody beats.
+"""What a policy is compared with: the plainest one, two that know the future, and a bound that nobody beats.
 
 `fifo`: one line, in order of arrival; whoever fits nowhere now lets the next one pass.
+`sjf`: shortest job first. It knows how long each job takes, and stops none.
 `srpt`: shortest remaining processing time. It knows how long each job takes, stops a long one for a shorter one, and moves what it
 stopped without loss or cost. On one slot nothing has a lower mean response (Schrage 1968); on many, and where jobs ask for different
 things, it is close, and beyond what any scheduler that cannot see the future reaches.
@@ -164,6 +165,11 @@ class Line:
 def fifo(world: World) -> Line:
     """Plain first in, first out."""
     return Line(world, lambda job: world.now_s)
+
+
+def sjf(world: World) -> Line:
+    """Shortest job first, without preemption."""
+    return Line(world, world.left_s)
 
 
 def srpt(world: World) -> Line:
