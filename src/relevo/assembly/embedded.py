@@ -19,6 +19,7 @@ from relevo.assembly.engine import Engine, Parts
 from relevo.assembly.home import AGENT, Home
 from relevo.assembly.local_api import LocalApi
 from relevo.assembly.resources import local_resources
+from relevo.assembly.scheduling import policy_of
 from relevo.assembly.secrets import Vault
 from relevo.assembly.tenure import Tenure
 from relevo.domain.errors import InfrastructureError, RelevoError, UserError
@@ -127,6 +128,7 @@ async def open_engine(
     loop = asyncio.get_running_loop()
     home.make()
     home.make_socket_folder()
+    policy = policy_of(home.path)
     who = identity(os.getpid())
     clock = SystemClock()
     holder = Holder(who.pid, who.start_ticks, who.boot_id, os.uname().nodename, clock.wall_ms(), home.socket)
@@ -172,6 +174,7 @@ async def open_engine(
         release=release,
         open_secrets=vault.open,
         reach=within,
+        policy=policy,
     )
     api = LocalApi(engine, vault, labels, f"{home.agent}/kept", home.caches, home.path)
     door = Door(home.socket, loop, engine.manager.accept, api)
