@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: Lines of a failing step that are shown again at the end, and jobs whose lines are.
 TAIL_LINES = 20
 TAIL_JOBS = 10
+#: Between two looks at why jobs wait: what waits for less is not explained.
+EXPLAIN_S = 2.5
+WAITING = ("pending", "waiting", "queued", "assigned")
 
 
 def open_view(output: Output, style: str) -> View:
@@ -110,6 +113,7 @@ async def follow(api: EngineApi, run: str, view: View, signals: Signals, *, resu
         if owns:
             signals.on_interrupt = _canceller(api, run, view, group)
         logs = LiveLogs(api, progress, view, group)
+        explaining = group.create_task(_explain(api, progress, view))
         if resumed:
             await _catch_up(api, progress, view, logs)
         if not progress.ended and progress.status != "held":
@@ -118,6 +122,7 @@ async def follow(api: EngineApi, run: str, view: View, signals: Signals, *, resu
                 if event["event"] == "run.held":
                     break
         await logs.close()
+        explaining.cancel()
     if not progress.ended and progress.status != "held":
         view.note(f"relevo: no engine lives any more; the jobs that run go on\n  relevo resume {run}")
     # Now Ctrl-C only spares the summary.
@@ -126,6 +131,21 @@ async def follow(api: EngineApi, run: str, view: View, signals: Signals, *, resu
     if await view.flushed() and progress.ended and owns:
         await api.delivered(run)
     return exits.of(progress)
+
+
+async def _explain(api: EngineApi, progress: Progress, view: View) -> None:
+    """Tell the view why jobs wait, once they have for a while."""
+    waiting: set[str] = set()
+    while True:
+        await asyncio.sleep(EXPLAIN_S)
+        still = waiting & (waiting := {job.name for job in progress.jobs.values() if job.status in WAITING})
+        if not view.explains:
+            continue
+        try:
+            waits = await api.why(progress.run) if still or not progress.jobs else []
+        except RelevoError:
+            continue  # the engine is changing, or is an older one
+        view.reasons({wait.job: wait.reason for wait in waits if wait.job in still or not wait.job})
 
 
 def _canceller(api: EngineApi, run: str, view: View, group: asyncio.TaskGroup) -> Callable[[int], None]:

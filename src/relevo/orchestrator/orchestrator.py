@@ -97,6 +97,9 @@ class Orchestrator:
         self._reloading: dict[str, list[Envelope]] = {}
         self._reloads: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
+        self._due: dict[
+            tuple[str, int], float
+        ] = {}  # when jobs are queued again after a back-off, of the loop's time
         self.stored = StoredRuns(store)
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
         self.groups = Groups(self, system, store, loop, clock)
@@ -367,9 +370,20 @@ class Orchestrator:
 
     # --- effects of runs --------------------------------------------------------------------------------------------
 
-    def later(self, delay_s: float, run: str, command: c.Command) -> None:
-        """Hand a command to a run after a delay."""
-        self._call_later(delay_s, lambda: self.command(run, command))
+    def retry_later(self, delay_s: float, run: str, job: int) -> None:
+        """Queue a job again after the delay before a retry."""
+
+        def queue() -> None:
+            self._due.pop((run, job), None)
+            self.command(run, c.QueueJob(job))
+
+        self._due[run, job] = self._loop.time() + delay_s
+        self._call_later(delay_s, queue)
+
+    def retry_in_s(self, run: str, job: int) -> float | None:
+        """How long it is until a job is queued again; None when none such is waited for."""
+        due = self._due.get((run, job))
+        return None if due is None else max(0.0, due - self._loop.time())
 
     def _call_later(self, delay_s: float, call: Callable[[], Any]) -> None:
         def fire() -> None:

@@ -81,6 +81,15 @@ class LiveView:
     def wants_logs(self) -> bool:
         return self._state is None or not self._state.crowded
 
+    @property
+    def explains(self) -> bool:
+        return self._state is not None and not self._state.crowded
+
+    def reasons(self, reasons: dict[str, str]) -> None:
+        if self._state is not None and self._state.reasons != reasons:
+            self._state.reasons = reasons
+            self._touch()
+
     async def room(self) -> None:
         await self._out.room()
 
