@@ -18,6 +18,7 @@ from relevo.orchestrator.api import Submission
 from relevo.orchestrator.orchestrator import NoSuchRun
 from relevo.orchestrator.plans import Plan, SharedContexts, digest_of, group_of_run
 from relevo.store.contract import Fact, FactExists, StoreUnavailable
+from relevo.telemetry import ids
 
 if TYPE_CHECKING:
     from relevo.assembly.engine import Engine
@@ -117,6 +118,8 @@ class LocalApi:
             at_ms=self._clock.wall_ms(),
             secrets=sorted(submission.secrets),
             group=group_of_run(plan, shared),
+            traceparent=str(parent) if (parent := ids.parse(submission.traceparent)) else "",
+            tracestate=ids.state(submission.tracestate) if parent else "",
         )
         return await self._stored(submit, plan, blob, facts)
 
@@ -349,6 +352,7 @@ class LocalApi:
             self._clock.wall_ms(),
             sorted(secrets),
             group_of_run(plan, contexts.decoded),
+            retried_traceparent=accepted.traceparent,
         )
         return await self._stored(submit, plan, contexts.blob, facts, carried)
 

@@ -69,11 +69,13 @@ async def attend(
     style: str,
     resumed: bool = False,
     owns: bool = True,
+    trace: str | None = None,
 ) -> int:
     """Open an engine, `begin` a run on it (or find one), follow it to its end; returns the exit code.
 
     Who `owns` the run cancels it with Ctrl-C, twice forces it, and counts as having received its summary. With SIGTERM, SIGHUP,
-    or Ctrl-C while there is nothing to cancel, the command leaves and the run goes on.
+    or Ctrl-C while there is nothing to cancel, the command leaves and the run goes on. `trace`: the file that gets the run's
+    trace at its end.
     """
     output = Output(sys.stdout)
     run: str | None = None
@@ -83,7 +85,10 @@ async def attend(
                 run = await begin(api)
                 view = open_view(output, style)
                 try:
-                    return await follow(api, run, view, signals, resumed=resumed, owns=owns)
+                    code = await follow(api, run, view, signals, resumed=resumed, owns=owns)
+                    if trace is not None:
+                        await _save_trace(api, run, trace, view)
+                    return code
                 finally:
                     view.close()
         except asyncio.CancelledError:
@@ -93,6 +98,17 @@ async def attend(
         finally:
             # Who does not read what a command that was told to leave still has to say must not keep it alive.
             output.close(timeout_s=None if signals.left is None else 0.2)
+
+
+async def _save_trace(api: EngineApi, run: str, path: str, view: View) -> None:
+    """What the run came to stands, whether its trace can be written or not."""
+    from relevo.cli import tracing
+
+    try:
+        tracing.save(await tracing.collect(api, run), path)
+    except (OSError, RelevoError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        view.note(f"relevo: the trace was not written to {path}: {why}\n  relevo trace {run} -o FILE")
 
 
 def _left(number: signal.Signals, run: str | None, *, told: bool) -> int:

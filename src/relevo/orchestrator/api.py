@@ -38,6 +38,10 @@ class Submission(Struct, frozen=True):
     skip_unmatched: bool = False
     idempotency_key: str | None = None
     keep: bool = False  #: keep workspaces
+    traceparent: str = (
+        ""  #: the span that it is submitted within (W3C Trace Context); one that is malformed is let pass
+    )
+    tracestate: str = ""
 
 
 class LogState(Struct, frozen=True):

@@ -36,6 +36,7 @@ from relevo.orchestrator.sparing import spared
 from relevo.orchestrator.stored_runs import UNREADABLE, StoredRuns
 from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
+from relevo.runtime.notices import NOTICES
 from relevo.scheduler.actor import Scheduler
 from relevo.scheduler.capacity import AgentCapacity, Reach
 from relevo.scheduler.demand import Demand
@@ -105,6 +106,9 @@ class Orchestrator:
         self.groups = Groups(self, system, store, loop, clock)
         self.scheduler = Scheduler(self._assign, loop.time, policy)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
+        self.ended: Callable[[str, int], None] | None = (
+            None  #: gets each run whose end is stored, and its sequence
+        )
         self.refusing = False  #: the store refused the last append of a run
         self.idle = asyncio.Event()  #: set while no run is live
         self.idle.set()
@@ -209,6 +213,7 @@ class Orchestrator:
         further = self.stored.facts_to_store(submit.spec, submit.contexts, plan, shared_blob)
         reply: asyncio.Future[bool] = self._loop.create_future()
         RUNS_ACCEPTED.inc()
+        _log.info("a run is asked for", extra={"run": submit.run})
         actor = RunActor(self, Run(), plan, shared, carried or {})
         self._register(submit.run, actor)
         if further:
@@ -253,6 +258,7 @@ class Orchestrator:
     def run_ended(self, actor: RunActor) -> None:
         """Its end is stored and told: it needs no memory any more."""
         RUNS_ENDED.labels(str(actor.run.status)).inc()
+        _log.info("a run ended: %s", actor.run.status, extra={"run": actor.run.id})
         self._remove(actor.run.id)
         if not self._actors and not self._reloading:
             self.idle.set()
@@ -279,7 +285,7 @@ class Orchestrator:
         """An append was: say why nothing goes on, once while it lasts."""
         if not self.refusing:
             self.refusing = True
-            _log.warning("nothing is stored just now, and runs wait: %s", error)
+            NOTICES.warning("nothing is stored just now, and runs wait: %s", error)
 
     def discard(self, actor: RunActor) -> None:
         """Its append was refused: what it holds is void. It is read again in a while."""
@@ -493,6 +499,8 @@ class Orchestrator:
             accepted.run_attempt,
             template.node.cpus,
             template.node.memory_bytes,
+            accepted.traceparent,
+            accepted.tracestate,
         )
         return assignment, {digest: spec, accepted.contexts: actor.contexts.blob}
 

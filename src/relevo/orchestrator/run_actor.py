@@ -172,6 +172,8 @@ class RunActor(Actor[Envelope]):
             home.bus.publish(outcome)
         self.context.resume()
         if self.run.ended:
+            if home.ended is not None:
+                home.ended(self.run.id, outcome.sequence)
             home.run_ended(self)
 
     def _refused(self, error: RelevoError, messages: list[Envelope]) -> None:
