@@ -18,6 +18,7 @@ from relevo.assembly.door import Door
 from relevo.assembly.engine import Engine, Parts
 from relevo.assembly.home import AGENT, Home
 from relevo.assembly.local_api import LocalApi
+from relevo.assembly.resources import local_resources
 from relevo.assembly.secrets import Vault
 from relevo.assembly.tenure import Tenure
 from relevo.domain.errors import InfrastructureError, RelevoError, UserError
@@ -159,7 +160,10 @@ async def open_engine(
         blobs.close()
 
     within = Reach(
-        labels, float(os.cpu_count() or 1), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        labels,
+        float(os.cpu_count() or 1),
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        local_resources(home.path),
     )
     engine = Engine(
         parts,

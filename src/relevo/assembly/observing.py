@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from relevo.orchestrator.api import AgentView, JobAtAgent, QueuedJob, QueueView
 from relevo.scheduler.capacity import AgentCapacity
-from relevo.scheduler.queue import Demand
+from relevo.scheduler.demand import Demand
 
 if TYPE_CHECKING:
     from relevo.assembly.engine import Engine
@@ -93,6 +93,10 @@ def _reason(demand: Demand, agents: list[AgentCapacity]) -> str:
         return f"It asks for {demand.cpus:g} cpus, and no agent has so many free."
     if demand.memory_bytes and all(agent.memory_free < demand.memory_bytes for agent in free):
         return f"It asks for {demand.memory_bytes >> 20} MiB of memory, and no agent has so much free."
+    for name, amount in demand.extras:
+        if all(agent.extras_free.get(name, 0) < amount for agent in free):
+            asked = f"{int(amount) >> 20} MiB of disk" if name == "disk" else f"{amount:g} {name}"
+            return f"It asks for {asked}, and no agent has so much free."
     return "It is about to be placed."
 
 

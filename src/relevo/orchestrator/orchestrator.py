@@ -38,8 +38,8 @@ from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
 from relevo.scheduler.actor import Scheduler
 from relevo.scheduler.capacity import AgentCapacity, Reach
+from relevo.scheduler.demand import Demand
 from relevo.scheduler.match import Placement
-from relevo.scheduler.queue import Demand
 from relevo.store.contract import Append, EventStore, Fact, Fenced
 from relevo.workers.link import Batch
 from relevo.workers.manager import AgentState, WorkerManager
@@ -92,7 +92,7 @@ class Orchestrator:
         self._open_secrets = open_secrets
         self._refs: dict[str, ActorRef[Envelope]] = {}
         self._actors: dict[str, RunActor] = {}
-        self._demands: dict[tuple[tuple[str, ...], float | None, int | None], Demand] = {}
+        self._demands: dict[tuple[object, ...], Demand] = {}  # by labels and amounts
         self._reloading: dict[str, list[Envelope]] = {}
         self._reloads: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -380,7 +380,8 @@ class Orchestrator:
 
     def demand(self, actor: RunActor, job: Job) -> Demand:
         node = actor.plan.of(job.node).node
-        key = (tuple(job.decl.labels), node.cpus, node.memory_bytes)
+        extras = tuple(node.resources.items()) if node.resources else ()
+        key = (tuple(job.decl.labels), node.cpus, node.memory_bytes, extras)
         found = self._demands.get(key)
         if found is None:
             found = self._demands[key] = demand_of(job.decl.labels, node)
@@ -483,6 +484,7 @@ class Orchestrator:
                 hello.cpus,
                 hello.memory_bytes,
                 hello.window,
+                extras=hello.resources,
             )
         )
 
