@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from relevo.scheduler.expressions import Expression
 
@@ -32,12 +32,18 @@ class Demand(NamedTuple):
     rules: Rules | None = None
 
 
+#: More than any machine has of anything.
+MOST: Final = 1e15
+
+
+def thousandths(amount: float) -> int:
+    """An amount in whole thousandths, whatever was said: what is no number counts as nothing."""
+    return round(max(-MOST, min(amount, MOST)) * 1000) if amount == amount else 0
+
+
 def amounts(demand: Demand) -> tuple[tuple[str, int], ...]:
     """What it uses, in whole thousandths: sums of these are exact. Its place is counted as `places`."""
     found = [("places", 1000)]
-    if demand.cpus:
-        found.append(("cpu", round(demand.cpus * 1000)))
-    if demand.memory_bytes:
-        found.append(("memory", demand.memory_bytes * 1000))
-    found += ((name, round(amount * 1000)) for name, amount in demand.extras if amount)
+    asked = (("cpu", demand.cpus or 0), ("memory", demand.memory_bytes or 0), *demand.extras)
+    found += ((name, thousandths(amount)) for name, amount in asked if amount > 0)
     return tuple(found)

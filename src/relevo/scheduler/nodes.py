@@ -13,7 +13,7 @@ from typing import Final
 
 from relevo.scheduler import expressions
 from relevo.scheduler.capacity import AgentCapacity
-from relevo.scheduler.demand import Demand, Rules, amounts
+from relevo.scheduler.demand import Demand, Rules, amounts, thousandths
 from relevo.scheduler.policy import Weights
 
 #: Amounts of one resource that have a bit set of their own at most; with more of them, what is picked is looked at again.
@@ -69,10 +69,10 @@ class Nodes:
                 members.setdefault(name, []).append(row)
             for taint in agent.taints:
                 tainted.setdefault(taint, []).append(row)
-            self.totals["cpu"][row] = round(agent.cpus * 1000)
-            self.totals["memory"][row] = agent.memory_bytes * 1000
+            self.totals["cpu"][row] = thousandths(agent.cpus)
+            self.totals["memory"][row] = thousandths(agent.memory_bytes)
             for name, amount in agent.extras.items():
-                self.totals[name][row] = round(amount * 1000)
+                self.totals[name][row] = thousandths(amount)
             self._stale.append(agent)
         self.by_name = {name: bits(found) for name, found in members.items()}
         self.by_taint = {taint: bits(found) for taint, found in tainted.items()}
@@ -92,11 +92,11 @@ class Nodes:
             self.sums["places"] += agent.places * 1000 - self.totals["places"][row]
             self.totals["places"][row] = agent.places * 1000
             self._set("places", row, agent.free * 1000)
-            self._set("cpu", row, round(agent.cpus_free * 1000))
-            self._set("memory", row, agent.memory_free * 1000)
+            self._set("cpu", row, thousandths(agent.cpus_free))
+            self._set("memory", row, thousandths(agent.memory_free))
             for name, amount in agent.extras_free.items():
                 if name in self.free:
-                    self._set(name, row, round(amount * 1000))
+                    self._set(name, row, thousandths(amount))
             if agent.warm or agent.apart or self._keys[row] != _NO_KEYS:
                 apart, warm = self._keys[row]
                 self._keys[row] = (frozenset(agent.apart), frozenset(agent.warm))

@@ -9,7 +9,7 @@ from itertools import islice
 from math import inf
 from typing import Literal, NamedTuple, Protocol
 
-from relevo.scheduler.demand import Demand
+from relevo.scheduler.demand import Demand as Demand  # whoever fills a queue needs both
 
 #: How the jobs of one priority (and of one tenant, where tenants share) follow each other.
 Order = Literal["turns", "arrival", "deadline"]
