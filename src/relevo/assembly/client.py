@@ -18,6 +18,7 @@ from relevo.orchestrator.api import (
     QueueView,
     RowChanges,
     Submission,
+    Wait,
 )
 from relevo.protocol import control
 from relevo.protocol.artifacts import ListedArtifact
@@ -130,8 +131,12 @@ class Client:
     async def submit(self, submission: Submission) -> str:
         return str(await self._call("submit", submission=submission))
 
-    def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
-        return self._answers("events", {"run": run, "after": after, "follow": follow})
+    def events(
+        self, run: str, after: int = 0, *, follow: bool = True, past_holds: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
+        asked = {"run": run, "after": after, "follow": follow}
+        # An engine that knows no holds to pass is asked as it always was.
+        return self._answers("events", {**asked, "past_holds": True} if past_holds else asked)
 
     def log(
         self,
@@ -204,6 +209,10 @@ class Client:
         self, *, live: bool | None = None, limit: int = 50, before: str | None = None
     ) -> list[RunRow]:
         found: list[RunRow] = await self._call("runs", live=live, limit=limit, before=before)
+        return found
+
+    async def why(self, run: str, job: str | None = None) -> list[Wait]:
+        found: list[Wait] = await self._call("why", run=run, job=job)
         return found
 
     async def find(self, prefix: str) -> RunRow:

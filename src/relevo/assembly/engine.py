@@ -23,6 +23,7 @@ from relevo.runtime.clock import Clock
 from relevo.runtime.entropy import Entropy
 from relevo.runtime.loop import LagMeter
 from relevo.scheduler.capacity import Reach
+from relevo.scheduler.policy import Policy
 from relevo.store.contract import EventStore, Fenced
 from relevo.telemetry import vitals
 from relevo.workers.bulk import Bulk
@@ -52,11 +53,12 @@ class Engine:
         release: Callable[[], Awaitable[None]] | None = None,
         open_secrets: Callable[[str, bytes], bytes] = lambda run, sealed: sealed,
         reach: Reach | None = None,
+        policy: Policy | None = None,
         system: ActorSystem | None = None,
     ) -> None:
         """`release` gives the lease back: when nothing is written any more, and while the store is open."""
         self.parts = parts
-        self._loop = loop
+        self.loop = loop
         self._release = release
         self._fenced = fenced
         self._is_fenced = False
@@ -72,6 +74,7 @@ class Engine:
             fenced=self._was_fenced,
             open_secrets=open_secrets,
             reach=reach,
+            policy=policy,
         )
         self.manager = WorkerManager(
             parts.store.epoch,
@@ -88,7 +91,7 @@ class Engine:
 
     def spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         """A task that ends with the engine."""
-        task = self._loop.create_task(coroutine)
+        task = self.loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         QueueView,
         RowChanges,
         Submission,
+        Wait,
     )
     from relevo.protocol.artifacts import ListedArtifact
     from relevo.store.contract import EventStore, RunRow
@@ -62,7 +63,9 @@ class Offline:
             raise UserError(f"there is no run yet in {self._home.path}", hint="relevo run starts one")
         return self._reading
 
-    def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
+    def events(
+        self, run: str, after: int = 0, *, follow: bool = True, past_holds: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
         """See EngineApi.events; nothing is followed."""
         return self._there().events(run, after, follow=False)
 
@@ -115,6 +118,10 @@ class Offline:
     async def queue(self, *, limit: int = 100) -> QueueView:
         """See EngineApi.queue."""
         _needs_engine()
+
+    async def why(self, run: str, job: str | None = None) -> list[Wait]:
+        """See EngineApi.why."""
+        return await self._there().why(run, job)
 
     async def find(self, prefix: str) -> RunRow:
         """See EngineApi.find."""

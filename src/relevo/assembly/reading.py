@@ -19,7 +19,8 @@ from relevo.orchestrator.public import Projection, resolved
 from relevo.store.contract import EventStore, RunRow
 
 if TYPE_CHECKING:
-    from relevo.orchestrator.api import LogLines, LogMatches, LogState, RowChanges
+    from relevo.orchestrator.api import LogLines, LogMatches, LogState, RowChanges, Wait
+    from relevo.orchestrator.why import Scene
     from relevo.protocol.artifacts import ListedArtifact
 
 #: What changes within this time is told together.
@@ -37,11 +38,14 @@ class Reading:
         self._logs = logs
         self._bus = bus
 
-    async def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
+    async def events(
+        self, run: str, after: int = 0, *, follow: bool = True, past_holds: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
         """See EngineApi.events."""
         projection = Projection()
         version = 0
         over = False
+        ends = _finished if past_holds else until_held
         live = self._bus.subscribe(run) if follow and self._bus is not None else None
         try:
             for stored in await self._store.read(run):
@@ -226,6 +230,12 @@ class Reading:
         """Newest first."""
         return list(await self._store.runs(live=live, limit=limit, before=before))
 
+    async def why(self, run: str, job: str | None = None) -> list[Wait]:
+        """See EngineApi.why; without an engine that could tell more."""
+        from relevo.orchestrator.why import Scene
+
+        return waits(Scene(engine=False), await self.state(run), job)
+
     async def find(self, prefix: str) -> RunRow:
         """See EngineApi.find."""
         if prefix in ("latest", ""):
@@ -263,6 +273,18 @@ def _attempt(run: Run, job: str | int, attempt: int | None) -> tuple[AttemptKey,
     return AttemptKey(run.id, found.index, number), goes_on
 
 
+def waits(scene: Scene, run: Run, job: str | None) -> list[Wait]:
+    """Why the jobs of a run wait, or one of them. Raises UserError when there is no such job."""
+    from relevo.orchestrator.why import why_named, why_run
+
+    if job is None:
+        return why_run(scene, run)
+    found = why_named(scene, run, job)
+    if found is None:
+        job_named(run, job)  # tells which there are
+    return [] if found is None else [found]
+
+
 def job_named(run: Run, name: str | int) -> Job:
     """A job of a run by its id or number. Raises UserError that names those there are."""
     if isinstance(name, int):
@@ -275,7 +297,12 @@ def job_named(run: Run, name: str | int) -> Job:
     return found
 
 
-def ends(kind: str, over: bool) -> bool:
+def _finished(kind: str, over: bool) -> bool:
+    """Whether a run is over with an event of this kind."""
+    return over or kind == "run.finished"
+
+
+def until_held(kind: str, over: bool) -> bool:
     """Whether nothing goes on by itself after an event of this kind, given whether that was so before it."""
     if kind in ("run.finished", "run.held"):
         return True

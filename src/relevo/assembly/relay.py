@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         QueueView,
         RowChanges,
         Submission,
+        Wait,
     )
     from relevo.protocol.artifacts import ListedArtifact
     from relevo.store.contract import RunRow
@@ -122,13 +123,19 @@ class Relay:
             submission = replace(submission, idempotency_key=os.urandom(16).hex())
         return await self._ask(lambda api: api.submit(submission))
 
-    async def events(self, run: str, after: int = 0, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
+    async def events(
+        self, run: str, after: int = 0, *, follow: bool = True, past_holds: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
         reached = after
         told = 0  # events of the append `reached` that were handed out
         while True:
             api = await self._current()
             skip = told
-            source = api.events(run, max(0, reached - 1) if told else reached, follow=follow)
+            start = max(0, reached - 1) if told else reached
+            if past_holds:
+                source = api.events(run, start, follow=follow, past_holds=True)
+            else:
+                source = api.events(run, start, follow=follow)
             try:
                 async for event in source:
                     sequence = event["seq"]
@@ -252,6 +259,9 @@ class Relay:
         self, *, live: bool | None = None, limit: int = 50, before: str | None = None
     ) -> list[RunRow]:
         return await self._ask(lambda api: api.runs(live=live, limit=limit, before=before))
+
+    async def why(self, run: str, job: str | None = None) -> list[Wait]:
+        return await self._ask(lambda api: api.why(run, job))
 
     async def find(self, prefix: str) -> RunRow:
         return await self._ask(lambda api: api.find(prefix))

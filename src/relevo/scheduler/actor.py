@@ -11,7 +11,7 @@ from relevo.core.measured import MATCH_SECONDS, PLACEMENTS, QUEUE_WAIT_SECONDS
 from relevo.scheduler.capacity import AgentCapacity, Capacity
 from relevo.scheduler.demand import Demand
 from relevo.scheduler.match import Placement, Policy, Round, choose, decide, is_usual
-from relevo.scheduler.queue import Queue, Waiting
+from relevo.scheduler.queue import Order, Queue, Waiting
 from relevo.scheduler.tenants import Ledger
 
 #: All that the actor is told: look whether somebody can be placed.
@@ -27,7 +27,6 @@ class Held(NamedTuple):
     agent: str
     demand: Demand
     tenant: str
-    priority: int
     since_s: float  #: 0 where nobody asks
 
 
@@ -47,13 +46,41 @@ class Scheduler(Actor[Look]):
         self._time = time
         self._policy = policy or Policy()
         self._looking = False  # LOOK was told and is not taken in yet
-        self._usual = is_usual(self._policy)
-        self.queue = Queue(self._policy.order)
+        self.queue = Queue()
         self.capacity = Capacity()
-        if self._policy.fair or self._policy.shares:
-            self.capacity.ledger = Ledger(self._policy.shares)
         self.reserved: dict[Waiting, Held] = {}  #: who has a place where
         self.last = Round([], [], {}, [])  #: what the last round came to
+        self.change(self._policy)
+
+    @property
+    def counts_tenants(self) -> bool:
+        """Whether the policy asks whose jobs they are."""
+        return self.capacity.ledger is not None or self._policy.custom is not None
+
+    def change(self, policy: Policy) -> None:
+        """Another policy, from the next round on. What runs goes on, whatever it says; what waits keeps its place in it. O(n)."""
+        self._policy = policy
+        self._usual = is_usual(policy)
+        order: Order = "deadline" if policy.custom is not None else policy.order
+        if self.queue.order != order:
+            self.queue = self.queue.again(order)
+        ledger = self.capacity.ledger
+        if not (policy.fair or policy.shares):
+            self.capacity.ledger = None
+        elif ledger is not None:
+            ledger.shares = policy.shares
+        else:
+            ledger = self.capacity.ledger = Ledger(policy.shares)
+            for held in self.reserved.values():
+                ledger.took(held.tenant, held.demand)
+        self._look()
+
+    def drain(self, agent: str, on: bool = True) -> None:
+        """An agent takes nothing new, or takes jobs again. Without effect on one that is not there."""
+        capacity = self.capacity.agents.get(agent)
+        if capacity is not None:
+            capacity.drain(on)
+            self._look()
 
     def enqueue(
         self,
@@ -69,8 +96,33 @@ class Scheduler(Actor[Look]):
         self._free(waiting)
         if self.capacity.ledger is not None:
             self._came(tenant, self.capacity.ledger)
+        custom = self._policy.custom
+        if custom is not None:
+            deadline_s = custom.order(waiting, priority, demand, tenant)
+            if custom.failed:
+                self._set_aside()
         self.queue.add(waiting, priority, demand, self._time(), tenant, deadline_s)
         self._look()
+
+    def _set_aside(self) -> None:
+        """The custom policy has failed: the usual one decides."""
+        self.change(self._policy._replace(custom=None))
+
+    def _decide(self, now_s: float) -> Round:
+        custom = self._policy.custom
+        if custom is None:
+            return decide(self.queue, self.capacity, self._policy, now_s)
+        from relevo.scheduler.custom import PolicyFailed
+
+        try:
+            with custom.round():
+                return decide(self.queue, self.capacity, self._policy, now_s)
+        except PolicyFailed as failure:
+            custom.set_aside(failure)
+            self._set_aside()
+            return decide(
+                self.queue, self.capacity, self._policy, now_s
+            )  # nothing was changed: as if it had not been
 
     def _came(self, tenant: str, ledger: Ledger) -> None:
         active = self.queue.tenants.keys() | ledger.used.keys()
@@ -84,9 +136,7 @@ class Scheduler(Actor[Look]):
         since = self.queue.oldest
         return 0.0 if since is None else max(0.0, self._time() - since)
 
-    def reserve_at_once(
-        self, run: str, job: int, demand: Demand, tenant: str = "", priority: int = 0
-    ) -> str | None:
+    def reserve_at_once(self, run: str, job: int, demand: Demand, tenant: str = "") -> str | None:
         """A place for a job that need not wait: the agent where a match would put it now.
 
         None when others wait, or nothing fits: then it has to queue. A place that is not taken is given back by `withdraw`
@@ -99,12 +149,10 @@ class Scheduler(Actor[Look]):
         if agent is not None:
             PLACEMENTS.inc()
             QUEUE_WAIT_SECONDS.record(0.0)
-            self.reserve(run, job, agent, demand, tenant, priority)
+            self.reserve(run, job, agent, demand, tenant)
         return agent
 
-    def reserve(
-        self, run: str, job: int, agent: str, demand: Demand, tenant: str = "", priority: int = 0
-    ) -> None:
+    def reserve(self, run: str, job: int, agent: str, demand: Demand, tenant: str = "") -> None:
         """A job has that place: it was placed or adopted there."""
         waiting = Waiting(run, job)
         self._free(waiting)
@@ -112,7 +160,7 @@ class Scheduler(Actor[Look]):
         if self.capacity.ledger is not None:
             since_s = self._time()
             self.capacity.ledger.took(tenant, demand)
-        self.reserved[waiting] = Held(agent, demand, tenant, priority, since_s)
+        self.reserved[waiting] = Held(agent, demand, tenant, since_s)
         capacity = self.capacity.agents.get(agent)
         if capacity is not None:
             capacity.take(demand)
@@ -151,7 +199,7 @@ class Scheduler(Actor[Look]):
         self._keep_pace()
         while len(self.queue) and self.capacity.free:
             begun = self._time()
-            self.last = decide(self.queue, self.capacity, self._policy, begun)
+            self.last = self._decide(begun)
             placements = self.last.placements
             now_s = self._time()
             MATCH_SECONDS.record(now_s - begun)
@@ -161,7 +209,7 @@ class Scheduler(Actor[Look]):
                 QUEUE_WAIT_SECONDS.record(now_s - (self.queue.since(waiting) or now_s))
                 place = self.queue.remove(waiting)
                 assert place is not None
-                self.reserve(run, job, agent, demand, place.tenant, place.priority)
+                self.reserve(run, job, agent, demand, place.tenant)
             if placements:
                 self._assign(placements)
             if len(placements) < self._policy.round_limit:

@@ -84,13 +84,14 @@ def _apart(demand: Demand, agent: AgentCapacity, capacity: Capacity) -> Misfit |
     if rules is None or not rules.apart:
         return None
     for other in capacity.agents.values():
-        if rules.apart in other.apart and _together(agent, other, rules.apart_over):
+        if rules.apart in other.apart and together(agent, other, rules.apart_over):
             where = "has" if other is agent else f"shares its {rules.apart_over} with {other.id}, which has"
             return Misfit("apart", f"{where} a job of '{rules.apart}', from which it is kept apart", False)
     return None
 
 
-def _together(one: AgentCapacity, other: AgentCapacity, over: Domain) -> bool:
+def together(one: AgentCapacity, other: AgentCapacity, over: Domain) -> bool:
+    """Whether they are the same node, or in the same pool or zone."""
     if one is other:
         return True
     if over == "node":

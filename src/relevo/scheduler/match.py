@@ -46,7 +46,12 @@ def decide(queue: Queue, capacity: Capacity, policy: Policy, now_s: float = 0.0)
 
 def is_usual(policy: Policy) -> bool:
     """Whether nothing counts for where a job goes but what fits and where most places are free."""
-    return policy.placement is None and not policy.shares and policy.reserve_after_s is None
+    return (
+        policy.placement is None
+        and not policy.shares
+        and policy.reserve_after_s is None
+        and policy.custom is None
+    )
 
 
 def _match_alike(

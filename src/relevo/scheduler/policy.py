@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from relevo.scheduler.queue import Order
+
+if TYPE_CHECKING:
+    from relevo.scheduler.custom import Guard
 
 
 class Weights(NamedTuple):
@@ -49,8 +52,7 @@ class Policy(NamedTuple):
     #: such jobs at once at most
     reservations: int = 8
     shares: Mapping[str, Share] = {}  #: by tenant; the others are as `EVEN`
-    #: jobs may be ended and queued again for those of higher priority, or of tenants that have less than is guaranteed to them
-    preempt: bool = False
+    custom: Guard | None = None  #: an operator's own: it orders and grades instead
 
     def share(self, tenant: str) -> Share:
         """What a tenant gets."""

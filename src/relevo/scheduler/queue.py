@@ -193,6 +193,7 @@ class Place(NamedTuple):
     demand: Demand
     since_s: float
     tenant: str
+    deadline_s: float
 
 
 class Queue:
@@ -238,7 +239,7 @@ class Queue:
         """Put a job at the end. Without effect when it waits already. `now_s`, `deadline_s`: of any one clock."""
         if waiting in self._places:
             return
-        self._places[waiting] = Place(priority, demand, now_s, tenant)
+        self._places[waiting] = Place(priority, demand, now_s, tenant, deadline_s)
         self.turn += 1
         tenants = self.lanes.get(priority)
         if tenants is None:
@@ -260,7 +261,7 @@ class Queue:
         place = self._places.pop(waiting, None)
         if place is None:
             return None
-        priority, demand, _, tenant = place
+        priority, demand, _, tenant, _ = place
         tenants = self.lanes[priority]
         classes = tenants[tenant]
         lane = classes[demand]
@@ -278,6 +279,13 @@ class Queue:
                 else:
                     del self.tenants[tenant]
         return place
+
+    def again(self, order: Order) -> Queue:
+        """The same jobs in another order. O(n)."""
+        made = Queue(order)
+        for waiting, (priority, demand, since_s, tenant, deadline_s) in self._places.items():
+            made.add(waiting, priority, demand, since_s, tenant, deadline_s)
+        return made
 
     def remove_run(self, run: str) -> None:
         """Take all jobs of a run out. O(n) in the queue's length."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from operator import neg
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from relevo.scheduler import expressions
 from relevo.scheduler.demand import Demand, Rules
 from relevo.scheduler.nodes import Nodes, Uses, enough, move, rank_of, rows_of
 from relevo.scheduler.policy import Weights
+
+if TYPE_CHECKING:
+    from relevo.scheduler.custom import Guard, JobView, NodeView
 
 #: Up to so many candidates are compared one by one.
 FEW: Final = 6
@@ -35,8 +38,9 @@ class Shape:
 class Room:
     """A copy of the columns, from which is taken. O(agents) to make, by copying lists."""
 
-    def __init__(self, nodes: Nodes, weights: Weights | None) -> None:
+    def __init__(self, nodes: Nodes, weights: Weights | None, custom: Guard | None = None) -> None:
         self.nodes = nodes
+        self._custom = custom
         self._weights = weights
         nodes.renew()
         nodes.rank_all(weights)
@@ -110,10 +114,16 @@ class Room:
             return 0
         return self.nodes.neighbours(self._apart.get(rules.apart, 0), rules.apart_over)
 
-    def best(self, shape: Shape) -> int:
-        """The row to take for one more of a class: the best rank, and the first of several; -1 when it fits nowhere."""
+    def best(self, shape: Shape, job: JobView | None = None) -> int:
+        """The row to take for one more of a class: the best rank, and the first of several; -1 when it fits nowhere.
+
+        `job`: for a custom policy. Raises PolicyFailed.
+        """
         while found := self.fitting(shape):
-            row = self._top(found) if not shape.parts else self._top_of_parts(found, shape.parts)
+            if self._custom is not None and job is not None:
+                row = self._top_by(self._custom, job, found)
+            else:
+                row = self._top(found) if not shape.parts else self._top_of_parts(found, shape.parts)
             if shape.exact or all(self.free[name][row] >= amount for name, amount in shape.uses):
                 return row
             shape.allowed &= ~(1 << row)  # it will not have more in this round
@@ -127,6 +137,18 @@ class Room:
             if hit := found & ranked[rank]:
                 return (hit & -hit).bit_length() - 1
         raise AssertionError("a node without a rank")
+
+    def _top_by(self, custom: Guard, job: JobView, found: int) -> int:
+        rows = rows_of(found)
+        grades = [custom.score(job, self._view(row)) for row in rows]
+        return rows[max(range(len(rows)), key=grades.__getitem__)]
+
+    def _view(self, row: int) -> NodeView:
+        from relevo.scheduler.custom import node_view
+
+        totals = {name: column[row] / 1000 for name, column in self.nodes.totals.items()}
+        free = {name: column[row] / 1000 for name, column in self.free.items()}
+        return node_view(self.nodes.rows[row], totals, free)
 
     def _top_of_parts(self, found: int, parts: list[tuple[int, int]]) -> int:
         grades = []

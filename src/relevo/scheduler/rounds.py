@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from heapq import heapify, heappop, heapreplace
 from math import inf
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from relevo.scheduler.capacity import Capacity
 from relevo.scheduler.demand import Demand
@@ -20,6 +20,9 @@ from relevo.scheduler.policy import Policy
 from relevo.scheduler.queue import Cursor, Key, Line, Queue, Rotation, Waiting
 from relevo.scheduler.room import Room, Shape
 from relevo.scheduler.tenants import Account, Ledger
+
+if TYPE_CHECKING:
+    from relevo.scheduler.custom import JobView
 
 #: Why jobs of a tenant and class were left out: nothing has room, the tenant has its quota, or a round has its number.
 Left = Literal["room", "quota", "round"]
@@ -104,7 +107,7 @@ class Decision:
         self._policy = policy
         self._now_s = now_s
         self._nodes = nodes = capacity.nodes()
-        self._room = Room(nodes, policy.placement)
+        self._room = Room(nodes, policy.placement, policy.custom)
         self._ledger = capacity.ledger or Ledger(policy.shares)
         self._ledger.totals = nodes.sums
         self._accounts: dict[str, Account] = {}
@@ -200,7 +203,7 @@ class Decision:
         if account is not None and account.over_quota(shape.uses):
             self._leave(group, lane, waiting, "quota")
             return
-        row = -1 if shape.done else self._room.best(shape)
+        row = -1 if shape.done else self._room.best(shape, self._view(group, lane, waiting))
         if row < 0:
             shape.done = True
             self._leave(group, lane, waiting, "room")
@@ -218,6 +221,13 @@ class Decision:
         else:
             heapreplace(group.heap, (cursor.key, group.heap[0][1], lane))
 
+    def _view(self, group: _Group, lane: _Lane, waiting: Waiting) -> JobView | None:
+        if self._policy.custom is None:
+            return None
+        from relevo.scheduler.custom import view_of
+
+        return view_of(waiting, group.priority, lane.demand, lane.tenant)
+
     def _leave(self, group: _Group, lane: _Lane, waiting: Waiting, why: Left) -> None:
         heappop(group.heap)
         key = (lane.tenant, lane.demand)
@@ -228,8 +238,8 @@ class Decision:
     def _keep_room(self, waiting: Waiting, shape: Shape) -> None:
         """Whoever waits for long gets a node where nothing else is put that would take longer to become free for it.
 
-        The node is looked at as if the job were there already. What runs there ends; what fits beside the job goes on to
-        be placed.
+        The node is looked at as if the job were there already, beside all that runs: what takes nothing that is missing goes
+        on to be placed there.
         """
         after_s = self._policy.reserve_after_s
         if after_s is None or len(self.result.reservations) >= self._policy.reservations:

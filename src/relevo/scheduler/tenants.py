@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from math import inf
 
-from relevo.scheduler.demand import Demand, amounts
+from relevo.scheduler.demand import Demand, amounts, thousandths
 from relevo.scheduler.policy import EVEN, Share
 
 
@@ -100,6 +100,24 @@ class Account:
             name in guaranteed and used.get(name, 0) + amount > guaranteed[name] for name, amount in uses
         )
 
+    def lends(self) -> bool:
+        """Whether it has more than is guaranteed to it."""
+        guaranteed = self._guaranteed
+        return not guaranteed or any(self.used.get(name, 0) > limit for name, limit in guaranteed.items())
+
+    def can_spare(self, amounts_of: Mapping[str, int]) -> bool:
+        """Whether what is guaranteed to it is left without these."""
+        return all(
+            self.used.get(name, 0) - amounts_of[name] >= limit
+            for name, limit in self._guaranteed.items()
+            if name in amounts_of
+        )
+
+    def give(self, uses: tuple[tuple[str, int], ...]) -> None:
+        """One has its place no more."""
+        for name, amount in uses:
+            self.used[name] = self.used.get(name, 0) - amount
+
     def take(self, uses: tuple[tuple[str, int], ...], turn: int) -> None:
         """One more has a place."""
         used, totals = self.used, self._ledger.totals
@@ -112,10 +130,4 @@ class Account:
 
 
 def _limits(named: Mapping[str, float]) -> dict[str, int]:
-    return {
-        "places" if name == "jobs" else name: _thousandths(name, amount) for name, amount in named.items()
-    }
-
-
-def _thousandths(name: str, amount: float) -> int:
-    return round(amount * 1000) if amount < inf else 1 << 80
+    return {"places" if name == "jobs" else name: thousandths(amount) for name, amount in named.items()}

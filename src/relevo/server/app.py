@@ -25,6 +25,7 @@ from relevo.server.problems import Problem, problem_of, retry_after
 from relevo.server.routes import Endpoint, Router
 from relevo.server.runs import Runs
 from relevo.server.state import State
+from relevo.server.topics import Following
 
 #: Clients whose rates are remembered.
 CLIENTS: Final = 1_024
@@ -68,7 +69,14 @@ class App:
         self._wrong: OrderedDict[str, Gcra] = OrderedDict()
         runs = Runs(self.hub, nowhere)
         state = State(self.hub, access)
-        self.router = Router([*runs.endpoints(), *Logs(self.hub, runs).endpoints(), *state.endpoints()])
+        self.router = Router(
+            [
+                *runs.endpoints(),
+                *Logs(self.hub, runs).endpoints(),
+                *Following(self.hub).endpoints(),
+                *state.endpoints(),
+            ]
+        )
         state.router = self.router
         self._pages = Pages(static)
 
@@ -89,6 +97,8 @@ class App:
                     route = "page"
                     answer = await self._pages.answer(request)
             except Problem as problem:
+                if problem.status == 401:
+                    self._wrong_of(_address(scope)).allow(self._loop.time())
                 answer = _answer(problem)
             except RelevoError as error:
                 answer = _answer(problem_of(error))
@@ -117,8 +127,7 @@ class App:
 
     def _endpoint(self, request: Request, scope: dict[str, Any]) -> Endpoint | None:
         """Who answers, once it is clear that the client may ask; None: the page. Raises Problem."""
-        client = scope["client"]
-        address = client[0] if client else ""
+        address = _address(scope)
         now_s = self._loop.time()
         rate = _of(self._rates, address, self._limits.rate, self._limits.burst)
         if not rate.allow(now_s):
@@ -136,22 +145,22 @@ class App:
         methods, request.path_values = found
         method = "GET" if request.method == "HEAD" else request.method
         endpoint = methods.get(method)
+        asks = endpoint is None or not endpoint.open or endpoint.method != "GET"
+        if asks and (wait_s := self._wrong_of(address).delay_s(now_s)):
+            raise Problem(429, "too many wrong tokens", headers=(retry_after(wait_s),))
         if endpoint is None or not endpoint.open:
-            self._authorize(request, address, now_s)
+            rules.check(request, self.access, time.time())
         if endpoint is None:
             raise _not_allowed([*methods, "HEAD"] if "GET" in methods else [*methods])
         return endpoint
 
-    def _authorize(self, request: Request, address: str, now_s: float) -> None:
-        wrong = _of(self._wrong, address, self._limits.wrong_rate, self._limits.wrong_burst)
-        if wait_s := wrong.delay_s(now_s):
-            raise Problem(429, "too many wrong tokens", headers=(retry_after(wait_s),))
-        try:
-            rules.check(request, self.access, time.time())
-        except Problem as problem:
-            if problem.status == 401:
-                wrong.allow(now_s)
-            raise
+    def _wrong_of(self, address: str) -> Gcra:
+        return _of(self._wrong, address, self._limits.wrong_rate, self._limits.wrong_burst)
+
+
+def _address(scope: dict[str, Any]) -> str:
+    client = scope["client"]
+    return client[0] if client else ""
 
 
 class _Told:

@@ -105,7 +105,6 @@ class Connection(HttpToolsProtocol):
     def _await_head(self) -> None:
         self._settle()
         self._in_head = True
-        self._head_bytes = 0
         self._deadline = self.loop.call_later(HEAD_S, self._too_slow)
 
     def _settle(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -19,13 +19,16 @@ from relevo.logs.lines import Line, LineCutter
 from relevo.server.connection import chunk
 
 if TYPE_CHECKING:
-    from relevo.orchestrator.api import EngineApi
+    from relevo.orchestrator.api import EngineApi, RowChanges
     from relevo.server.hub import Hub
+    from relevo.store.contract import RunRow
 
 #: What a feed keeps for those who are a little behind.
 WINDOW_BYTES: Final = 256 * 1024
 #: Of what waits for the next tick; then the source waits.
 PENDING_ITEMS: Final = 5_000
+#: How often what is told whole is looked at.
+STATE_EVERY_S: Final = 1.0
 #: Lines of one event, and bytes of one chunk, about.
 EVENT_LINES: Final = 500
 CHUNK_BYTES: Final = 32 * 1024
@@ -81,6 +84,8 @@ class Subscriber(Protocol):
 
 class Feed(Generic[P]):
     """One thing that is followed. `key` names it; `position` is what is sealed up to."""
+
+    window_bytes = WINDOW_BYTES
 
     def __init__(self, hub: Hub, key: Any, position: P) -> None:
         self.hub = hub
@@ -160,19 +165,23 @@ class Feed(Generic[P]):
                     self._room.clear()
                     await self._room.wait()
             self.finish()
+            self._over()
         except RelevoError as error:
             self.error = error
+            self._over()
         finally:
-            self._ended = True
-            self.hub.dirty(self)
             await source.aclose()  # type: ignore[attr-defined]  # all sources are generators
+
+    def _over(self) -> None:
+        self._ended = True
+        self.hub.dirty(self)
 
     def tick(self) -> None:
         """Seal what waits, and tell who follows."""
         for one in self.sealed():
             self.chunks.append(one)
             self._bytes += one.size
-        while self._bytes > WINDOW_BYTES and len(self.chunks) > 1:
+        while self._bytes > self.window_bytes and len(self.chunks) > 1:
             self._bytes -= self.chunks.popleft().size
             self.base += 1
         self._room.set()
@@ -331,7 +340,9 @@ class EventsFeed(Feed[Place]):
 async def numbered(api: EngineApi, run: str, after: Place, *, follow: bool) -> Any:
     """A run's events behind a place, each with its own."""
     # A sequence that was begun is asked for again, and what is known of it passed over.
-    source = api.events(run, max(0, after.seq - 1) if after.n < ALL else after.seq, follow=follow)
+    source = api.events(
+        run, max(0, after.seq - 1) if after.n < ALL else after.seq, follow=follow, past_holds=follow
+    )
     seq, n = 0, 0
     try:
         async for event in source:
@@ -360,3 +371,88 @@ def _event_chunks(events: list[tuple[Place, dict[str, Any]]], start: Place) -> l
     if pieces:
         chunks.append(Chunk(start, stop, pieces))
     return chunks
+
+
+#: For `rows`: from now on.
+NOW: Final = -1
+
+
+class RowsFeed(Feed[int]):
+    """The rows of runs as they change. Positions are sequences of the store; NOW: from now on."""
+
+    def __init__(self, hub: Hub, position: int) -> None:
+        super().__init__(hub, ("rows",), position)
+        self._reached = position
+        self._rows: dict[str, RunRow] = {}
+        self._reset = False
+
+    def entry(self, position: int) -> tuple[int, int]:
+        return (self.end, NOW) if position == NOW else super().entry(position)
+
+    def source(self) -> AsyncIterator[Any]:
+        return self.hub.api.rows(None if self.position == NOW else self.position)
+
+    def take(self, item: RowChanges) -> int:
+        for row in item.rows:
+            self._rows[row.run] = row
+        self._reset = self._reset or item.reset
+        self._reached = item.sequence
+        return len(self._rows)
+
+    def sealed(self) -> list[Chunk]:
+        rows, self._rows = self._rows, {}
+        reset, self._reset = self._reset, False
+        start, self.position = self.position, self._reached
+        pieces = _row_pieces(rows.values(), self.position, reset=reset)
+        return [Chunk(start, self.position, pieces)] if pieces else []
+
+    async def earlier(self, position: int, stop: int | None) -> AsyncIterator[Chunk]:
+        source = self.hub.api.rows(position)
+        try:
+            changes = await anext(source)
+        finally:
+            await source.aclose()  # type: ignore[attr-defined]  # all sources are generators
+        pieces = _row_pieces(changes.rows, changes.sequence, reset=changes.reset)
+        yield Chunk(position, changes.sequence, pieces)
+
+
+def _row_pieces(rows: Iterable[RunRow], sequence: int, *, reset: bool) -> list[Piece]:
+    pieces = [Piece(str(sequence), "row", "row", _encode(row), row.run) for row in rows]
+    if reset:
+        pieces.append(Piece(str(sequence), "reset", "reset", b'{"topic":"runs"}', "reset"))
+    return pieces
+
+
+class StateFeed(Feed[int]):
+    """Something that is told whole whenever it has changed, at most once a second. It has no positions: only the latest counts."""
+
+    window_bytes = 0
+
+    def __init__(self, hub: Hub, name: str, read: Callable[[], Awaitable[Any]]) -> None:
+        super().__init__(hub, ("state", name), 0)
+        self._name = name
+        self._ask = read
+        self._latest: bytes | None = None
+
+    async def source(self) -> AsyncIterator[Any]:
+        known = b""
+        while True:
+            latest = _encode(await self._ask())
+            if latest != known:
+                known = latest
+                yield latest
+            await asyncio.sleep(STATE_EVERY_S)
+
+    def take(self, item: bytes) -> int:
+        self._latest = item
+        return 1
+
+    def sealed(self) -> list[Chunk]:
+        latest, self._latest = self._latest, None
+        if latest is None:
+            return []
+        return [Chunk(0, 0, [Piece("", self._name, self._name, latest, self._name)])]
+
+    async def earlier(self, position: int, stop: int | None) -> AsyncIterator[Chunk]:
+        return
+        yield  # the latest is all there is

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from relevo.orchestrator.api import EngineApi
 from relevo.server.connection import Connection
-from relevo.server.feeds import Feed
+from relevo.server.feeds import Feed, Subscriber
 
 #: What comes within this time is joined to one write.
 TICK_S: Final = 0.02
@@ -27,7 +27,7 @@ class Hub:
         self._feeds: dict[Any, Feed[Any]] = {}
         self._dirty: dict[Feed[Any], None] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._ending: set[asyncio.Task[Any]] = set()
+        self._streams: dict[Subscriber, None] = {}
 
     def find(self, key: Any) -> Feed[Any] | None:
         """The feed of a key, if somebody follows that."""
@@ -57,6 +57,14 @@ class Hub:
         for feed in dirty:
             feed.tick()
 
+    def enter(self, stream: Subscriber) -> None:
+        """A stream that is to be told when the server ends."""
+        self._streams[stream] = None
+
+    def exit(self, stream: Subscriber) -> None:
+        """It has ended."""
+        self._streams.pop(stream, None)
+
     async def close(self) -> None:
         """End all streams: each tells its follower to come again."""
         self.closing.set()
@@ -65,6 +73,8 @@ class Hub:
         for feed in list(self._feeds.values()):
             for subscriber in list(feed.subscribers):
                 subscriber.more()
+        for stream in list(self._streams):
+            stream.more()
 
 
 class Follower:

@@ -19,6 +19,16 @@ _PATH_WORDS: Final = {
     "number": "A job's number in its run, from 0.",
     "name": "An artifact's name.",
 }
+#: One event of a stream, as its lines tell it.
+_SENT_EVENT: Final = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "retry": {"type": "integer"},
+    },
+}
 _PROBLEMS: Final = {
     400: "It cannot be understood.",
     401: "The token is missing or wrong.",
@@ -125,6 +135,8 @@ def _add(responses: dict[str, Any], said: Said) -> None:
         schema: dict[str, Any] = {"$ref": _REF.format(name=said.type.__name__)}
     elif said.media == "application/json":
         schema = {"type": "object"}
+    elif said.media == "text/event-stream":
+        schema = _SENT_EVENT
     else:
         schema = {"type": "string"}
     if said.status not in (204, 202, 416):

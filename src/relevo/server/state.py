@@ -54,7 +54,7 @@ class State:
                 "Exchange the token for a session: a cookie.",
                 (Said(204, "The cookie is set.", headers={"Set-Cookie": "the session"}),),
                 body=shapes.TokenGiven,
-                problems=(400, 403, 413, 415),
+                problems=(400, 401, 403, 413, 415),
                 open=True,
             ),
             Endpoint(

@@ -62,8 +62,8 @@ class Stream(Answer):
             number, entry = feed.entry(self._position)
             if entry > self._position:
                 await self._catch_up(connection, entry)
-                if number < feed.base or self._position < entry:
-                    continue  # the window has moved on meanwhile
+                if hub.find(self._key) is not feed or number < feed.base:
+                    continue  # nobody followed it any more meanwhile, or the window has moved on
             if self._gone(connection):
                 if not feed.subscribers:
                     hub.drop(feed)
@@ -88,6 +88,7 @@ class Stream(Answer):
                     return
                 connection.write(one.framed)
                 self._position = one.stop
+                await asyncio.sleep(0)  # others have their turn, too
         finally:
             await source.aclose()  # type: ignore[attr-defined]  # all sources are generators
         if stop is not None and not self._hub.closing.is_set():

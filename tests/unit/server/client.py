@@ -66,6 +66,21 @@ class Client:
             await writer.wait_closed()
 
     @asynccontextmanager
+    async def talk(self, data: bytes) -> AsyncIterator[asyncio.StreamReader]:
+        """Say something, whatever it is, and hear what comes."""
+        reader, writer = await asyncio.open_connection(*self.address)
+        try:
+            writer.write(data)
+            async with asyncio.timeout(20):
+                yield reader
+        finally:
+            writer.close()
+            try:
+                await writer.wait_closed()
+            except ConnectionError:
+                pass
+
+    @asynccontextmanager
     async def stream(self, path: str, **headers: str) -> AsyncIterator[Stream]:
         """Open a stream of events."""
         reader, writer = await asyncio.open_connection(*self.address, limit=1 << 24)
