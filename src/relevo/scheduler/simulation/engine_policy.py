@@ -34,7 +34,7 @@ class EnginePolicy:
     def ready(self, job: int) -> None:
         asked = self._world.workload.jobs[job]
         # As the orchestrator does: a job that is being queued takes a place that is free.
-        agent = self._scheduler.reserve_at_once(asked.run, job, asked.demand, asked.tenant, asked.priority)
+        agent = self._scheduler.reserve_at_once(asked.run, job, asked.demand, asked.tenant)
         if agent is not None:
             self._world.place(job, agent_number(agent))
         else:
