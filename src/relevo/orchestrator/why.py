@@ -16,8 +16,8 @@ from relevo.domain.run import Job, Node, Run
 from relevo.domain.states import JOB_ENDS, JobStatus, MemberStatus
 from relevo.orchestrator.api import Wait
 from relevo.scheduler.capacity import AgentCapacity
+from relevo.scheduler.placement import Left
 from relevo.scheduler.queue import Demand, Queue, Waiting
-from relevo.scheduler.rounds import Left
 
 #: Names that a sentence lists at most.
 NAMES: Final = 5

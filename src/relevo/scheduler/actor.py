@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from relevo.actors import Actor, ActorRef
 from relevo.core.measured import MATCH_SECONDS, PLACEMENTS, QUEUE_WAIT_SECONDS
@@ -12,7 +12,9 @@ from relevo.scheduler.capacity import AgentCapacity, Capacity
 from relevo.scheduler.demand import Demand
 from relevo.scheduler.match import Placement, Policy, Round, choose, decide, is_usual
 from relevo.scheduler.queue import Order, Queue, Waiting
-from relevo.scheduler.tenants import Ledger
+
+if TYPE_CHECKING:
+    from relevo.scheduler.tenants import Ledger
 
 #: All that the actor is told: look whether somebody can be placed.
 Look = Literal["look"]
@@ -70,6 +72,8 @@ class Scheduler(Actor[Look]):
         elif ledger is not None:
             ledger.shares = policy.shares
         else:
+            from relevo.scheduler.tenants import Ledger
+
             ledger = self.capacity.ledger = Ledger(policy.shares)
             for held in self.reserved.values():
                 ledger.took(held.tenant, held.demand)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from relevo.scheduler.expressions import Expression
+if TYPE_CHECKING:
+    from relevo.scheduler.expressions import Expression
+
 
 #: Over what jobs with the same key are kept apart.
 Domain = Literal["node", "pool", "zone"]

@@ -6,10 +6,9 @@ from typing import Final
 
 from relevo.scheduler.capacity import AgentCapacity, Capacity
 from relevo.scheduler.demand import Demand
-from relevo.scheduler.fit import fits
+from relevo.scheduler.placement import Placement, Round
 from relevo.scheduler.policy import Policy
 from relevo.scheduler.queue import Line, Queue, Rotation
-from relevo.scheduler.rounds import Decision, Placement, Round
 
 __all__ = ["Placement", "Policy", "Round", "choose", "decide", "match"]
 
@@ -41,6 +40,8 @@ def decide(queue: Queue, capacity: Capacity, policy: Policy, now_s: float = 0.0)
                 if demand[1:] == _PLAIN:
                     placements = _match_alike(classes[demand], demand, capacity, policy)
                     return Round(placements, [], {}, [])
+    from relevo.scheduler.rounds import Decision  # an engine for one machine seldom needs it
+
     return Decision(queue, capacity, policy, now_s).run()
 
 
@@ -77,6 +78,8 @@ def _match_alike(
 
 def choose(capacity: Capacity, demand: Demand) -> str | None:
     """Where the usual policy places a job that nobody competes with and that prefers no node: where most places are free."""
+    from relevo.scheduler.fit import fits
+
     chosen: AgentCapacity | None = None
     plain = demand[1:] == _PLAIN
     for agent in capacity.agents.values():

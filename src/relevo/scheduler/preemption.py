@@ -14,9 +14,9 @@ from relevo.scheduler.capacity import Capacity
 from relevo.scheduler.demand import Demand, amounts
 from relevo.scheduler.fit import together
 from relevo.scheduler.nodes import Uses, rows_of
+from relevo.scheduler.placement import Round
 from relevo.scheduler.policy import Policy
 from relevo.scheduler.queue import Waiting
-from relevo.scheduler.rounds import Round
 from relevo.scheduler.tenants import Account, Ledger
 
 #: Of so many nodes that could be made to fit the best is taken; with more of them, where to begin moves on.

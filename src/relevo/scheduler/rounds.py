@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from heapq import heapify, heappop, heapreplace
 from math import inf
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from relevo.scheduler.capacity import Capacity
 from relevo.scheduler.demand import Demand
+from relevo.scheduler.placement import Left, Placement, Reservation, Round
 from relevo.scheduler.policy import Policy
 from relevo.scheduler.queue import Cursor, Key, Line, Queue, Rotation, Waiting
 from relevo.scheduler.room import Room, Shape
@@ -23,36 +24,6 @@ from relevo.scheduler.tenants import Account, Ledger
 
 if TYPE_CHECKING:
     from relevo.scheduler.custom import JobView
-
-#: Why jobs of a tenant and class were left out: nothing has room, the tenant has its quota, or a round has its number.
-Left = Literal["room", "quota", "round"]
-
-
-class Placement(NamedTuple):
-    """A job and the agent that is to run it."""
-
-    waiting: Waiting
-    demand: Demand
-    agent: str
-
-
-class Reservation(NamedTuple):
-    """A job that has room kept for it, and where."""
-
-    waiting: Waiting
-    demand: Demand
-    agent: str
-
-
-class Round(NamedTuple):
-    """What one round came to."""
-
-    placements: list[Placement]
-    reservations: list[Reservation]
-    left: dict[tuple[str, Demand], Left]  #: by tenant and class, of those whose turn came
-    first_left: list[
-        tuple[Waiting, int, str, Demand]
-    ]  #: of each of them the first job: with priority, tenant, class
 
 
 class _Lane:
