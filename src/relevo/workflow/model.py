@@ -29,6 +29,9 @@ class RetrySpec(Struct, frozen=True):
     max: int = 0
     on: tuple[str | int, ...] = ("infra",)  #: "infra", or exit codes
     backoff_s: float = 0.0
+    lost: int | None = (
+        None  #: how often an attempt that was lost is made again; None: that is left to the engine
+    )
 
 
 class StepSpec(Struct, frozen=True):
@@ -102,6 +105,7 @@ class JobNode(Struct, frozen=True):
     strategy: str | None = None
     called: Workflow | None = None  #: the file that `uses` names, where it was read
     cancel_timeout_minutes: Value = None
+    resources: dict[str, float] = {}  #: of `relevo: resources:` what is neither cpu nor memory; disk in bytes
 
 
 class Workflow(Struct, frozen=True):
