@@ -168,3 +168,13 @@ def _plain(schema: dict[str, Any]) -> dict[str, Any]:
         return schema
     rest = {name: value for name, value in schema.items() if name != "anyOf" and value is not None}
     return {**rest, **options[0]} if len(options) == 1 else {**rest, "anyOf": options}
+
+
+def endpoints() -> list[Endpoint]:
+    """All that a server has, to be told of: none of them can be called."""
+    from typing import cast
+
+    from relevo.server.app import App
+
+    nobody = cast(Any, None)
+    return App(nobody, nobody, nobody, nowhere="").router.endpoints
