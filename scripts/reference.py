@@ -338,3 +338,4 @@ def _variable_rows() -> Iterator[tuple[str, ...]]:
     for name in _VARIABLES:
         yield f"`{name}`", "as GitHub" if name in there else "not: it is not set"
     yield "`RELEVO_ATTEMPT`", f"{_OWN}: run, job and attempt"
+    yield "`TRACEPARENT`, `TRACESTATE`", f"{_OWN}: the step's span, for [spans of your own](telemetry.md)"

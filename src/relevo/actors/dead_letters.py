@@ -43,4 +43,5 @@ class DeadLetters:
         silent, self._silent = self._silent, 0
         more = f" ({silent} more were not logged)" if silent else ""
         kind = type(letter.message).__name__
-        _log.warning("dead letter for %s: %s, %s%s", letter.path, kind, letter.reason, more)
+        about = {"actor": letter.path, "cause": kind}
+        _log.warning("dead letter for %s: %s, %s%s", letter.path, kind, letter.reason, more, extra=about)

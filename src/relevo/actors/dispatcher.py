@@ -92,7 +92,12 @@ class Dispatcher:
                 if took > self.longest_s:
                     self.longest_s = took
                     if took > SLOW_STEP_S:
-                        _log.warning("actor %s held the loop for %.0f ms", cell.path, took * 1_000)
+                        _log.warning(
+                            "actor %s held the loop for %.0f ms",
+                            cell.path,
+                            took * 1_000,
+                            extra={"actor": cell.path},
+                        )
                 before = now
                 steps += 1
                 if now >= until or steps >= BUDGET_STEPS:

@@ -89,7 +89,8 @@ def failed(cell: Cell[Any], error: BaseException) -> None:
     now = cell.system.loop.time()
     supervision = parent.actor.supervision
     verdict = judge(supervision, error, cell.history, now, restartable=cell.factory is not None)
-    log.error("actor %s failed: %s", cell.path, verdict.directive.value, exc_info=error)
+    about = {"actor": cell.path}
+    log.error("actor %s failed: %s", cell.path, verdict.directive.value, exc_info=error, extra=about)
     if verdict.directive is Directive.STOP:
         stop(cell, "failed", error)
     elif verdict.directive is Directive.ESCALATE:

@@ -11,6 +11,7 @@ or a disk went away, a defect of ours) makes the attempt lost, and the engine ma
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -43,6 +44,7 @@ FORCED_AFTER_S: Final = 300.0
 #: Waits between tries to destroy a worker. The provider goes on trying after the last.
 _DESTROY_AGAIN_S: Final = (0.1, 0.5, 2.0, 5.0, 10.0)
 
+_log = logging.getLogger(__name__)
 _RESULT_OF_REASON: Final = {"timed-out": "timed-out", "fenced": "lost"}
 
 
@@ -118,6 +120,8 @@ class AttemptRun:
             secrets,
             places,
             self._folders,
+            traceparent=assignment.traceparent,
+            tracestate=assignment.tracestate,
         )
         self._event = contexts.github.get("event")
         self._steps = StepRunner(
@@ -143,6 +147,9 @@ class AttemptRun:
     async def run(self) -> None:
         """Run it to its end record. Raises nothing but the cancellation of its task, after the end record."""
         end = JobEnd("lost", "the agent was shut down")
+        told = _log.isEnabledFor(logging.INFO)
+        if told:
+            _log.info("an attempt begins", extra=_about(self.key))
         try:
             end = await self._run()
         except (InfrastructureError, OSError) as error:
@@ -159,6 +166,8 @@ class AttemptRun:
                 await self._destroy()
             finally:
                 self._finish(end)
+            if told:
+                _log.info("an attempt ended: %s", end.result, extra=_about(self.key))
         await self._remove_folders()
 
     def cancel(self, reason: str, force: bool) -> None:
@@ -236,7 +245,7 @@ class AttemptRun:
             self._skip(step)
             return
         contexts = self._contexts
-        contexts.begin_step(step)
+        contexts.begin_step(step, step.index)
         try:
             if step.hashes:
                 evaluated = await self._evaluated_in_pool(step)
@@ -306,7 +315,7 @@ class AttemptRun:
             name = self._masks.hide(f"Post {post.name}")
             self._reporter.step_started(index, name)
             self._activity.begin()
-            self._contexts.begin_step(post.step)
+            self._contexts.begin_step(post.step, index)
             end = await self._steps.run_post(post, index)
             self._activity.end()
             if end.outcome == FAILURE and self._contexts.status == SUCCESS:
@@ -370,9 +379,7 @@ class AttemptRun:
         try:
             await self._blocking(self._folders.remove)
         except (OSError, InfrastructureError) as error:
-            import logging
-
-            logging.getLogger(__name__).warning("the workspace of %s was not removed: %s", self.key, error)
+            _log.warning("a workspace was not removed: %s", error, extra=_about(self.key))
 
 
 def _duration(seconds: float) -> str:
@@ -382,6 +389,8 @@ def _duration(seconds: float) -> str:
 
 
 def _tell_defect(key: AttemptKey) -> None:
-    import logging
+    _log.exception("a defect of relevo in an attempt", extra=_about(key))
 
-    logging.getLogger(__name__).exception("attempt %s", key)
+
+def _about(key: AttemptKey) -> dict[str, str | int]:
+    return {"run": key.run, "job": key.job, "attempt": key.number}

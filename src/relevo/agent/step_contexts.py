@@ -11,6 +11,7 @@ from relevo.agent.environment import github_variables, kept, put_in_front, runne
 from relevo.agent.prepared import PreparedJob, PreparedStep, first_line, name_of
 from relevo.agent.workspace import Folders, Places
 from relevo.domain.ids import AttemptKey
+from relevo.telemetry import ids
 from relevo.workflow.contexts import JobContexts
 from relevo.workflow.expressions import ExactDict, ExpressionError, Scope, Value, to_text
 from relevo.workflow.model import StepSpec
@@ -65,11 +66,15 @@ class StepContexts:
         "_contexts",
         "_fixed",
         "_github",
+        "_given",
+        "_index",
         "_job",
+        "_parents",
         "_paths",
         "_places",
         "_secrets",
         "_standing",
+        "_tracestate",
         "_variables",
         "depth",
         "env",
@@ -86,7 +91,11 @@ class StepContexts:
         secrets: Mapping[str, str],
         places: Places,
         folders: Folders,
+        *,
+        traceparent: str = "",
+        tracestate: str = "",
     ) -> None:
+        """`traceparent`, `tracestate`: those that the run was submitted with."""
         self.status = SUCCESS  #: of the job so far: success, failure, cancelled
         self.env: dict[str, str] = {}  #: of workflow, job, run and GITHUB_ENV
         self.steps: dict[str, Value] = {}
@@ -103,6 +112,10 @@ class StepContexts:
         self._variables: dict[str, str] | None = None  # that no step can change
         self._standing: dict[str, str] | None = None  # the rest of the environment, without a step's own
         self._action_id = ""
+        self._index = 0
+        self._given = traceparent
+        self._parents: ids.StepParents | None = None
+        self._tracestate = tracestate
 
     def begin(self) -> None:
         """Evaluate the environment of workflow and job. Raises ExpressionError."""
@@ -114,9 +127,10 @@ class StepContexts:
             self.env.update(evaluated_env(layer, self.scope({})))
         self.env.update(self._contexts.env)
 
-    def begin_step(self, step: PreparedStep) -> None:
-        """`github.action` is this step's from here on."""
+    def begin_step(self, step: PreparedStep, index: int) -> None:
+        """`github.action` is this step's from here on, and TRACEPARENT that of the step with this index."""
         self._action_id = step.action_id
+        self._index = index
 
     @property
     def job_status(self) -> str:
@@ -150,9 +164,20 @@ class StepContexts:
             self._standing = {**_own(), "CI": "true", "GITHUB_ACTIONS": "true", **self.env}
         environment = {**self._standing, **step_env, **self._variables}
         environment["GITHUB_ACTION"] = self._action_id
+        if "TRACEPARENT" not in environment:
+            environment["TRACEPARENT"] = self._traceparent()
+            if self._tracestate:
+                environment["TRACESTATE"] = self._tracestate
         if self._paths:
             environment["PATH"] = put_in_front(environment["PATH"], self._paths)
         return environment
+
+    def _traceparent(self) -> str:
+        """What a process of the step that was begun hangs its own spans on. The step's span has this id once it is derived."""
+        if self._parents is None:
+            run, job, number = self._attempt
+            self._parents = ids.StepParents(run, self._given, job, number)
+        return self._parents.of(self._index)
 
     def set_env(self, name: str, value: str) -> None:
         self.env[name] = value

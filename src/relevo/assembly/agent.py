@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from relevo.agent.agent import LONELY_S, Agent, AgentConfig
-from relevo.domain.errors import InfrastructureError
+from relevo.domain.errors import InfrastructureError, UserError
 from relevo.runtime.clock import SystemClock
 from relevo.runtime.disk import OsDisk
 from relevo.runtime.failpoints import reach
 from relevo.runtime.processes import RECORD, ProcessIdentity, identity
+from relevo.telemetry.diary import Keeping, Wish, wish
 
 if TYPE_CHECKING:
     from relevo.agent.reporter import Reporter
@@ -56,6 +57,7 @@ async def run(options: Options) -> int:
     if lock is None:
         return OCCUPIED
     reach("agent.after-lock")
+    diary = Keeping(f"{options.folder}/agent.log", _wish(), terminal=False)
     who = identity(os.getpid())
     _tell_owner(options.folder, who)
     pool = Pool("agent", threads=4)
@@ -98,8 +100,16 @@ async def run(options: Options) -> int:
         await agent.close()
         await _tidy(pool, places.clear)
         await pool.close()
+        diary.close()
         os.close(lock)
     return 0
+
+
+def _wish() -> Wish:
+    try:
+        return wish(os.environ)
+    except UserError:
+        return Wish()  # the engine tells of it
 
 
 async def _tidy(pool: Pool, remove: Callable[[], None]) -> None:

@@ -18,6 +18,7 @@ from relevo.orchestrator.api import (
     QueueView,
     RowChanges,
     Submission,
+    Wait,
 )
 from relevo.protocol import control
 from relevo.protocol.artifacts import ListedArtifact
@@ -208,6 +209,10 @@ class Client:
         self, *, live: bool | None = None, limit: int = 50, before: str | None = None
     ) -> list[RunRow]:
         found: list[RunRow] = await self._call("runs", live=live, limit=limit, before=before)
+        return found
+
+    async def why(self, run: str, job: str | None = None) -> list[Wait]:
+        found: list[Wait] = await self._call("why", run=run, job=job)
         return found
 
     async def find(self, prefix: str) -> RunRow:

@@ -7,6 +7,7 @@ the lease that does not answer is taken over, under a higher epoch.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -26,15 +27,19 @@ from relevo.leases.contract import Holder, Lease, LeaseHeld
 from relevo.runtime.clock import SystemClock
 from relevo.runtime.entropy import SystemEntropy
 from relevo.runtime.failpoints import reach
+from relevo.runtime.notices import NOTICES
 from relevo.runtime.processes import identity
 from relevo.scheduler.capacity import Reach
 from relevo.scheduler.labels import local_labels
+from relevo.telemetry import settings
+from relevo.telemetry.diary import Keeping, wish
 from relevo.telemetry.vitals import GcWatch
 from relevo.workers.local import LocalAgent, LocalAgentKeeper
 
 if TYPE_CHECKING:
     from relevo.leases.local import LocalLeases
     from relevo.orchestrator.api import EngineApi
+    from relevo.telemetry.export import Exporter, Sender
 
 #: How long a holder of the lease may take to answer before it is taken over.
 ANSWER_S: Final = 3.0
@@ -43,6 +48,8 @@ LEAVE_S: Final = 2.0
 PRUNE_EVERY_S: Final = 86_400.0
 ATTACH_TRIES: Final = 50
 ATTACH_WAIT_S: Final = 0.1
+
+_log = logging.getLogger(__name__)
 
 
 class Embedded:
@@ -56,6 +63,7 @@ class Embedded:
         door: Door,
         keeper: LocalAgentKeeper,
         leave: Callable[[], None],
+        exporter: Exporter | None = None,
     ) -> None:
         self.home = home
         self.engine = engine
@@ -63,6 +71,7 @@ class Embedded:
         self._door = door
         self._keeper = keeper
         self._leave = leave
+        self._exporter = exporter
         self._closing: asyncio.Task[None] | None = None
         self.tenure: Tenure | None = None
         self.taken_over = asyncio.Event()
@@ -99,10 +108,13 @@ class Embedded:
             # Who has hung up needs no engine: it clears its things away while this process does.
             await asyncio.wait((hung_up, gone), return_when=asyncio.FIRST_COMPLETED)
         await self._door.close()
+        if self._exporter is not None:
+            await self._exporter.close(flush=not self.taken_over.is_set())
         await self.engine.close()
         if gone is not None:
             await gone
         self._keeper.close()
+        _log.info("an engine is closed")
         self._leave()
 
 
@@ -124,6 +136,7 @@ async def open_engine(
     from relevo.store.sqlite import SqliteStore, open_database
 
     loop = asyncio.get_running_loop()
+    wanted = wish(os.environ)
     home.make()
     home.make_socket_folder()
     who = identity(os.getpid())
@@ -132,6 +145,7 @@ async def open_engine(
     leases = LocalLeases(lambda: open_database(home.database))
     lease = await _acquire(leases, holder, home, loop)
     reach("engine.after-lease")
+    diary = Keeping(home.engine_log, wanted)
     store = await SqliteStore.open(home.database, lease.epoch, loop)
     threads = Threads(loop)
     collections = GcWatch()
@@ -155,6 +169,7 @@ async def open_engine(
 
     def leave() -> None:
         collections.close()
+        diary.close()
         threads.close()
         blobs.close()
 
@@ -172,18 +187,56 @@ async def open_engine(
     api = LocalApi(engine, vault, labels, f"{home.agent}/kept", home.caches, home.path)
     door = Door(home.socket, loop, engine.manager.accept, api)
     keeper = LocalAgentKeeper(_agent(home, slots, provider, window), loop, lambda: _connected(engine))
-    embedded = Embedded(home, engine, api, door, keeper, leave)
+    exporter = _exporter(home, engine)
+    embedded = Embedded(home, engine, api, door, keeper, leave, exporter)
     made.append(embedded)
     embedded.tenure = Tenure(
         loop, lambda: leases.valid(lease), embedded.taken_over.set, suspect=lambda: door.displaced
     )
+    if exporter is not None:
+        exporter.open()
     await engine.open()
     await door.open()
     keeper.open(head_start.taken(home))
     embedded.tenure.open()
+    _log.info("an engine is open, its epoch is %d", lease.epoch)
     if _prune_is_due(home):
         engine.spawn(_prune(embedded))
     return embedded
+
+
+def _exporter(home: Home, engine: Engine) -> Exporter | None:
+    """What sends traces, where the variables of OpenTelemetry ask for it."""
+    where = settings.endpoint(os.environ)
+    wrong = settings.refusal(os.environ)
+    if not where or wrong:
+        settings.forget(home.traced)
+        if where:
+            NOTICES.warning("traces are not sent: %s", wrong)
+        return None
+    from relevo.orchestrator.public import ends_run, published
+    from relevo.telemetry.export import Exporter
+    from relevo.telemetry.spans import derive
+
+    def connect() -> Sender:
+        from relevo.telemetry.otlp import OtlpSender
+
+        return OtlpSender(where, os.environ)
+
+    store = engine.parts.store
+    exporter = Exporter(
+        asyncio.get_running_loop(),
+        read=store.read,
+        scan=store.scan,
+        ends=ends_run,
+        derive=lambda run, history: derive(run, published(history), 0),
+        connect=connect,
+        where=where,
+        cursor=home.traced,
+        last=store.sequence,
+    )
+    engine.orchestrator.ended = exporter.ended
+    return exporter
 
 
 def _prune_is_due(home: Home) -> bool:

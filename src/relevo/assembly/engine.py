@@ -56,7 +56,7 @@ class Engine:
     ) -> None:
         """`release` gives the lease back: when nothing is written any more, and while the store is open."""
         self.parts = parts
-        self._loop = loop
+        self.loop = loop
         self._release = release
         self._fenced = fenced
         self._is_fenced = False
@@ -88,7 +88,7 @@ class Engine:
 
     def spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         """A task that ends with the engine."""
-        task = self._loop.create_task(coroutine)
+        task = self.loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -4,6 +4,8 @@ relevo.db            events, read models, facts (SQLite)
 logs/<run>/          log segments
 blobs/               snapshots and artifacts by content
 agents/local/        spool, workspaces and caches of this machine's agent
+engine.log           what engines had to say, bounded
+traced               up to which sequence the traces of ended runs were sent
 key                  seals the secrets of runs; 0600
 """
 
@@ -54,6 +56,21 @@ class Home:
     def pruned(self) -> str:
         """A file whose time says when old runs were removed last."""
         return f"{self.path}/pruned"
+
+    @property
+    def engine_log(self) -> str:
+        """What engines had to say; the one before it is `engine.log.1`."""
+        return f"{self.path}/engine.log"
+
+    @property
+    def agent_log(self) -> str:
+        """The same of this machine's agent."""
+        return f"{self.agent}/agent.log"
+
+    @property
+    def traced(self) -> str:
+        """A file with the sequence up to which the traces of ended runs were sent."""
+        return f"{self.path}/traced"
 
     @property
     def exists(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from relevo.assembly.reading import Reading, job_named
+from relevo.assembly.reading import Reading, job_named, waits
 from relevo.domain import commands as c
 from relevo.domain.errors import UserError
 from relevo.domain.run import Job, Run, inside, leg_of
@@ -18,12 +18,13 @@ from relevo.orchestrator.api import Submission
 from relevo.orchestrator.orchestrator import NoSuchRun
 from relevo.orchestrator.plans import Plan, SharedContexts, digest_of, group_of_run
 from relevo.store.contract import Fact, FactExists, StoreUnavailable
+from relevo.telemetry import ids
 
 if TYPE_CHECKING:
     from relevo.assembly.engine import Engine
     from relevo.assembly.secrets import Vault
     from relevo.logs.contract import LogFrame
-    from relevo.orchestrator.api import AgentView, LogLines, LogMatches, LogState, QueueView, RowChanges
+    from relevo.orchestrator.api import AgentView, LogLines, LogMatches, LogState, QueueView, RowChanges, Wait
     from relevo.protocol.artifacts import ListedArtifact
     from relevo.store.contract import RunRow
 
@@ -117,6 +118,8 @@ class LocalApi:
             at_ms=self._clock.wall_ms(),
             secrets=sorted(submission.secrets),
             group=group_of_run(plan, shared),
+            traceparent=str(parent) if (parent := ids.parse(submission.traceparent)) else "",
+            tracestate=ids.state(submission.tracestate) if parent else "",
         )
         return await self._stored(submit, plan, blob, facts)
 
@@ -205,6 +208,15 @@ class LocalApi:
         from relevo.assembly.observing import workers
 
         return workers(self._engine)
+
+    async def why(self, run: str, job: str | None = None) -> list[Wait]:
+        """See EngineApi.why."""
+        from relevo.assembly.observing import scene
+
+        actor = await self._engine.orchestrator.actor(run)
+        if actor is None:
+            return await self._reading.why(run, job)
+        return waits(scene(self._engine), actor.run, job)
 
     async def queue(self, *, limit: int = 100) -> QueueView:
         """See EngineApi.queue."""
@@ -340,6 +352,7 @@ class LocalApi:
             self._clock.wall_ms(),
             sorted(secrets),
             group_of_run(plan, contexts.decoded),
+            retried_traceparent=accepted.traceparent,
         )
         return await self._stored(submit, plan, contexts.blob, facts, carried)
 

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from relevo.orchestrator.api import AgentView, JobAtAgent, QueuedJob, QueueView
-from relevo.scheduler.capacity import AgentCapacity
-from relevo.scheduler.queue import Demand
+from relevo.orchestrator.why import AgentSeen, Scene, places_of, waiting
+from relevo.workers.manager import FENCE_MARGIN_S
 
 if TYPE_CHECKING:
     from relevo.assembly.engine import Engine
@@ -55,45 +55,57 @@ def _agent(engine: Engine, state: AgentState) -> AgentView:
 def queue(engine: Engine, limit: int) -> QueueView:
     """The first jobs of the queue, each with the reason why it waits."""
     scheduler = engine.orchestrator.scheduler
-    agents = list(scheduler.capacity.agents.values())
-    reasons: dict[Demand, str] = {}
     passed_ms = engine.parts.clock.wall_ms() - time.monotonic() * 1_000
     items = []
-    for position, (waiting, priority, demand, since_s) in enumerate(scheduler.queue.waiting(limit)):
-        if demand not in reasons:
-            reasons[demand] = _reason(demand, agents)
+    seen = scene(engine, most=limit)
+    for one, place, reason in waiting(seen, limit):
         items.append(
             QueuedJob(
-                position,
-                waiting.run,
-                waiting.job,
-                _name(engine, waiting.run, waiting.job),
-                priority,
-                int(passed_ms + since_s * 1_000),
-                sorted(demand.labels),
-                reasons[demand],
+                place.position,
+                one.run,
+                one.job,
+                _name(engine, one.run, one.job),
+                place.priority,
+                int(passed_ms + place.since_s * 1_000),
+                sorted(place.demand.labels),
+                f"It {reason}.",
             )
         )
     return QueueView(len(scheduler.queue), items)
 
 
-def _reason(demand: Demand, agents: list[AgentCapacity]) -> str:
-    if not agents:
-        return "No agent is ready."
-    able = [agent for agent in agents if demand.labels <= agent.labels]
-    if not able:
-        return f"No agent that is ready answers to {', '.join(sorted(demand.labels))}."
-    free = [agent for agent in able if agent.free > 0]
-    if not free:
-        slots = sum(agent.slots for agent in able)
-        return (
-            f"All {slots} slots that it could run on are taken." if slots != 1 else "The only slot is taken."
-        )
-    if demand.cpus and all(agent.cpus_free < demand.cpus for agent in free):
-        return f"It asks for {demand.cpus:g} cpus, and no agent has so many free."
-    if demand.memory_bytes and all(agent.memory_free < demand.memory_bytes for agent in free):
-        return f"It asks for {demand.memory_bytes >> 20} MiB of memory, and no agent has so much free."
-    return "It is about to be placed."
+def scene(engine: Engine, most: int | None = None) -> Scene:
+    """What a job's waiting depends on, as it is now. `most`: how much of the queue is looked at; None: all of it."""
+    orchestrator = engine.orchestrator
+    scheduler = orchestrator.scheduler
+    capacity = scheduler.capacity.agents
+    now_s = engine.loop.time()
+    return Scene(
+        run=orchestrator.run,
+        group=orchestrator.groups.known,
+        agents={id: _seen(state, now_s) for id, state in engine.manager.agents.items()},
+        capacity=capacity,
+        places=places_of(scheduler.queue, capacity, most),
+        retry_in_s=orchestrator.retry_in_s,
+    )
+
+
+def _seen(state: AgentState, now_s: float) -> AgentSeen:
+    hello = state.hello
+    gone_s = 0.0 if state.link is not None or state.gone_since is None else now_s - state.gone_since
+    fence_s = state.fence_after_s
+    return AgentSeen(
+        state.id,
+        state.link is not None,
+        state.ready,
+        state.held,
+        frozenset(hello.labels) if hello is not None else frozenset(),
+        hello.slots if hello is not None else 0,
+        hello.cpus if hello is not None else 0.0,
+        hello.memory_bytes if hello is not None else 0,
+        gone_s,
+        None if fence_s is None else fence_s + FENCE_MARGIN_S - gone_s,
+    )
 
 
 def _name(engine: Engine, run: str, job: int) -> str:

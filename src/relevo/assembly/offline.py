@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         QueueView,
         RowChanges,
         Submission,
+        Wait,
     )
     from relevo.protocol.artifacts import ListedArtifact
     from relevo.store.contract import EventStore, RunRow
@@ -117,6 +118,10 @@ class Offline:
     async def queue(self, *, limit: int = 100) -> QueueView:
         """See EngineApi.queue."""
         _needs_engine()
+
+    async def why(self, run: str, job: str | None = None) -> list[Wait]:
+        """See EngineApi.why."""
+        return await self._there().why(run, job)
 
     async def find(self, prefix: str) -> RunRow:
         """See EngineApi.find."""

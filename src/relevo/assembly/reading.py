@@ -19,7 +19,8 @@ from relevo.orchestrator.public import Projection, resolved
 from relevo.store.contract import EventStore, RunRow
 
 if TYPE_CHECKING:
-    from relevo.orchestrator.api import LogLines, LogMatches, LogState, RowChanges
+    from relevo.orchestrator.api import LogLines, LogMatches, LogState, RowChanges, Wait
+    from relevo.orchestrator.why import Scene
     from relevo.protocol.artifacts import ListedArtifact
 
 #: What changes within this time is told together.
@@ -229,6 +230,12 @@ class Reading:
         """Newest first."""
         return list(await self._store.runs(live=live, limit=limit, before=before))
 
+    async def why(self, run: str, job: str | None = None) -> list[Wait]:
+        """See EngineApi.why; without an engine that could tell more."""
+        from relevo.orchestrator.why import Scene
+
+        return waits(Scene(engine=False), await self.state(run), job)
+
     async def find(self, prefix: str) -> RunRow:
         """See EngineApi.find."""
         if prefix in ("latest", ""):
@@ -264,6 +271,18 @@ def _attempt(run: Run, job: str | int, attempt: int | None) -> tuple[AttemptKey,
     ended = found.status in JOB_ENDS or run.ended
     goes_on = not ended if not number else number == found.number and found.status in AT_AGENT
     return AttemptKey(run.id, found.index, number), goes_on
+
+
+def waits(scene: Scene, run: Run, job: str | None) -> list[Wait]:
+    """Why the jobs of a run wait, or one of them. Raises UserError when there is no such job."""
+    from relevo.orchestrator.why import why_named, why_run
+
+    if job is None:
+        return why_run(scene, run)
+    found = why_named(scene, run, job)
+    if found is None:
+        job_named(run, job)  # tells which there are
+    return [] if found is None else [found]
 
 
 def job_named(run: Run, name: str | int) -> Job:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         QueueView,
         RowChanges,
         Submission,
+        Wait,
     )
     from relevo.protocol.artifacts import ListedArtifact
     from relevo.store.contract import RunRow
@@ -258,6 +259,9 @@ class Relay:
         self, *, live: bool | None = None, limit: int = 50, before: str | None = None
     ) -> list[RunRow]:
         return await self._ask(lambda api: api.runs(live=live, limit=limit, before=before))
+
+    async def why(self, run: str, job: str | None = None) -> list[Wait]:
+        return await self._ask(lambda api: api.why(run, job))
 
     async def find(self, prefix: str) -> RunRow:
         return await self._ask(lambda api: api.find(prefix))

@@ -24,6 +24,7 @@ def examine(home: str) -> list[Finding]:
         "disk": lambda: places.disk(home),
         "file system": lambda: places.file_system(home),
         "caches": lambda: places.caches(home),
+        "engine log": lambda: places.logs(home),
         "socket": lambda: places.socket(home),
         "limits": held.limits,
         "libraries": _libraries,

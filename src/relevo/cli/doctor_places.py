@@ -104,6 +104,21 @@ def caches(home: str) -> list[Finding]:
     return [Finding("caches", "good", found)]
 
 
+def logs(home: str) -> list[Finding]:
+    """Where engine and agent write what they have to say of themselves."""
+    from relevo.assembly.home import Home
+    from relevo.cli.text import size
+
+    place = Home(home)
+    found = [
+        f"{path} ({size(os.stat(path).st_size)})"
+        for path in (place.engine_log, place.agent_log)
+        if os.path.exists(path)
+    ]
+    nothing = f"{place.engine_log}, once an engine has something to say"
+    return [Finding("engine log", "good", "; ".join(found) or nothing)]
+
+
 def socket(home: str) -> list[Finding]:
     """Where engine, agent and clients meet."""
     from relevo.assembly.home import Home

@@ -19,7 +19,9 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Look": {
         "runs": "List runs, newest first.",
         "show": "Show how a run went, or goes.",
+        "why": "Tell what the jobs of a run wait for.",
         "logs": "Show what the steps of a job wrote.",
+        "trace": "Show where the time of a run went, in Perfetto.",
         "actors": "Show the living engine from inside.",
         "metrics": "Print what the living engine counts.",
     },

@@ -11,6 +11,9 @@ from relevo.cli.wording import annotation
 from relevo.orchestrator.progress import JobProgress, Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relevo.orchestrator.api import Wait
     from relevo.store.contract import RunRow
 
 #: Annotations that are shown.
@@ -18,8 +21,9 @@ ANNOTATIONS: Final = 50
 _CONCLUSIONS: Final = {"success": "succeeded", "failure": "failed"}
 
 
-def lines(progress: Progress, row: RunRow, palette: Palette) -> list[str]:
-    """For people."""
+def lines(progress: Progress, row: RunRow, palette: Palette, waits: Sequence[Wait] = ()) -> list[str]:
+    """For people. `waits`: why jobs wait."""
+    reasons = {wait.job: wait.reason for wait in waits}
     told = [
         f"{palette('bold', one_line(progress.workflow or row.workflow))}  {palette('dim', f'run {progress.run}')}"
     ]
@@ -34,7 +38,12 @@ def lines(progress: Progress, row: RunRow, palette: Palette) -> list[str]:
         told += job_table(progress, palette)
     else:
         for job in jobs:
-            told += _job(job, palette)
+            told += _job(job, palette, reasons.pop(job.name, ""))
+        told += [
+            f"{palette.mark('pending')} {one_line(name)}  {one_line(reason)}"
+            for name, reason in reasons.items()
+            if name
+        ]
         for call in progress.calls.values():
             if call.outputs or call.message:
                 told += _job(call, palette)
@@ -44,14 +53,16 @@ def lines(progress: Progress, row: RunRow, palette: Palette) -> list[str]:
     if progress.artifacts:
         named = ", ".join(f"{name} ({size(count)})" for name, count in sorted(progress.artifacts.items()))
         told += ["", f"artifacts: {named}"]
+    if "" in reasons:
+        told += ["", palette("notice", f"the run {one_line(reasons[''])}")]
     told += ["", result(progress, palette)]
     if progress.status == "held":
         told += decisions(progress)
     return told
 
 
-def _job(job: JobProgress, palette: Palette) -> list[str]:
-    why = one_line(job.message) if job.status != "succeeded" else ""
+def _job(job: JobProgress, palette: Palette, reason: str = "") -> list[str]:
+    why = one_line(reason or job.message) if job.status != "succeeded" else ""
     facts = [duration(job.took_ms())]
     if job.attempts > 1:
         facts.append(f"{job.attempts} attempts")

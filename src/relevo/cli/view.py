@@ -14,6 +14,13 @@ class View(Protocol):
     def wants_logs(self) -> bool:
         """Whether the logs of attempts are to be followed now."""
 
+    @property
+    def explains(self) -> bool:
+        """Whether it shows why jobs wait, and so wants to be told."""
+
+    def reasons(self, reasons: dict[str, str]) -> None:
+        """Why jobs wait, by job; those that are not named do not."""
+
     def caught_up(self, progress: Progress) -> None:
         """A run that began before is followed from here on: what it has come to."""
 

@@ -28,6 +28,11 @@ class JsonView:
     def close(self) -> None:
         """Lines stay as they are."""
 
+    explains = False
+
+    def reasons(self, reasons: dict[str, str]) -> None:
+        """Not shown."""
+
     def caught_up(self, progress: Progress) -> None:
         """The events were told one by one."""
 

@@ -48,6 +48,11 @@ class PlainView:
     def close(self) -> None:
         """Lines stay as they are."""
 
+    explains = False
+
+    def reasons(self, reasons: dict[str, str]) -> None:
+        """Not shown."""
+
     def caught_up(self, progress: Progress) -> None:
         self._grow(progress)
         self._out.line(heading(progress, self._palette))

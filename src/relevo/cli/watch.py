@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: Lines of a failing step that are shown again at the end, and jobs whose lines are.
 TAIL_LINES = 20
 TAIL_JOBS = 10
+#: Between two looks at why jobs wait: what waits for less is not explained.
+EXPLAIN_S = 2.5
+WAITING = ("pending", "waiting", "queued", "assigned")
 
 
 def open_view(output: Output, style: str) -> View:
@@ -66,11 +69,13 @@ async def attend(
     style: str,
     resumed: bool = False,
     owns: bool = True,
+    trace: str | None = None,
 ) -> int:
     """Open an engine, `begin` a run on it (or find one), follow it to its end; returns the exit code.
 
     Who `owns` the run cancels it with Ctrl-C, twice forces it, and counts as having received its summary. With SIGTERM, SIGHUP,
-    or Ctrl-C while there is nothing to cancel, the command leaves and the run goes on.
+    or Ctrl-C while there is nothing to cancel, the command leaves and the run goes on. `trace`: the file that gets the run's
+    trace at its end.
     """
     output = Output(sys.stdout)
     run: str | None = None
@@ -80,7 +85,10 @@ async def attend(
                 run = await begin(api)
                 view = open_view(output, style)
                 try:
-                    return await follow(api, run, view, signals, resumed=resumed, owns=owns)
+                    code = await follow(api, run, view, signals, resumed=resumed, owns=owns)
+                    if trace is not None:
+                        await _save_trace(api, run, trace, view)
+                    return code
                 finally:
                     view.close()
         except asyncio.CancelledError:
@@ -90,6 +98,17 @@ async def attend(
         finally:
             # Who does not read what a command that was told to leave still has to say must not keep it alive.
             output.close(timeout_s=None if signals.left is None else 0.2)
+
+
+async def _save_trace(api: EngineApi, run: str, path: str, view: View) -> None:
+    """What the run came to stands, whether its trace can be written or not."""
+    from relevo.cli import tracing
+
+    try:
+        tracing.save(await tracing.collect(api, run), path)
+    except (OSError, RelevoError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        view.note(f"relevo: the trace was not written to {path}: {why}\n  relevo trace {run} -o FILE")
 
 
 def _left(number: signal.Signals, run: str | None, *, told: bool) -> int:
@@ -110,6 +129,7 @@ async def follow(api: EngineApi, run: str, view: View, signals: Signals, *, resu
         if owns:
             signals.on_interrupt = _canceller(api, run, view, group)
         logs = LiveLogs(api, progress, view, group)
+        explaining = group.create_task(_explain(api, progress, view))
         if resumed:
             await _catch_up(api, progress, view, logs)
         if not progress.ended and progress.status != "held":
@@ -118,6 +138,7 @@ async def follow(api: EngineApi, run: str, view: View, signals: Signals, *, resu
                 if event["event"] == "run.held":
                     break
         await logs.close()
+        explaining.cancel()
     if not progress.ended and progress.status != "held":
         view.note(f"relevo: no engine lives any more; the jobs that run go on\n  relevo resume {run}")
     # Now Ctrl-C only spares the summary.
@@ -126,6 +147,21 @@ async def follow(api: EngineApi, run: str, view: View, signals: Signals, *, resu
     if await view.flushed() and progress.ended and owns:
         await api.delivered(run)
     return exits.of(progress)
+
+
+async def _explain(api: EngineApi, progress: Progress, view: View) -> None:
+    """Tell the view why jobs wait, once they have for a while."""
+    waiting: set[str] = set()
+    while True:
+        await asyncio.sleep(EXPLAIN_S)
+        still = waiting & (waiting := {job.name for job in progress.jobs.values() if job.status in WAITING})
+        if not view.explains:
+            continue
+        try:
+            waits = await api.why(progress.run) if still or not progress.jobs else []
+        except RelevoError:
+            continue  # the engine is changing, or is an older one
+        view.reasons({wait.job: wait.reason for wait in waits if wait.job in still or not wait.job})
 
 
 def _canceller(api: EngineApi, run: str, view: View, group: asyncio.TaskGroup) -> Callable[[int], None]:

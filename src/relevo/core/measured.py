@@ -78,6 +78,16 @@ AGENT_HELD: Final = _gauge(
 LOG_BYTES: Final = _counter("relevo_log_bytes", "Log bytes taken.", unit="bytes").labels()
 LOG_FOLLOWERS: Final = _gauge("relevo_log_followers", "Who follows the log of an attempt live.").labels()
 
+# --- what is told -----------------------------------------------------------------------------------------------------
+
+TRACES: Final = _counter("relevo_traces", "Traces of ended runs, by what became of them.", ("outcome",))
+TRACE_SPANS: Final = _counter("relevo_trace_spans", "Spans that a receiver has taken.").labels()
+TRACES_WAITING: Final = _gauge("relevo_traces_waiting", "Traces that wait to be sent.").labels()
+DIARY_LINES: Final = _counter("relevo_engine_log_lines", "Records written to engine.log.", ("level",))
+DIARY_LINES_LEFT_OUT: Final = _counter(
+    "relevo_engine_log_left_out", "Records left out of engine.log: there were too many like them."
+).labels()
+
 # --- the server -------------------------------------------------------------------------------------------------------
 
 HTTP_REQUESTS: Final = _counter(

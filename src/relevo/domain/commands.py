@@ -23,6 +23,9 @@ class Submit(Struct, frozen=True, gc=False):
     at_ms: int = 0
     secrets: list[str] = []
     group: GroupAsk | None = None
+    traceparent: str = ""
+    tracestate: str = ""
+    retried_traceparent: str = ""
 
 
 class ExpandNode(Struct, frozen=True, gc=False):

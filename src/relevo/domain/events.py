@@ -69,6 +69,9 @@ class RunAccepted(Struct, frozen=True, array_like=True, gc=False, tag=1):
     contexts: str = ""  #: digest of the stored github, inputs and vars contexts
     secrets: list[str] = []  #: their names
     group: GroupAsk | None = None  #: nothing of it begins before it has it
+    traceparent: str = ""  #: the span that it was submitted within (W3C Trace Context); "": none
+    tracestate: str = ""
+    retried_traceparent: str = ""  #: that of the run that it retries
 
 
 class NodesAdded(Struct, frozen=True, array_like=True, gc=False, tag=2):

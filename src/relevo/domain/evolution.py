@@ -234,6 +234,7 @@ def _retrying(run: Run, event: e.JobRetrying) -> None:
     if event.delay_s:
         _move(run, job, _PENDING)
         job.delayed = True
+        job.delay_s = event.delay_s
     else:
         _move(run, job, _QUEUED)
 

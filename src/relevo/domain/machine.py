@@ -105,6 +105,9 @@ def _submit(run: Run, command: c.Submit) -> list[e.Event]:
             command.contexts,
             command.secrets,
             command.group,
+            command.traceparent,
+            command.tracestate,
+            command.retried_traceparent,
         ),
     ]
     return events + _nodes_added(nodes)

@@ -46,6 +46,7 @@ class Job:
         "attempt",
         "cancelling",
         "decl",
+        "delay_s",
         "delayed",
         "forced",
         "granted",
@@ -75,6 +76,7 @@ class Job:
         self.lost = 0  #: attempts lost in a row
         self.retries = 0  #: attempts made again by the job's own rule
         self.delayed = False  #: pending until the delay before a retry is over
+        self.delay_s = 0.0  #: that delay
         self.forced = False  #: is being cancelled without waiting for always() steps
         self.infrastructure = False
         self.message = ""

@@ -6,7 +6,7 @@ The engine in this process (`assembly/local_api.py`) and the client of a living 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -38,6 +38,10 @@ class Submission(Struct, frozen=True):
     skip_unmatched: bool = False
     idempotency_key: str | None = None
     keep: bool = False  #: keep workspaces
+    traceparent: str = (
+        ""  #: the span that it is submitted within (W3C Trace Context); one that is malformed is let pass
+    )
+    tracestate: str = ""
 
 
 class LogState(Struct, frozen=True):
@@ -78,6 +82,24 @@ class RowChanges(Struct, frozen=True):
     sequence: int
     rows: list[RunRow]
     reset: bool = False
+
+
+#: What a job waits for: `Wait.kind`.
+WAITS: Final = (
+    "needs",
+    "group",
+    "max-parallel",
+    "retry",
+    "slot",
+    "labels",
+    "resources",
+    "agent",
+    "disk",
+    "cancelling",
+    "held",
+    "starting",
+    "engine",
+)
 
 
 class JobAtAgent(Struct, frozen=True):
@@ -121,6 +143,17 @@ class QueuedJob(Struct, frozen=True):
     since_ms: int
     labels: list[str]
     reason: str
+
+
+class Wait(Struct, frozen=True):
+    """Why a job, or a whole run, waits."""
+
+    run: str
+    job: str  #: its id; that of its node while it is not known which jobs that comes to; "": the run itself
+    number: int  #: -1: it is no job yet
+    status: str
+    kind: str  #: one of WAITS; "": it does not wait
+    reason: str  #: one sentence, without a full stop
 
 
 class QueueView(Struct, frozen=True):
@@ -217,6 +250,9 @@ class EngineApi(Protocol):
     async def queue(self, *, limit: int = 100) -> QueueView:
         """Jobs that wait for a place, in the order in which they are looked at."""
 
+    async def why(self, run: str, job: str | None = None) -> list[Wait]:
+        """Why the jobs of a run wait; nothing of those that do not. Of one `job`, by its id, also that it does not."""
+
     async def find(self, prefix: str) -> RunRow:
         """A run by its id or a unique beginning of it; `latest`. Raises UserError."""
 
@@ -263,6 +299,7 @@ METHODS.update(
     delivered=Method(),
     runs=Method(result=list[RunRow]),
     find=Method(result=RunRow),
+    why=Method(result=list[Wait]),
     actors=Method(),
     metrics=Method(),
     prune=Method(),

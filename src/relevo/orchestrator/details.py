@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 
+from relevo.orchestrator.api import Wait
 from relevo.orchestrator.progress import JobProgress, Progress
 from relevo.store.contract import RunRow
 
@@ -79,13 +81,14 @@ class RunDetails(Struct):
     artifacts: dict[str, int]  #: name to bytes
     summaries: list[Summary]
     warnings: list[str]
+    waits: list[Wait] = []  #: why jobs wait, while it is live
 
 
 _STATUS: Final = {"success": "succeeded", "failure": "failed", "": "running"}
 
 
-def details(progress: Progress, row: RunRow) -> RunDetails:
-    """All of a run that was told so far, calls among its jobs."""
+def details(progress: Progress, row: RunRow, waits: Sequence[Wait] = ()) -> RunDetails:
+    """All of a run that was told so far, calls among its jobs. `waits`: why jobs wait."""
     jobs = sorted((*progress.jobs.values(), *progress.calls.values()), key=lambda job: job.number)
     return RunDetails(
         VERSION,
@@ -105,6 +108,7 @@ def details(progress: Progress, row: RunRow) -> RunDetails:
         progress.artifacts,
         [Summary(*summary) for summary in progress.summaries],
         progress.warnings,
+        list(waits),
     )
 
 

@@ -36,6 +36,7 @@ from relevo.orchestrator.sparing import spared
 from relevo.orchestrator.stored_runs import UNREADABLE, StoredRuns
 from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
+from relevo.runtime.notices import NOTICES
 from relevo.scheduler.actor import Scheduler
 from relevo.scheduler.capacity import AgentCapacity, Reach
 from relevo.scheduler.match import Placement
@@ -96,11 +97,17 @@ class Orchestrator:
         self._reloading: dict[str, list[Envelope]] = {}
         self._reloads: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
+        self._due: dict[
+            tuple[str, int], float
+        ] = {}  # when jobs are queued again after a back-off, of the loop's time
         self.stored = StoredRuns(store)
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
         self.groups = Groups(self, system, store, loop, clock)
         self.scheduler = Scheduler(self._assign, loop.time)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
+        self.ended: Callable[[str, int], None] | None = (
+            None  #: gets each run whose end is stored, and its sequence
+        )
         self.refusing = False  #: the store refused the last append of a run
         self.idle = asyncio.Event()  #: set while no run is live
         self.idle.set()
@@ -205,6 +212,7 @@ class Orchestrator:
         further = self.stored.facts_to_store(submit.spec, submit.contexts, plan, shared_blob)
         reply: asyncio.Future[bool] = self._loop.create_future()
         RUNS_ACCEPTED.inc()
+        _log.info("a run is asked for", extra={"run": submit.run})
         actor = RunActor(self, Run(), plan, shared, carried or {})
         self._register(submit.run, actor)
         if further:
@@ -249,6 +257,7 @@ class Orchestrator:
     def run_ended(self, actor: RunActor) -> None:
         """Its end is stored and told: it needs no memory any more."""
         RUNS_ENDED.labels(str(actor.run.status)).inc()
+        _log.info("a run ended: %s", actor.run.status, extra={"run": actor.run.id})
         self._remove(actor.run.id)
         if not self._actors and not self._reloading:
             self.idle.set()
@@ -275,7 +284,7 @@ class Orchestrator:
         """An append was: say why nothing goes on, once while it lasts."""
         if not self.refusing:
             self.refusing = True
-            _log.warning("nothing is stored just now, and runs wait: %s", error)
+            NOTICES.warning("nothing is stored just now, and runs wait: %s", error)
 
     def discard(self, actor: RunActor) -> None:
         """Its append was refused: what it holds is void. It is read again in a while."""
@@ -366,9 +375,20 @@ class Orchestrator:
 
     # --- effects of runs --------------------------------------------------------------------------------------------
 
-    def later(self, delay_s: float, run: str, command: c.Command) -> None:
-        """Hand a command to a run after a delay."""
-        self._call_later(delay_s, lambda: self.command(run, command))
+    def retry_later(self, delay_s: float, run: str, job: int) -> None:
+        """Queue a job again after the delay before a retry."""
+
+        def queue() -> None:
+            self._due.pop((run, job), None)
+            self.command(run, c.QueueJob(job))
+
+        self._due[run, job] = self._loop.time() + delay_s
+        self._call_later(delay_s, queue)
+
+    def retry_in_s(self, run: str, job: int) -> float | None:
+        """How long it is until a job is queued again; None when none such is waited for."""
+        due = self._due.get((run, job))
+        return None if due is None else max(0.0, due - self._loop.time())
 
     def _call_later(self, delay_s: float, call: Callable[[], Any]) -> None:
         def fire() -> None:
@@ -469,6 +489,8 @@ class Orchestrator:
             accepted.run_attempt,
             template.node.cpus,
             template.node.memory_bytes,
+            accepted.traceparent,
+            accepted.tracestate,
         )
         return assignment, {digest: spec, accepted.contexts: actor.contexts.blob}
 

@@ -426,4 +426,4 @@ def tell_defect(run: str) -> None:
     """Log the exception at hand as one that nobody expects."""
     import logging
 
-    logging.getLogger(__name__).exception("run %s", run)
+    logging.getLogger(__name__).exception("a defect of relevo in a run", extra={"run": run})

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from relevo.domain import events as e
 from relevo.domain.stored import Stored
+from relevo.orchestrator.plans import GROUP_STREAM
 
 VERSION = 1
 #: In an event on its way to a user: names the fact that holds what was too long for the event itself.
 SUMMARY_FACT = "summary_fact"
 OUTPUTS_FACT = "outputs_fact"
+
+
+def _traced(event: e.RunAccepted) -> dict[str, str]:
+    """Where the run's trace hangs; most hang nowhere."""
+    fields = ("traceparent", "tracestate", "retried_traceparent")
+    return {field: value for field in fields if (value := getattr(event, field))}
 
 
 async def resolved(event: dict[str, Any], fact: Callable[[str], Awaitable[bytes | None]]) -> dict[str, Any]:
@@ -26,6 +33,19 @@ async def resolved(event: dict[str, Any], fact: Callable[[str], Awaitable[bytes 
         packed = await fact(key)
         event["outputs"] = msgspec.msgpack.decode(packed) if packed else {}
     return event
+
+
+def published(history: Iterable[Stored]) -> list[dict[str, Any]]:
+    """The public events of a run from its appends, in order from the first. What lies in facts is left there."""
+    projection = Projection()
+    return [event for stored in history for event in projection.project(stored)]
+
+
+def ends_run(stored: Stored) -> bool:
+    """Whether a run ended in this append."""
+    if stored.stream.startswith(GROUP_STREAM):
+        return False  # other events
+    return any(isinstance(event, e.RunEnded) for event in e.decode(stored.events))
 
 
 class Projection:
@@ -97,6 +117,7 @@ class Projection:
                             "trigger": event.trigger,
                             "retried_from": event.retried_from,
                             "run_attempt": event.run_attempt,
+                            **_traced(event),
                         },
                     ),
                     *waiting,

@@ -172,6 +172,8 @@ class RunActor(Actor[Envelope]):
             home.bus.publish(outcome)
         self.context.resume()
         if self.run.ended:
+            if home.ended is not None:
+                home.ended(self.run.id, outcome.sequence)
             home.run_ended(self)
 
     def _refused(self, error: RelevoError, messages: list[Envelope]) -> None:
@@ -270,7 +272,7 @@ class RunActor(Actor[Envelope]):
 
     def _retry(self, event: e.JobRetrying) -> None:
         if event.delay_s:
-            self._home.later(event.delay_s, self.run.id, c.QueueJob(event.job))
+            self._home.retry_later(event.delay_s, self.run.id, event.job)
         elif self.run.jobs[event.job].status is JobStatus.QUEUED:
             self._home.enqueue(self, event.job)
 
@@ -296,7 +298,7 @@ class RunActor(Actor[Envelope]):
             if job.status is JobStatus.QUEUED:
                 home.enqueue(self, job.index)
             elif job.delayed:
-                home.later(job.node.decl.backoff_s, run.id, c.QueueJob(job.index))
+                home.retry_later(job.delay_s, run.id, job.index)
             elif job.number and job.status in AT_AGENT:
                 key = AttemptKey(run.id, job.index, job.number)
                 home.adopt(key, job)

@@ -54,6 +54,8 @@ class Assignment(Struct, frozen=True, array_like=True, gc=False):
     run_attempt: int = 1
     cpus: float | None = None  #: what its worker may use; None: no limit
     memory_bytes: int | None = None
+    traceparent: str = ""  #: the span that the run was submitted within; "": none
+    tracestate: str = ""
 
 
 # --- agent to engine: records, numbered, spooled until acknowledged -----------------------------------------

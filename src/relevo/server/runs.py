@@ -213,7 +213,7 @@ class Runs:
         progress = Progress(row.run)
         async for event in self._api.events(row.run, follow=False):
             progress.apply(event)
-        return json(details(progress, row))
+        return json(details(progress, row, await self._api.why(row.run) if row.live else ()))
 
     async def events(self, request: Request) -> Answer:
         asked = request.query(shapes.EventsQuery)

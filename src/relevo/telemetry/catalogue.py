@@ -72,6 +72,18 @@ METRICS: Final[dict[str, dict[str, Metric]]] = {
         "relevo_log_bytes": Metric(),
         "relevo_log_followers": Metric(),
     },
+    "What is told": {
+        "relevo_traces": Metric(
+            "Dropped ones were refused by the receiver, or were too many while it was away.",
+            {"outcome": "`sent`, `dropped`"},
+        ),
+        "relevo_trace_spans": Metric(),
+        "relevo_traces_waiting": Metric("At most 10,000."),
+        "relevo_engine_log_lines": Metric(
+            labels={"level": "`debug`, `info`, `warning`, `error`, `critical`"}
+        ),
+        "relevo_engine_log_left_out": Metric(),
+    },
     "Server": {
         "relevo_http_requests": Metric(
             labels={
@@ -138,6 +150,9 @@ EVENTS: Final[dict[str, Event]] = {
             "trigger": "`push`, `workflow_dispatch`, …",
             "retried_from": "the run that this one retries, or null",
             "run_attempt": "1, and more in retries",
+            "traceparent": "the span that it was submitted within; left out when there is none, as the next two",
+            "tracestate": "what goes with it",
+            "retried_traceparent": "that of the run that this one retries",
         },
     ),
     "run.waiting": Event(

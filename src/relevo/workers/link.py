@@ -8,7 +8,6 @@ asks for the rest again: all takers know a repetition.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -24,6 +23,7 @@ from relevo.logs.contract import LogEnd, LogFrame, LogGap, LogMismatch, LogStore
 from relevo.protocol import messages as m
 from relevo.protocol.framing import FrameReader, frame
 from relevo.runtime.failpoints import reach
+from relevo.runtime.notices import NOTICES
 
 #: Batches in work at most; beyond, the connection is not read.
 WINDOW: Final = 256
@@ -35,7 +35,6 @@ MESSAGE_LIMIT: Final = 4_096
 NAME_LIMIT: Final = 1_024
 
 _decoder = m.decoder(m.ToEngine)
-_log = logging.getLogger(__name__)
 
 
 class Batch:
@@ -334,7 +333,7 @@ class Link(asyncio.Protocol):
         """Whoever looks on sees nothing go on: say why, once while it lasts."""
         if not self._told and isinstance(error, LogUnavailable):
             self._told = True
-            _log.warning("logs wait at the agent: %s", error)
+            NOTICES.warning("logs wait at the agent: %s", error)
 
     def _finish(self, record: m.AttemptFinished, batch: Batch) -> c.Command | None:
         """What to tell the run; None when that has to wait until its log is durable."""

@@ -21,6 +21,7 @@ from relevo.domain.ids import AttemptKey
 from relevo.logs.contract import LogStore
 from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
+from relevo.runtime.notices import NOTICES
 from relevo.workers.bulk import Bulk
 from relevo.workers.link import Batch, Link
 
@@ -285,7 +286,9 @@ class WorkerManager:
         """It cannot be understood. What it runs it runs to its end alone, and its successor hands that in."""
         reason = f"agent {hello.agent} (process {hello.pid}) speaks protocol {hello.version}, this engine {m.VERSION}"
         if hello.agent not in self._refused:
-            _log.warning("%s: it is left to finish what it runs, then replaced; until then jobs wait", reason)
+            NOTICES.warning(
+                "%s: it is left to finish what it runs, then replaced; until then jobs wait", reason
+            )
         placed = self._agent(hello.agent).placed
         known = [placed.get(AttemptKey(live.run, live.job, live.number)) for live in hello.live]
         wanted = any(found is not None and found.cancel is None for found in known)
@@ -322,6 +325,7 @@ class WorkerManager:
         if state.ready or link is None or state.hello is None or link.acknowledged < state.hello.next:
             return
         state.ready = True
+        _log.info("an agent takes jobs", extra={"agent": state.id})
         self.some_agent_ready.set()
         again = []
         for key, placed in list(state.placed.items()):
@@ -350,6 +354,7 @@ class WorkerManager:
         if state is None or state.link is not link:
             return
         state.link = None
+        _log.info("an agent is gone", extra={"agent": state.id})
         self._note_farewell()
         state.gone_since = self._loop.time()
         if state.ready and not self._closed:
@@ -377,7 +382,7 @@ class WorkerManager:
         if state is not None and state.held != message.paused:
             state.held = message.paused
             if message.paused:
-                _log.warning(
+                NOTICES.warning(
                     "attempts of agent %s wait: its disk is full, or its spool; they go on when there is room",
                     state.id,
                 )

@@ -9,6 +9,9 @@ from typing import Final
 
 from relevo.runtime.failpoints import reach
 
+#: An agent.log that is longer is put aside when the next agent starts.
+LOG_BYTES: Final = 5 << 20
+_APPENDING: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 #: An agent is told by these to leave. They are held back until it can heed them: it may have to clear away first what an
 #: earlier agent left.
 HELD_BACK: Final = (signal.SIGTERM, signal.SIGINT)
@@ -17,8 +20,12 @@ HELD_BACK: Final = (signal.SIGTERM, signal.SIGINT)
 def spawn(argv: Sequence[str], folder: str, env: Mapping[str, str]) -> int:
     """Start an agent on its folder; returns its pid. What it says goes to `agent.log` there. Raises OSError."""
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-    log = os.open(f"{folder}/agent.log", flags, 0o600)
+    path = f"{folder}/agent.log"
+    log = os.open(path, _APPENDING, 0o600)
+    if os.fstat(log).st_size > LOG_BYTES:
+        os.close(log)
+        os.replace(path, f"{path}.1")
+        log = os.open(path, _APPENDING, 0o600)
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
         pid = os.posix_spawn(

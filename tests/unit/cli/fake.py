@@ -9,7 +9,7 @@ from typing import Any
 
 from relevo.domain.errors import UserError
 from relevo.logs.contract import LogFrame
-from relevo.orchestrator.api import Submission
+from relevo.orchestrator.api import Submission, Wait
 from relevo.store.contract import RunRow
 
 RUN = "r1"
@@ -89,6 +89,11 @@ class FakeApi:
         self.forced = asyncio.Event()
         self.row = RunRow(RUN, "running", "CI", "push", "push", 0, True, 1000, None, 1, 0, None, 1, False)
         self.rows = [self.row]
+        self.waits: list[Wait] = []
+
+    async def why(self, run: str, job: str | None = None) -> list[Wait]:
+        self.calls.append(("why", run, job))
+        return self.waits
 
     async def submit(self, submission: Submission) -> str:
         self.calls.append(("submit", submission))

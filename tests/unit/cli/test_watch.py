@@ -12,6 +12,7 @@ from relevo.cli import live_logs, watch
 from relevo.cli.signals import Signals
 from relevo.domain.errors import DamagedError
 from relevo.logs.contract import LogFrame
+from relevo.orchestrator.api import Wait
 from relevo.orchestrator.progress import Progress
 from tests.unit.cli.fake import RUN, FakeApi, event, one_job
 
@@ -20,7 +21,11 @@ class Notes:
     """A view."""
 
     wants_logs = True
+    explains = True
     seen = True
+
+    def reasons(self, reasons: dict[str, str]) -> None:
+        self.told.append(reasons)
 
     def __init__(self) -> None:
         self.told: list[Any] = []
@@ -118,3 +123,34 @@ async def test_a_job_that_was_not_followed_shows_its_end_as_well() -> None:
     view.wants_logs = False
     await follow(FakeApi(one_job("failed"), {"build": [(0, b"why\n")]}), view)
     assert view.told[-1] == {"build": ["why"]}
+
+
+async def test_why_a_job_waits_is_told_once_it_has_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "EXPLAIN_S", 0.0)
+    told = asyncio.Event()
+
+    class Explained(Notes):
+        def reasons(self, reasons: dict[str, str]) -> None:
+            super().reasons(reasons)
+            if reasons:
+                told.set()
+
+    steps = one_job()
+    queued = next(n for n, item in enumerate(steps) if item["event"] == "job.queued") + 1
+    api = FakeApi([*steps[:queued], told.wait, *steps[queued:]])
+    api.waits = [
+        Wait(RUN, "build", 0, "queued", "slot", "waits for a free slot"),
+        Wait(RUN, "other", 1, "pending", "needs", "has only just begun to wait"),
+    ]
+    view = Explained()
+    assert await follow(api, view) == 0
+    assert {"build": "waits for a free slot"} in view.told
+
+
+async def test_a_view_that_shows_no_reasons_costs_no_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "EXPLAIN_S", 0.0)
+    view = Notes()
+    view.explains = False
+    api = FakeApi(one_job())
+    await follow(api, view)
+    assert ("why", RUN, None) not in api.calls

@@ -112,7 +112,7 @@ async def test_what_waits_and_who_works(up: Up) -> None:
     queue = (await up.client("GET", "/api/v1/queue")).json
     assert queue["total"] == 1
     assert (queue["items"][0]["run"], queue["items"][0]["name"]) == (runs[-1], "a")
-    assert queue["items"][0]["reason"] == "All 2 slots that it could run on are taken."
+    assert queue["items"][0]["reason"] == "It waits for a free slot: all 2 slots at local are taken."
     busy = (await up.client("GET", "/api/v1/workers")).json["agents"][0]
     assert busy["busy"] == idle["places"]
     assert {job["run"] for job in busy["jobs"]} == set(runs[:-1])

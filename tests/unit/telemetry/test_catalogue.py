@@ -19,7 +19,17 @@ LISTED = {name: metric for metrics in METRICS.values() for name, metric in metri
 
 #: One of each kind of stored event, in an order that a run could have.
 HISTORY: list[e.Event] = [
-    e.RunAccepted("r", "ci", "a title", "push", "spec", group=e.GroupAsk("s", "g")),
+    e.RunAccepted(
+        "r",
+        "ci",
+        "a title",
+        "push",
+        "spec",
+        group=e.GroupAsk("s", "g"),
+        traceparent="p",
+        tracestate="s",
+        retried_traceparent="q",
+    ),
     e.GroupGranted(-1, "s"),
     e.NodesAdded([e.NodeDecl("call", []), e.NodeDecl("test", [0])]),
     e.NodesAdded([e.NodeDecl("inner", [])], caller=0),

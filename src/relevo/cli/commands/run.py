@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from relevo.cli import options
@@ -49,6 +51,12 @@ from relevo.cli import options
     "--skip-unmatched", is_flag=True, help="Leave out jobs that no agent can run (windows-latest, …)."
 )
 @click.option("--keep", is_flag=True, help="Keep the workspaces of jobs, to look into them.")
+@click.option(
+    "--trace",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="At the end, write where the time went, for ui.perfetto.dev; `relevo trace` does it later.",
+)
 @options.display
 def command(
     workflow: str | None,
@@ -61,6 +69,7 @@ def command(
     committed: bool,
     skip_unmatched: bool,
     keep: bool,
+    trace: str | None,
     plain: bool,
     as_json: bool,
     quiet: bool,
@@ -79,6 +88,7 @@ def command(
       relevo run ci.yml --job test
       relevo run deploy --input target=staging --secret TOKEN
       relevo run --event push --json | jq .event
+      relevo run --trace trace.json
     """
     chosen = options.style(plain=plain, as_json=as_json, quiet=quiet)
     given_inputs = options.pairs("--input", inputs)
@@ -96,6 +106,10 @@ def command(
             f"  relevo run --secret {missing[0]} takes it from the environment, or asks"
         )
 
+    if trace is not None:
+        from relevo.cli import tracing
+
+        tracing.must_be_writable(trace)
     from relevo.cli import connect
 
     connect.head_start(jobs=jobs)
@@ -115,9 +129,11 @@ def command(
         committed=committed,
         skip_unmatched=skip_unmatched,
         keep=keep,
+        traceparent=os.environ.get("TRACEPARENT", ""),
+        tracestate=os.environ.get("TRACESTATE", ""),
     )
 
     async def submit(api: EngineApi) -> str:
         return await api.submit(submission)
 
-    return connect.run(lambda: attend(connect.engine(jobs=jobs), submit, style=chosen))
+    return connect.run(lambda: attend(connect.engine(jobs=jobs), submit, style=chosen, trace=trace))

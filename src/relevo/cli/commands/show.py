@@ -29,12 +29,13 @@ def command(run: str, as_json: bool) -> int:
             progress = Progress(row.run)
             async for event in api.events(row.run, follow=False):
                 progress.apply(event)
+            waits = await api.why(row.run) if row.live else []
         if as_json:
             import msgspec
 
             from relevo.orchestrator.details import details
 
-            click.echo(msgspec.json.encode(details(progress, row)))
+            click.echo(msgspec.json.encode(details(progress, row, waits)))
             return 0
         import sys
 
@@ -42,7 +43,7 @@ def command(run: str, as_json: bool) -> int:
         from relevo.cli.palette import Palette
         from relevo.cli.shown import lines
 
-        for line in lines(progress, row, Palette(colours(sys.stdout))):
+        for line in lines(progress, row, Palette(colours(sys.stdout)), waits):
             click.echo(line)
         return 0
 

@@ -31,7 +31,7 @@ def render(state: LiveState, width: int, height: int, now_ms: int, palette: Pale
     rows: list[Row] = []
     if state.crowded and left >= 4:
         rows += _failed(state)
-    waiting = [] if state.crowded else _waiting(state.progress, (left - len(rows)) // 3)
+    waiting = [] if state.crowded else _waiting(state, (left - len(rows)) // 3)
     rows += _running(state, left - len(rows) - len(waiting), now_ms)
     rows += waiting
     rows.append(_status(state.progress, width, now_ms))
@@ -118,17 +118,23 @@ def _done(job: JobProgress, left: int) -> list[Row]:
     return rows
 
 
-def _waiting(progress: Progress, left: int) -> list[Row]:
+def _waiting(state: LiveState, left: int) -> list[Row]:
+    progress = state.progress
     if left < 1 or not any(progress.counts.get(status) for status in _AHEAD):
         return []
     jobs = [job for job in progress.jobs.values() if job.status in _AHEAD]
     if len(jobs) > min(left, WAITING):
         names = ", ".join(one_line(job.name) for job in jobs)
         return [[("dim", f"· {counted(len(jobs), 'job')} to come: {names}")]]
-    return [[("dim", f"· {one_line(job.name)}"), ("dim", _reason(job))] for job in jobs]
+    return [
+        [("dim", f"· {one_line(job.name)}"), ("dim", _reason(job, state.reasons.get(job.name, "")))]
+        for job in jobs
+    ]
 
 
-def _reason(job: JobProgress) -> str:
+def _reason(job: JobProgress, why: str) -> str:
+    if why:
+        return f"  {one_line(why)}"
     if job.status == "pending" and job.needs:
         return f"  after {', '.join(map(one_line, job.needs))}"
     if job.status == "waiting":

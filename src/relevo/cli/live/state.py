@@ -45,11 +45,12 @@ class Running:
 class LiveState:
     """Of one run. `progress` is kept by whoever follows the run."""
 
-    __slots__ = ("failed", "progress", "running")
+    __slots__ = ("failed", "progress", "reasons", "running")
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self.running: dict[str, Running] = {}  #: by job, in order of their start
+        self.reasons: dict[str, str] = {}  #: why jobs wait that have for a while
         self.failed: deque[JobProgress] = deque(maxlen=FAILED)
 
     @property

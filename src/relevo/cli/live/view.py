@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from relevo.cli.summary import summary
 from relevo.cli.text import one_line
 from relevo.cli.wording import heading
 from relevo.orchestrator.progress import Progress
+from relevo.runtime.notices import TERMINAL
 
 #: Between two drawings.
 INTERVAL_S: Final = 1 / 12
@@ -31,18 +31,6 @@ FAILURES: Final = 50
 def wall_ms() -> int:
     """Unix milliseconds: what events are dated by."""
     return time.time_ns() // 1_000_000
-
-
-class _Warnings(logging.Handler):
-    """What the engine in this process warns of stays as lines, too: on stderr it would stand in the middle of the picture."""
-
-    def __init__(self, view: LiveView, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(logging.WARNING)
-        self._view = view
-        self._loop = loop
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._loop.call_soon_threadsafe(self._view.note, one_line(record.getMessage()))
 
 
 class LiveView:
@@ -72,8 +60,10 @@ class LiveView:
         self._open = True
         self._crowd_told = False
         self._failures = 0
-        self._warnings = _Warnings(self, self._loop)
-        logging.getLogger().addHandler(self._warnings)
+        # On stderr it would stand in the middle of the picture.
+        self._shown_before = TERMINAL.show
+        TERMINAL.show = self._notice
+        TERMINAL.attach()
         self._loop.add_signal_handler(signal.SIGWINCH, self._touch)
         self._loop.add_signal_handler(signal.SIGCONT, self._continued)
 
@@ -81,11 +71,23 @@ class LiveView:
     def wants_logs(self) -> bool:
         return self._state is None or not self._state.crowded
 
+    @property
+    def explains(self) -> bool:
+        return self._state is not None and not self._state.crowded
+
+    def reasons(self, reasons: dict[str, str]) -> None:
+        if self._state is not None and self._state.reasons != reasons:
+            self._state.reasons = reasons
+            self._touch()
+
     async def room(self) -> None:
         await self._out.room()
 
     async def flushed(self) -> bool:
         return await self._out.flushed()
+
+    def _notice(self, line: str) -> None:
+        self._loop.call_soon_threadsafe(self.note, line)
 
     def note(self, text: str) -> None:
         self._above += [self._palette("warning", line) for line in text.split("\n")]
@@ -139,7 +141,8 @@ class LiveView:
         self._open = False
         if self._timer is not None:
             self._timer.cancel()
-        logging.getLogger().removeHandler(self._warnings)
+        TERMINAL.detach()
+        TERMINAL.show = self._shown_before
         self._loop.remove_signal_handler(signal.SIGWINCH)
         self._loop.remove_signal_handler(signal.SIGCONT)
         self._out.write(self._screen.paint(self._above, [], self._window()[0]))

@@ -198,3 +198,22 @@ def test_a_frame_always_fits(names: list[str], log: bytes, width: int, height: i
     assert len(lines) <= max(1, height - 1)
     assert all(cells(line) < width for line in lines)
     assert not any(character in line for line in lines for character in "\r\n\x1b\t")
+
+
+def test_why_jobs_wait() -> None:
+    state = state_after(
+        [
+            event("run.accepted", 0, workflow="CI", title="push", trigger="push"),
+            *(job_added(job) for job in ("one", "two", "three")),
+            event("job.waiting", job="one", group="deploy"),
+            event("job.queued", job="two"),
+            event("job.queued", job="three"),
+        ]
+    )
+    state.reasons = {"three": "waits for a free slot: the only slot at local is taken"}
+    told = render(state, 100, 24, 0, Palette(False))
+    assert told[:3] == [
+        "· one  waits for concurrency group 'deploy'",
+        "· two  queued",
+        "· three  waits for a free slot: the only slot at local is taken",
+    ]

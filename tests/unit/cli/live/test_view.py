@@ -15,6 +15,7 @@ from relevo.cli.live import view as live
 from relevo.cli.live.view import FAILURES, LiveView
 from relevo.cli.palette import Palette
 from relevo.orchestrator.progress import Progress
+from relevo.runtime.notices import NOTICES
 from tests.unit.cli.fake import RUN, event, job_added, job_finished, one_job, step_finished
 from tests.unit.cli.live.test_frame import running
 from tests.unit.cli.terminal import Terminal
@@ -159,10 +160,15 @@ async def test_a_process_that_was_stopped_draws_under_what_the_shell_wrote(shown
 async def test_notes_and_warnings_stay_as_lines(shown: Shown) -> None:
     shown.take(*one_job()[:7])
     shown.view.note("relevo: cancelling run r1\n  again ends it")
-    logging.getLogger("relevo.loop").warning("the loop was held for %d s", 3)
+    logging.getLogger("relevo.loop").warning("the loop was held for %d s", 3)  # nobody's business here
+    NOTICES.warning("logs wait: %s", "the disk is full")
     await asyncio.sleep(0)
     lines = await shown.drawn()
-    assert lines[1:4] == ["relevo: cancelling run r1", "  again ends it", "the loop was held for 3 s"]
+    assert lines[1:4] == [
+        "relevo: cancelling run r1",
+        "  again ends it",
+        "relevo: logs wait: the disk is full",
+    ]
 
 
 async def test_closed_it_leaves_only_what_stays_and_handles_nothing_any_more(shown: Shown) -> None:
@@ -172,7 +178,7 @@ async def test_closed_it_leaves_only_what_stays_and_handles_nothing_any_more(sho
     shown.view.close()
     assert shown.terminal.everything == ["CI · push  run r1"]
     assert signal.getsignal(signal.SIGWINCH) is signal.SIG_DFL
-    logging.getLogger("relevo.loop").warning("nobody hears this")
+    NOTICES.warning("nobody hears this here")
 
 
 async def test_what_has_happened_before_is_told_once(shown: Shown) -> None:
