@@ -1,4 +1,4 @@
-"""One call of a metric whose labelled child is held, beside the same through a lock (the usual thread-safe counter)."""
+"""One call of a metric whose labelled child is held, and what a step is told of its trace, beside the same through a lock (the usual thread-safe counter)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from relevo.core.gcra import Gcra
 from relevo.core.metrics import Registry
+from relevo.telemetry.ids import StepParents
 
 
 class Locked:
@@ -46,6 +47,7 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
         ("metrics.counter_looked_up", None, lambda: family.labels("1", "2").inc()),
         ("metrics.histogram_held", "<= 300", lambda: histogram.record(0.0123)),
         ("metrics.gcra", None, lambda: limiter.allow(1.0)),
+        ("traces.traceparent", None, lambda: StepParents("01m8f7wrqq5mat61td", "", 0, 1).of(0)),
     ):
         pairs = [(nanoseconds(call, count), nanoseconds(locked.inc, count)) for _ in range(3 if quick else 7)]
         figures.append(

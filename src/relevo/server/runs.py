@@ -27,6 +27,10 @@ SCANNED_ROWS: Final = 20_000
 _KEY: Final = {
     "Idempotency-Key": "The same key again is the same run: for who does not know whether a request arrived."
 }
+_TRACE: Final = {
+    "traceparent": "the span that the run becomes part of (W3C Trace Context)",
+    "tracestate": "what goes with it",
+}
 
 
 class Runs:
@@ -51,7 +55,7 @@ class Runs:
                 "Run a workflow.",
                 (accepted, known),
                 body=shapes.RunGiven,
-                headers=_KEY,
+                headers=_KEY | _TRACE,
                 problems=(400, 413, 415, 422, 503),
             ),
             Endpoint(
@@ -177,6 +181,8 @@ class Runs:
                 skip_unmatched=given.skip_unmatched,
                 idempotency_key=key,
                 keep=given.keep,
+                traceparent=request.header(b"traceparent"),
+                tracestate=request.header(b"tracestate"),
             )
         )
         return _accepted(run, 201)

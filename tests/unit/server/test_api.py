@@ -41,6 +41,14 @@ async def test_the_same_key_is_the_same_run(up: Up) -> None:
     assert first.headers["location"] == f"/api/v1/runs/{first.json['run']}"
 
 
+async def test_a_run_becomes_part_of_the_trace_of_who_asks_for_it(up: Up) -> None:
+    given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    asked = {"workflow": {"path": "w.yml", "text": workflow("true")}}
+    run = (await up.client("POST", "/api/v1/runs", asked, traceparent=given, tracestate="a=b")).json["run"]
+    events = (await up.client("GET", f"/api/v1/runs/{run}/events")).json["items"]
+    assert (events[0]["traceparent"], events[0]["tracestate"]) == (given, "a=b")
+
+
 async def test_parts_of_a_log(up: Up) -> None:
     run = await up.submit("for i in $(seq 1 50); do echo Line $i; done; printf 'no end'")
     await up.ended(run)
