@@ -177,4 +177,4 @@ def endpoints() -> list[Endpoint]:
     from relevo.server.app import App
 
     nobody = cast(Any, None)
-    return App(nobody, nobody, nobody, nowhere="").router.endpoints
+    return App(nobody, nobody, nobody, blobs=nobody, nowhere="").router.endpoints
