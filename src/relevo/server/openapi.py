@@ -18,6 +18,7 @@ _PATH_WORDS: Final = {
     "run": "A run's id, a unique beginning of it, or `latest`.",
     "number": "A job's number in its run, from 0.",
     "name": "An artifact's name.",
+    "digest": "BLAKE3 of the bytes, in hex.",
 }
 #: One event of a stream, as its lines tell it.
 _SENT_EVENT: Final = {
