@@ -35,6 +35,7 @@ _PROBLEMS: Final = {
     401: "The token is missing or wrong.",
     403: "Not from there, or not under that name.",
     404: "There is no such thing.",
+    408: "It did not come in time.",
     409: "The state does not allow it.",
     413: "The body is too large.",
     415: "The body is not of a type that is taken.",
@@ -75,7 +76,7 @@ def _types(endpoints: list[Endpoint]) -> list[Any]:
     found: dict[Any, None] = {ProblemDetails: None}
     for endpoint in endpoints:
         for said in endpoint.says:
-            if said.type is not None:
+            if said.type not in (None, dict):
                 found[said.type] = None
         if endpoint.body is not None:
             found[endpoint.body] = None
@@ -132,15 +133,16 @@ def _needs(body: type[Struct]) -> bool:
 
 def _add(responses: dict[str, Any], said: Said) -> None:
     response = responses.setdefault(str(said.status), {"description": said.words})
-    if said.type is not None:
-        schema: dict[str, Any] = {"$ref": _REF.format(name=said.type.__name__)}
-    elif said.media == "application/json":
+    schema: dict[str, Any]
+    if said.type is dict:
         schema = {"type": "object"}
+    elif said.type is not None:
+        schema = {"$ref": _REF.format(name=said.type.__name__)}
     elif said.media == "text/event-stream":
         schema = _SENT_EVENT
     else:
         schema = {"type": "string"}
-    if said.status not in (204, 202, 416):
+    if said.type is not None or said.media != "application/json":
         response.setdefault("content", {})[said.media] = {"schema": schema}
     for name, words in said.headers.items():
         response.setdefault("headers", {})[name] = {"description": words, "schema": {"type": "string"}}
