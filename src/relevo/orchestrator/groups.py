@@ -5,33 +5,38 @@
 
 What is told is told after it is stored, and told again when an engine starts or a run is read again: runs ask for what
 they have or wait for, and let go of what they had. So nothing hangs on a message. When a group is read, members whose
-runs do not live any more are let go of: a run that ended, was pruned or cannot be read holds nothing. An empty group has
-neither an actor nor a stream.
+runs do not live any more are let go of: a run that ended, was pruned or cannot be read holds nothing. An engine that
+starts reads all groups that there are. From then on an empty one has no actor and no stream, and one without an actor
+is empty.
+
+A group that fails is read again in a while, and all who live ask again. A circle of groups that closes while one of them,
+or a run in it, is being read is seen when that asks again: who waits already is judged anew.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from relevo.actors import Actor, ActorRef, ActorSystem
+from relevo.actors import Actor, ActorRef, ActorSystem, Terminated
 from relevo.domain import commands as c
 from relevo.domain import groups as g
 from relevo.domain.deadlocks import deadlock
 from relevo.domain.errors import InfrastructureError, RelevoError
 from relevo.domain.events import GroupAsk
 from relevo.domain.run import Run
-from relevo.domain.states import MemberStatus
+from relevo.domain.states import JOB_ENDS, MemberStatus
 from relevo.domain.stored import Stored
+from relevo.orchestrator.plans import GROUP_STREAM
 from relevo.orchestrator.stored_runs import UNREADABLE
 from relevo.store.contract import Append, EventStore, Fenced
 
 if TYPE_CHECKING:
     from relevo.runtime.clock import Clock
 
-#: How long a group whose append was refused rests before it is read again.
+#: How long a group rests before it is read again: its append was refused, it cannot be read just now, or it failed.
 RELOAD_S: Final = 0.5
 #: What may wait at one group.
 GROUP_MAILBOX: Final = 500_000
@@ -48,6 +53,9 @@ class Home(Protocol):
 
     def lives(self, run: str) -> bool:
         """Whether a run is live, or is just being read again."""
+
+    def ask_again(self, stream: str) -> None:
+        """Have all live runs ask for what they have of a group or wait for, and let go of what they had."""
 
     def command(self, run: str, command: c.Command) -> None:
         """Hand a command to a run."""
@@ -76,12 +84,12 @@ class Groups:
         self.store = store
         self.clock = clock
         self._loop = loop
-        self._spawner = system.spawn_group("groups")
+        self._spawner = system.spawn_group("groups", ended=self._actor_ended)
+        self._spawned = 0
         self._actors: dict[str, GroupActor] = {}
         self._refs: dict[str, ActorRef[g.GroupCommand]] = {}
         self._early: list[tuple[str, g.GroupCommand]] | None = []
         self._closed = False
-        self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
 
     def known(self, stream: str) -> g.Group | None:
@@ -89,45 +97,66 @@ class Groups:
         actor = self._actors.get(stream)
         return None if actor is None else actor.group
 
-    def open(self) -> None:
-        """All live runs are taken up."""
+    async def open(self) -> None:
+        """All live runs are taken up. Raises StoreUnavailable."""
+        for stream in await self.store.streams(GROUP_STREAM):
+            self._ref(stream)  # one in which nobody lives goes when it is read
         early, self._early = self._early or [], None
         for stream, command in early:
-            self._tell(stream, command)
+            self._hand(stream, command)
 
     def ask(self, run: str, job: int, ask: GroupAsk, who: str) -> None:
         """A run or a job waits for a group, or has it. Idempotent."""
-        self._tell(ask.stream, g.Ask(run, job, ask, who, at_ms=self.clock.wall_ms()))
+        self._hand(ask.stream, g.Ask(run, job, ask, who, at_ms=self.clock.wall_ms()))
 
     def release(self, run: str, job: int, asks: Iterable[GroupAsk]) -> None:
         """It lets go of them. Idempotent."""
         for ask in asks:
-            self._tell(ask.stream, g.Release(run, job, self.clock.wall_ms()))
+            self._hand(ask.stream, g.Release(run, job, self.clock.wall_ms()))
 
     def forget(self, run: str) -> None:
         """A run is given up: it holds nothing any more."""
         for stream, actor in list(self._actors.items()):
             for key in list(actor.group.members):
                 if key.run == run:
-                    self._tell(stream, g.Release(*key, self.clock.wall_ms()))
+                    self._hand(stream, g.Release(*key, self.clock.wall_ms()))
 
-    def _tell(self, stream: str, command: g.GroupCommand) -> None:
+    def _hand(self, stream: str, command: g.GroupCommand) -> None:
         if self._closed:
             return  # the next engine hears it again
         if self._early is not None:
             self._early.append((stream, command))
-            return
+        elif stream in self._refs or type(command) is g.Ask:  # of an empty one there is nothing to let go
+            self._ref(stream).tell(command)
+
+    def _ref(self, stream: str) -> ActorRef[g.GroupCommand]:
         ref = self._refs.get(stream)
         if ref is None:
             actor = self._actors[stream] = GroupActor(self, stream)
-            ref = self._refs[stream] = self._spawner.spawn(actor, stream, mailbox=GROUP_MAILBOX)
-        ref.tell(command)
+            self._spawned += 1  # in the name: the one before it may be stopping still
+            name = f"{stream}.{self._spawned}"
+            ref = self._refs[stream] = self._spawner.spawn(actor, name, mailbox=GROUP_MAILBOX)
+        return ref
+
+    def _actor_ended(self, name: str, signal: Terminated) -> None:
+        """The actor of a group is gone. When it failed, what it held is void."""
+        if signal.error is None or self._closed:
+            return
+        stream = name.partition(".")[0]
+        self.report(f"concurrency group {stream} failed, and is read again", signal.error)
+        self.gone(stream)
+
+        def again() -> None:
+            self._timers.discard(timer)
+            self._ref(stream)
+            self.home.ask_again(stream)
+
+        timer = self._loop.call_later(RELOAD_S, again)
+        self._timers.add(timer)
 
     def close(self) -> None:
         """Let go of all. Idempotent."""
         self._closed = True
-        for task in list(self._tasks):
-            task.cancel()
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
@@ -141,84 +170,64 @@ class Groups:
         self._actors.pop(stream, None)
         self._refs.pop(stream, None)
 
-    def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do what takes time."""
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def later(self, call: Callable[[], None]) -> None:
-        """After a rest."""
-
-        def fire() -> None:
-            self._timers.discard(timer)
-            call()
-
-        timer = self._loop.call_later(RELOAD_S, fire)
-        self._timers.add(timer)
-
     def report(self, message: str, error: BaseException) -> None:
         """Something that nobody expects."""
         self._loop.call_exception_handler({"message": message, "exception": error})
 
-    def holding(self, stream: str) -> list[tuple[g.Key, str]]:
-        """Who has a group, as the runs know it, and its name."""
+    def holding(self, stream: str) -> list[g.Ask]:
+        """Who has a group, as the runs know it."""
         found = []
         for run in self.home.runs():
+            asks = []
             group = run.accepted.group if run.accepted is not None else None
-            if group is not None and group.stream == stream and not run.waiting and not run.ended:
-                found.append((g.Key(run.id, g.RUN), group.name))
+            if group is not None and not run.waiting and not run.ended:
+                asks.append((g.RUN, group))
             for job in run.jobs:
-                names = [ask.name for ask in job.decl.groups[: job.granted] if ask.stream == stream]
-                if names and job.asked:
-                    found.append((g.Key(run.id, job.index), names[0]))
+                if job.asked and job.status not in JOB_ENDS:
+                    asks += [(job.index, ask) for ask in job.decl.groups[: job.granted]]
+            found += [
+                g.Ask(run.id, job, GroupAsk(stream, ask.name, queues=True), f"run {run.id}")
+                for job, ask in asks
+                if ask.stream == stream
+            ]
         return found
 
 
 class GroupActor(Actor[g.GroupCommand]):
-    """Owns a group: decides, stores, then tells."""
+    """Owns a group: decides, stores, then tells. Paused while it reads or stores."""
 
-    __slots__ = ("_groups", "_kept", "_stream", "_version", "group")
+    __slots__ = ("_groups", "_stream", "_unstored", "_version", "group")
 
     def __init__(self, groups: Groups, stream: str) -> None:
         self._groups = groups
         self._stream = stream
-        self._kept: list[g.GroupCommand] = []  # what came when nothing could be stored
+        self._unstored: list[g.GroupCommand] = []  # what is to be decided again, once it is read again
         self._version = 0
         self.group = g.Group()
 
     def started(self) -> None:
         self.context.pause()
-        self._groups.begin(self._load())
+        self._read()
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    async def _load(self) -> None:
+    def _read(self) -> None:
+        self.context.perform(self._load(), self._loaded, self._not_loaded)
+
+    async def _load(self) -> list[g.Ask]:
+        """Replay it; returns what is to be asked of it first."""
         groups = self._groups
         try:
             await self._replay()
         except InfrastructureError:
-            groups.later(lambda: groups.begin(self._load()))
-            return
+            raise
         except UNREADABLE as error:
             # What runs know of it is enough to begin anew; order is lost, not more.
             groups.report(f"concurrency group {self._stream} cannot be read, and begins anew", error)
-            try:
-                await groups.store.delete_run(self._stream)
-            except InfrastructureError:
-                groups.later(lambda: groups.begin(self._load()))
-                return
-            except Fenced as fenced:
-                groups.home.fenced(fenced)
-                return
-            self._anew()
-        gone = [
-            g.Release(*key, groups.clock.wall_ms())
-            for key in self.group.members
-            if not groups.home.lives(key.run)
-        ]
-        kept, self._kept = self._kept, []
-        self._work([*gone, *kept])
+            await groups.store.delete_run(self._stream)
+            self.group, self._version = g.Group(), 0
+            return groups.holding(self._stream)
+        return []
 
     async def _replay(self) -> None:
         group, version = g.Group(), 0
@@ -227,11 +236,20 @@ class GroupActor(Actor[g.GroupCommand]):
             version = stored.version
         self.group, self._version = group, version
 
-    def _anew(self) -> None:
-        self.group, self._version = g.Group(), 0
-        for key, name in self._groups.holding(self._stream):
-            ask = GroupAsk(self._stream, name, queues=True)
-            self._kept.insert(0, g.Ask(*key, ask, f"run {key.run}"))
+    def _loaded(self, first: list[g.Ask]) -> None:
+        groups = self._groups
+        at_ms = groups.clock.wall_ms()
+        gone = [g.Release(*key, at_ms) for key in self.group.members if not groups.home.lives(key.run)]
+        unstored, self._unstored = self._unstored, []
+        self._work([*gone, *first, *unstored])
+
+    def _not_loaded(self, error: BaseException) -> None:
+        if isinstance(error, Fenced):
+            self._groups.home.fenced(error)
+        elif isinstance(error, InfrastructureError):
+            self.context.later(RELOAD_S, self._read)
+        else:
+            raise error
 
     # --- deciding -------------------------------------------------------------------------------------------------
 
@@ -240,35 +258,41 @@ class GroupActor(Actor[g.GroupCommand]):
         self._work(messages)
 
     def _work(self, messages: list[g.GroupCommand]) -> None:
-        """Decide, and store it; paused until that is done."""
+        """Decide, and store it."""
         groups = self._groups
         events: list[g.GroupEvent] = []
+        known: list[g.Ask] = []
         for command in messages:
-            if type(command) is g.Ask and g.Key(command.run, command.job) not in self.group.members:
-                command = self._judged(command)
-            events += g.handle(self.group, command)
+            if type(command) is not g.Ask:
+                events += g.handle(self.group, command)
+            elif groups.home.lives(command.run):  # else it ended or was given up since
+                made = g.handle(self.group, self._judged(command))
+                events += made
+                if not made:
+                    known.append(command)
         if not events:
-            self._tell_again(messages)
+            self._tell_again(known)
             self._done()
             return
         append = Append(self._stream, self._version, g.encode(events), len(events), groups.clock.wall_ms())
-        groups.store.append(append, partial(self._stored, messages, events))
+        stored = self.context.bound(partial(self._stored, messages, events, known))
+        groups.store.append(append, stored)
 
     def _judged(self, command: g.Ask) -> g.Ask:
         groups = self._groups
-        why = deadlock(
-            g.Key(command.run, command.job),
-            command.ask,
-            groups.known,
-            groups.home.run,
-            who=command.who,
-        )
-        if not why:
+        key = g.Key(command.run, command.job)
+        member = self.group.members.get(key)
+        if member is not None and member.status is not MemberStatus.WAITING:
             return command
-        return g.Ask(command.run, command.job, command.ask, command.who, why, command.at_ms)
+        why = deadlock(key, command.ask, groups.known, groups.home.run, who=command.who)
+        return g.Ask(*key, command.ask, command.who, why, command.at_ms) if why else command
 
     def _stored(
-        self, messages: list[g.GroupCommand], events: list[g.GroupEvent], outcome: Stored | RelevoError
+        self,
+        messages: list[g.GroupCommand],
+        events: list[g.GroupEvent],
+        known: list[g.Ask],
+        outcome: Stored | RelevoError,
     ) -> None:
         groups = self._groups
         if isinstance(outcome, Fenced):
@@ -276,13 +300,13 @@ class GroupActor(Actor[g.GroupCommand]):
             return
         if isinstance(outcome, RelevoError):
             groups.home.refused(outcome)
-            self._kept = [*messages, *self._kept]
-            groups.later(lambda: groups.begin(self._load()))
+            self._unstored = messages
+            self.context.later(RELOAD_S, self._read)
             return
         self._version = outcome.version
         for event in events:
             self._tell(event)
-        self._tell_again(messages)
+        self._tell_again(known)
         self._done()
 
     # --- telling --------------------------------------------------------------------------------------------------
@@ -296,11 +320,11 @@ class GroupActor(Actor[g.GroupCommand]):
         elif isinstance(event, g.Ousted):
             home.oust(event.run, event.job, event.reason)
 
-    def _tell_again(self, messages: list[g.GroupCommand]) -> None:
-        """What became of those who asked, who may have asked before and not have heard it. Runs take it once."""
-        for command in messages:
+    def _tell_again(self, known: list[g.Ask]) -> None:
+        """What became of members that ask again: they may not have heard it. Runs take it once."""
+        for command in known:
             member = self.group.members.get(g.Key(command.run, command.job))
-            if member is None or type(command) is not g.Ask:
+            if member is None:
                 continue
             if member.status is MemberStatus.REFUSED:
                 self._tell(g.Refused(*member.key, member.reason))
@@ -313,25 +337,27 @@ class GroupActor(Actor[g.GroupCommand]):
         if self.group.members or self.context.waiting:
             self.context.resume()
         elif self._version:
-            self._groups.begin(self._delete())
+            # It is empty: its stream goes, so that it does not grow for ever.
+            store = self._groups.store
+            self.context.perform(store.delete_run(self._stream), self._deleted, self._not_deleted)
         else:
             self._leave()
 
-    async def _delete(self) -> None:
-        """The group is empty: its stream goes, so that it does not grow for ever."""
-        try:
-            await self._groups.store.delete_run(self._stream)
-            self._version = 0
-        except InfrastructureError:
-            pass  # whoever asks next goes on with it
-        except Fenced as fenced:
-            self._groups.home.fenced(fenced)
-            return
+    def _deleted(self, _: None) -> None:
+        self._version = 0
+        self._leave()
+
+    def _not_deleted(self, error: BaseException) -> None:
+        if isinstance(error, Fenced):
+            self._groups.home.fenced(error)
+        elif isinstance(error, InfrastructureError):
+            self._leave()  # whoever asks next goes on with it
+        else:
+            raise error
+
+    def _leave(self) -> None:
         if self.context.waiting:
             self.context.resume()
         else:
-            self._leave()
-
-    def _leave(self) -> None:
-        self._groups.gone(self._stream)
-        self.context.stop()
+            self._groups.gone(self._stream)
+            self.context.stop()

@@ -146,7 +146,7 @@ class Orchestrator:
                 history.append(stored)
             await self._take_up_all(runs)
         await self._take_up_all(await self._replayed(current, history))
-        self.groups.open()
+        await self.groups.open()
 
     async def _replayed(self, name: str, history: list[Stored]) -> list[Run]:
         """The run of a history; none when it cannot be read."""
@@ -362,6 +362,11 @@ class Orchestrator:
     def lives(self, run: str) -> bool:
         """Whether a run is live, or is just being read again."""
         return run in self._actors or run in self._reloading
+
+    def ask_again(self, stream: str) -> None:
+        """Have all live runs ask for what they have of a concurrency group or wait for."""
+        for actor in list(self._actors.values()):
+            actor.ask_again(stream)
 
     def oust(self, run: str, job: int, reason: str) -> None:
         """A concurrency group cancels what has it. A run that is just being read again asks the group itself."""

@@ -49,7 +49,17 @@ LAST: Final = Envelope(c.Warn(""))
 class RunActor(Actor[Envelope]):
     """Owns a run: decides, stores, then acts."""
 
-    __slots__ = ("_home", "_in_hand", "_refusal", "carried", "contexts", "plan", "run")
+    __slots__ = (
+        "_ask_later",
+        "_home",
+        "_in_hand",
+        "_refusal",
+        "_storing",
+        "carried",
+        "contexts",
+        "plan",
+        "run",
+    )
 
     def __init__(
         self,
@@ -62,6 +72,8 @@ class RunActor(Actor[Envelope]):
         self._home = home
         self._in_hand: Envelope | None = None
         self._refusal: RelevoError | None = None  # of an append: what the run holds is void since
+        self._storing = False
+        self._ask_later: list[str] = []  # groups to ask again once what is being stored is
         self.run = run
         self.plan = plan
         self.contexts = contexts
@@ -134,6 +146,7 @@ class RunActor(Actor[Envelope]):
             tuple(facts),
         )
         self.context.pause()
+        self._storing = True
         home.store.append(append, partial(self._stored, messages, events))
 
     def _placed_at_once(self, events: list[e.Event]) -> list[e.Event]:
@@ -157,11 +170,14 @@ class RunActor(Actor[Envelope]):
             self._refused(outcome, messages)
             return
         self.run.version = outcome.version
+        self._storing = False
         self._home.refusing = False
         for event in events:
             effect = _EFFECTS.get(type(event))
             if effect is not None:
                 effect(self, event)
+        while self._ask_later:
+            self.ask_again(self._ask_later.pop())
         for envelope in messages:
             if envelope.batch is not None:
                 envelope.batch.settle()
@@ -302,6 +318,18 @@ class RunActor(Actor[Envelope]):
             elif job.number and job.status in AT_AGENT:
                 key = AttemptKey(run.id, job.index, job.number)
                 home.adopt(key, job)
+
+    def ask_again(self, stream: str) -> None:
+        """Ask a group for what the run and its jobs have of it or wait for, by what is stored."""
+        if self._storing:
+            self._ask_later.append(stream)
+            return
+        accepted = self.run.accepted
+        if accepted is not None and accepted.group is not None and accepted.group.stream == stream:
+            self._accepted(accepted)
+        for job in self.run.jobs:
+            if any(ask.stream == stream for ask in job.decl.groups):
+                self._groups_again(job)
 
     def _groups_again(self, job: Job) -> None:
         """Ask for what a job has or waits for; let go of what it had."""

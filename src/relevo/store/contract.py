@@ -151,6 +151,9 @@ class EventStore(Protocol):
     def damaged(self) -> Sequence[tuple[str, str]]:
         """(stream, what is wrong) of damage met so far by any read."""
 
+    async def streams(self, prefix: str) -> Sequence[str]:
+        """The names of all streams that begin with `prefix`, in order; O(those). Raises StoreUnavailable."""
+
     async def fact(self, key: str) -> bytes | None:
         """The value of a fact, None when there is none."""
 

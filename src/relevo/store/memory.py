@@ -209,6 +209,10 @@ class MemoryStore:
     def damaged(self) -> Sequence[tuple[str, str]]:
         return list(self._damaged.items())
 
+    async def streams(self, prefix: str) -> Sequence[str]:
+        self._check_open()
+        return sorted(stream for stream in self.disk.streams if stream.startswith(prefix))
+
     async def fact(self, key: str) -> bytes | None:
         self._check_open()
         return self.disk.facts.get(key)

@@ -122,6 +122,9 @@ class FaultyStore:
     def damaged(self) -> Sequence[tuple[str, str]]:
         return self.inner.damaged()
 
+    async def streams(self, prefix: str) -> Sequence[str]:
+        return await self.inner.streams(prefix)
+
     async def fact(self, key: str) -> bytes | None:
         return await self.inner.fact(key)
 

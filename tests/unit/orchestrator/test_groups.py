@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from relevo.domain import commands as c
 from relevo.domain import events as e
 from relevo.domain import groups as g
 from relevo.orchestrator.plans import GROUP_STREAM, stream_of
 from relevo.protocol import messages as m
 from relevo.store.contract import StoreUnavailable
+from relevo.store.memory import MemoryStore
 from relevo.testing.virtual_loop import run_virtual
 from tests.unit.orchestrator.kit import FakeAgent, World, until
 
@@ -91,8 +94,7 @@ def test_one_at_a_time_one_waits_and_a_newer_one_takes_its_place(made):
         agent.finish(await at_work(agent, third))
         await until(lambda: world.status(third) == "succeeded")
         assert not of(agent, second)
-        await until(lambda: not group_streams(world))
-        assert not world.now.orchestrator.groups._actors
+        await until(lambda: not group_streams(world) and not world.now.orchestrator.groups._actors)
         await world.now.close()
 
     run_virtual(main())
@@ -383,6 +385,174 @@ def test_a_run_is_held_though_one_of_its_jobs_waits_for_the_group_of_another():
         await until(lambda: of(agent, run)[-1].job != inner)
         agent.finish(of(agent, run)[-1])
         await until(lambda: world.status(run) == "failed")
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_group_that_fails_is_read_again_and_all_ask_again(monkeypatch):
+    async def main():
+        world, agent = await world_with_agent()
+        told: list[str] = []
+        world.loop.set_exception_handler(lambda loop, context: told.append(context["message"]))
+        first = await world.submit(one())
+        held = await at_work(agent, first)
+        with monkeypatch.context() as broken:
+            broken.setattr("relevo.orchestrator.groups.deadlock", None)
+            second = await world.submit(one())
+            await until(lambda: told)
+        assert told == [f"concurrency group {STREAM} failed, and is read again"]
+        agent.finish(held)
+        agent.finish(await at_work(agent, second))
+        await until(lambda: world.status(second) == "succeeded")
+        await until(lambda: not group_streams(world))
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_group_whose_stream_cannot_be_deleted_for_a_reason_that_nobody_expects():
+    async def main():
+        world, agent = await world_with_agent()
+        told: list[str] = []
+        world.loop.set_exception_handler(lambda loop, context: told.append(context["message"]))
+        first = await world.submit(one())
+        held = await at_work(agent, first)
+        delete, errors = world.store.delete_run, [OSError("no such thing")]
+
+        async def failing(stream, **more):
+            if errors:
+                raise errors.pop()
+            await delete(stream, **more)
+
+        world.store.delete_run = failing
+        agent.finish(held)
+        await until(lambda: told)
+        second = await world.submit(one())
+        agent.finish(await at_work(agent, second))
+        await until(lambda: world.status(second) == "succeeded")
+        await until(lambda: not group_streams(world))
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_circle_that_closes_while_one_of_the_runs_is_being_read_again():
+    async def main():
+        world, agent = await world_with_agent()
+        orchestrator = world.now.orchestrator
+        text = f"on: push\nconcurrency: r\njobs:\n  p:\n    {JOB}  q:\n    needs: p\n    concurrency: g\n    {JOB}"
+        first = await world.submit(text)
+        before = await at_work(agent, first)
+        second = await world.submit(call("g"), called("r"))
+        await until(lambda: len(orchestrator.groups.known(stream_of("", "r")).members) == 2)
+        orchestrator.discard(orchestrator.live[second])
+        agent.finish(before)
+        await until(lambda: world.status(second) == "cancelled")
+        assert "a deadlock: concurrency group 'r'" in reason(world, second)
+        await until(lambda: len(of(agent, first)) == 2)
+        agent.finish(of(agent, first)[-1])
+        await until(lambda: world.status(first) == "succeeded")
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_circle_that_closes_while_one_of_the_groups_is_being_read(monkeypatch):
+    async def main():
+        world, _ = await world_with_agent()
+        other = stream_of("", "h")
+        inner = world.store.inner.append
+
+        def append(append, done):
+            told = g.decode(append.events) if append.stream == STREAM else []
+            if not any(event.run == "r2" for event in told):  # the engine dies before it is stored
+                inner(append, done)
+
+        world.store.inner.append = append
+        first = await world.submit(call("g"), called("h"))
+        second = await world.submit(call("h"), called("g"))
+        await until(lambda: len(world.now.orchestrator.groups.known(other).members) == 2)
+        await until(lambda: "GroupGranted" in world.names(second))
+        await world.now.close()
+        read = MemoryStore.read
+
+        async def slow(self, stream, after_version=0):
+            if stream == other:
+                await asyncio.sleep(1)
+            return await read(self, stream, after_version)
+
+        monkeypatch.setattr(MemoryStore, "read", slow)
+        agent = FakeAgent(await world.engine(epoch=2), slots=8)
+        agent.hello()
+        await until(lambda: world.status(first) == "cancelled")
+        agent.finish(await at_work(agent, second))
+        await until(lambda: world.status(second) == "succeeded")
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_what_is_asked_for_a_run_that_is_given_up_meanwhile_is_nothing():
+    async def main():
+        world, agent = await world_with_agent()
+        first = await world.submit(whole())
+        held = await at_work(agent, first)
+        groups = world.now.orchestrator.groups
+        groups.ask("gone", g.RUN, e.GroupAsk(STREAM, "g"), "run gone")
+        groups.forget("gone")
+        second = await world.submit(whole())
+        agent.finish(held)
+        agent.finish(await at_work(agent, second))
+        await until(lambda: not group_streams(world))
+        await world.now.close()
+
+    run_virtual(main())
+
+
+@each_kind
+def test_groups_that_an_engine_left_when_it_died_go_when_the_next_one_starts(made):
+    async def main():
+        world, agent = await world_with_agent()
+        world.now.orchestrator.groups.release = lambda *given: None  # it dies before each
+        for number in range(3):
+            run = await world.submit(made(f"group: g-{number}"))
+            agent.finish(await at_work(agent, run))
+            await until(lambda run=run: world.status(run) == "succeeded")
+        assert len(group_streams(world)) == 3
+        await world.now.close()
+        await world.engine(epoch=2)
+        await until(lambda: not group_streams(world) and not world.now.orchestrator.groups._actors)
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_jobs_that_have_ended_cost_an_engine_that_starts_no_group_each():
+    async def main():
+        world, agent = await world_with_agent()
+        run = await world.submit(one("group: g", f"  b:\n    needs: a\n    {JOB}"))
+        agent.finish(await at_work(agent, run))
+        await until(lambda: len(of(agent, run)) == 2)
+        await until(lambda: not group_streams(world))
+        await world.now.close()
+        await world.engine(epoch=2)
+        assert run in world.now.orchestrator.live
+        assert not world.now.orchestrator.groups._actors
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_a_grant_is_told_once():
+    async def main():
+        world, agent = await world_with_agent()
+        orchestrator = world.now.orchestrator
+        command, told = orchestrator.command, []
+        orchestrator.command = lambda run, one: (told.append(one), command(run, one))
+        run = await world.submit(one())
+        await at_work(agent, run)
+        assert [type(one) for one in told] == [c.GrantGroup]
         await world.now.close()
 
     run_virtual(main())

@@ -119,6 +119,10 @@ class Agreement(RuleBasedStateMachine):
     def list_facts(self, prefix: str) -> None:
         self.both(lambda store: store.facts(prefix))
 
+    @rule(prefix=st.sampled_from(["", "run", "run/", "a", "ü", "zzz"]))
+    def list_streams(self, prefix: str) -> None:
+        self.both(lambda store: store.streams(prefix))
+
     @rule(after=st.integers(0, 10), limit=st.integers(1, 5))
     def scan(self, after: int, limit: int) -> None:
         self.both(lambda store: collect(store.scan(after, limit=limit)))

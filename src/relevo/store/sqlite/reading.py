@@ -143,6 +143,15 @@ def read_facts(connection: apsw.Connection, path: str, prefix: str) -> list[tupl
     return [(str(key), _fact(path, str(key), value, checksum)) for key, value, checksum in found]
 
 
+def read_streams(connection: apsw.Connection, prefix: str) -> list[str]:
+    """The names of all streams that begin with `prefix`, in order."""
+    found: Any = connection.execute(
+        "SELECT stream FROM streams WHERE stream >= ?1 AND stream < ?1 || char(1114111) ORDER BY stream",
+        (prefix,),
+    ).fetchall()
+    return [stream for (stream,) in found]
+
+
 def read_run(connection: apsw.Connection, path: str, run: str) -> RunRow | None:
     """The row of a run. Raises DamagedError."""
     found = connection.execute(

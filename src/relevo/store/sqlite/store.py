@@ -122,6 +122,9 @@ class SqliteReader:
     def damaged(self) -> Sequence[tuple[str, str]]:
         return list(self._damaged.items())
 
+    async def streams(self, prefix: str) -> Sequence[str]:
+        return await self._readers.run(reading.read_streams, prefix)
+
     async def fact(self, key: str) -> bytes | None:
         return await self._readers.run(reading.read_fact, self._path, key)
 

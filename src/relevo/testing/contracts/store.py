@@ -259,6 +259,14 @@ class EventStoreContract:
         assert await store.facts_named(["t", "spec/2", "spec/10"]) == {"t": b"t", "spec/10": b"ten"}
         assert await store.facts_named([]) == {}
 
+    async def test_streams_are_found_by_what_their_names_begin_with(self, store: EventStore) -> None:
+        for stream in ("group-b", "group-a", "group.c", "groups", "run-1"):
+            await commit(store, append(stream, row=row(stream) if stream == "run-1" else None))
+        assert list(await store.streams("group-")) == ["group-a", "group-b"]
+        await store.delete_run("group-a")
+        assert list(await store.streams("group-")) == ["group-b"]
+        assert list(await store.streams("nothing")) == []
+
     async def test_a_fact_that_exists_refuses_the_whole_append(self, store: EventStore) -> None:
         key = "idempotency/k"
         await commit(store, append("run-1", facts=[Fact(key, b"run-1", if_absent=True)]))
