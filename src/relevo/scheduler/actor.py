@@ -114,7 +114,8 @@ class Scheduler(Actor[Look]):
             PLACEMENTS.inc(len(placements))
             for (run, job), demand, agent in placements:
                 waiting = Waiting(run, job)
-                QUEUE_WAIT_SECONDS.record(now_s - (self.queue.since(waiting) or now_s))
+                since = self.queue.since(waiting)
+                QUEUE_WAIT_SECONDS.record(0.0 if since is None else now_s - since)
                 self.queue.remove(waiting)
                 self.reserve(run, job, agent, demand)
             if placements:
