@@ -3,6 +3,7 @@
 export type RunStatus = "pending" | "running" | "cancelling" | "held" | "succeeded" | "failed" | "cancelled";
 export type JobStatus =
   | "pending"
+  | "waiting"
   | "calling"
   | "queued"
   | "assigned"
@@ -66,6 +67,8 @@ export interface Job {
   /** The workflow file that it calls; "": it has steps of its own. */
   calls: string;
   log_size: number;
+  /** The concurrency group that it waits for, as events told it. */
+  group?: string;
   steps: Step[];
 }
 
@@ -100,12 +103,16 @@ export interface RunDetail {
   retried_from: string | null;
   run_attempt: number;
   seq: number;
+  /** Jobs as the files have them. */
+  nodes?: { node: string; needs: string[] }[];
   jobs: Job[];
   annotations: Annotation[];
   /** Bytes by name. */
   artifacts: Record<string, number>;
   summaries: Summary[];
   warnings: string[];
+  /** Why jobs wait (`number` -1: no job yet), or the run itself (`job` ""). */
+  waits?: { job: string; number: number; reason: string }[];
 }
 
 /** One stored event of a run, see orchestrator/api.py. */

@@ -53,6 +53,13 @@ class JobDetails(Struct):
     steps: list[StepDetails]
 
 
+class Node(Struct):
+    """A job as its file has it: known before the jobs (the legs of its matrix) that it becomes."""
+
+    node: str
+    needs: list[str]
+
+
 class Summary(Struct):
     """What a step wrote to GITHUB_STEP_SUMMARY."""
 
@@ -76,6 +83,7 @@ class RunDetails(Struct):
     retried_from: str | None
     run_attempt: int
     seq: int
+    nodes: list[Node]
     jobs: list[JobDetails]
     annotations: list[dict[str, Any]]
     artifacts: dict[str, int]  #: name to bytes
@@ -103,6 +111,7 @@ def details(progress: Progress, row: RunRow, waits: Sequence[Wait] = ()) -> RunD
         row.retried_from,
         row.run_attempt,
         progress.sequence,
+        [Node(*node) for node in progress.nodes.items()],
         [_job(job) for job in jobs],
         progress.annotations,
         progress.artifacts,

@@ -117,6 +117,7 @@ class Progress:
         self.sequence = 0  #: of the last event
         self.started_ms: int | None = None
         self.ended_ms: int | None = None
+        self.nodes: dict[str, list[str]] = {}  #: jobs as the files have them, with those that they need
         self.jobs: dict[str, JobProgress] = {}
         self.calls: dict[str, JobProgress] = {}  #: jobs that only stand for those that they called
         self.counts: dict[str, int] = {}  #: jobs by status
@@ -152,6 +153,8 @@ class Progress:
             self._call(kind, event, self.calls[event["job"]])
         elif "job" in event:
             self._job(kind, event, self._named(event["job"]))
+        elif kind == "node.added":
+            self.nodes[event["node"]] = event["needs"]
         elif kind == "warning":
             self.warnings.append(event["message"])
 

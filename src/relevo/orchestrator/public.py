@@ -125,16 +125,21 @@ class Projection:
             case e.NodesAdded():
                 if event.caller >= 0:
                     self._inner.setdefault(event.caller, []).extend(event.nodes)
-                else:
-                    self._nodes += [(decl, "", 0) for decl in event.nodes]
-                return []
+                    return []
+                self._nodes += [(decl, "", 0) for decl in event.nodes]
+                # Needs may name what comes with the next part.
+                return [] if event.more else [self._node(index) for index in range(len(self._nodes))]
             case e.NodeExpanded():
                 return [self._added(event.node, decl) for decl in event.jobs]
             case e.CallsOpened():
+                known = len(self._nodes)
                 for index in event.jobs:
                     prefix, base = f"{self.names[index]} / ", len(self._nodes)
                     self._nodes += [(decl, prefix, base) for decl in self._inner[self._node_of[index]]]
-                return [("job.calling", self._job(index)) for index in event.jobs]
+                return [
+                    *(("job.calling", self._job(index)) for index in event.jobs),
+                    *(self._node(index) for index in range(known, len(self._nodes))),
+                ]
             case e.CallCancelling():
                 return [("job.cancelling", {**self._job(event.job), "reason": event.reason})]
             case e.CallReturned():
@@ -267,6 +272,17 @@ class Projection:
             case e.Warned():
                 return [("warning", {"message": event.message})]
 
+    def _node(self, index: int) -> tuple[str, dict[str, Any]]:
+        return ("node.added", {"node": self._name(index), "needs": self._needs(index)})
+
+    def _name(self, node: int) -> str:
+        declared, prefix, _ = self._nodes[node]
+        return prefix + declared.id
+
+    def _needs(self, node: int) -> list[str]:
+        declared, prefix, base = self._nodes[node]
+        return [prefix + self._nodes[base + need][0].id for need in declared.needs]
+
     def _waiting(self, job: int) -> tuple[str, dict[str, Any]]:
         return "job.waiting", {**self._job(job), "group": self._groups[job][0]}
 
@@ -275,14 +291,13 @@ class Projection:
         self._node_of.append(node)
         if decl.groups:
             self._asked[len(self.names) - 1] = [ask.name for ask in decl.groups]
-        declared, prefix, base = self._nodes[node]
         return (
             "job.added",
             {
                 "job": decl.name,
                 "name": decl.name,
-                "node": prefix + declared.id,
-                "needs": [prefix + self._nodes[base + need][0].id for need in declared.needs],
+                "node": self._name(node),
+                "needs": self._needs(node),
                 "labels": decl.labels,
                 **({"calls": decl.calls} if decl.calls else {}),
             },

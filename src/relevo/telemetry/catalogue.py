@@ -164,6 +164,10 @@ EVENTS: Final[dict[str, Event]] = {
     "run.held": Event("All that can go on has ended; held jobs ask."),
     "run.released": Event("A held job was decided: it goes on."),
     "run.finished": Event("Final.", {"status": "`succeeded`, `failed`, `cancelled`"}),
+    "node.added": Event(
+        "The run will have this job, or, with a matrix, its legs; which, is known once those that it needs have ended.",
+        {"node": "the job of the file; `build / test` in a call", "needs": "those that it needs"},
+    ),
     "job.added": Event(
         "The run has this job.",
         {

@@ -87,6 +87,8 @@ export function LogView({
   const [search, setSearch] = useState("");
   const [found, setFound] = useState<Found | null>(null);
   const top = useRef(0);
+  /** The line that was asked for, for as long as nobody scrolls away from it. */
+  const anchor = useRef<number | null>(null);
   const searching = useRef(0);
   const version = log.version.value;
   const { book, folds } = log;
@@ -106,8 +108,18 @@ export function LogView({
     else if (failing !== null) void showStep(failing, true);
   }, [ready]);
 
+  log.keep = () => {
+    const asked = anchor.current;
+    const line = asked ?? (ready ? folds.line(Math.min(top.current, Math.max(0, folds.rows(book.total) - 1))) : null);
+    return () => {
+      if (line === null || follow) return;
+      if (asked !== null) folds.reveal(asked);
+      requestAnimationFrame(() => list.current?.show(folds.row(line), asked === null ? "start" : "middle"));
+    };
+  };
   const showLine = (line: number, at: "start" | "middle" = "middle") => {
     setFollow(false);
+    anchor.current = line;
     if (folds.reveal(line)) log.version.value++;
     // Rows may have changed: after the drawing.
     requestAnimationFrame(() => list.current?.show(folds.row(line), at));
@@ -258,7 +270,10 @@ export function LogView({
             label="Log"
             handle={list}
             follow={follow && !book.complete}
-            scrolled={(atEnd) => setFollow(atEnd && !book.complete)}
+            scrolled={(atEnd) => {
+              anchor.current = null;
+              setFollow(atEnd && !book.complete);
+            }}
             sight={(first, last) => {
               top.current = first;
               if (rows) {

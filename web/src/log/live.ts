@@ -9,6 +9,8 @@ import { Folds, mark } from "./folds";
 /** Groups beyond these are not looked for: a log of so many is not read by its groups. */
 const MOST_GROUPS = 20_000;
 const MATCHES = 1_000;
+/** So long the first drawing waits for the groups. */
+const GROUPS_MS = 300;
 
 interface Lines {
   run: string;
@@ -24,6 +26,8 @@ export class LiveLog {
   readonly version = signal(0);
   readonly error = signal<unknown>(null);
   readonly ready = signal(false);
+  /** Called before groups become known that may fold lines above those in sight; what it returns, afterwards. */
+  keep: () => () => void = () => () => {};
   #closed = new AbortController();
   #leave: (() => void) | null = null;
   #changed = false;
@@ -63,11 +67,12 @@ export class LiveLog {
     }
     if (this.#closed.signal.aborted) return;
     if (!this.book.complete) this.#follow();
-    // What is short has all its groups in hand before anything is drawn.
-    if (this.book.total <= PAGE) this.#marks(0, this.#held(0, this.book.total));
+    const groups = this.#groups(this.book.total);
+    // Mostly they are known at once, and nothing moves afterwards.
+    await Promise.race([groups, new Promise((resolve) => setTimeout(resolve, GROUPS_MS))]);
     this.ready.value = true;
     this.version.value++;
-    if (this.book.total > PAGE) await this.#groups(this.book.total);
+    await groups;
     const waiting = this.#waiting ?? [];
     this.#waiting = null;
     for (const { first, lines } of waiting) this.#marks(first, lines);
@@ -88,23 +93,28 @@ export class LiveLog {
   }
 
   #marks(first: number, lines: LogLine[]): void {
-    lines.forEach((line, index) => {
-      const found = mark(line.text);
-      if (found) this.folds.marked(first + index, found.kind, false);
-    });
+    this.#mark(lines.map((line, index) => ({ line: first + index, text: line.text })));
+  }
+
+  #mark(lines: { line: number; text: string }[]): void {
+    const found = lines.map(({ line, text }) => ({ line, mark: mark(text) })).filter((each) => each.mark);
+    if (!found.length) return;
+    const kept = this.keep();
+    for (const { line, mark: told } of found) this.folds.marked(line, told!.kind, false);
+    kept();
   }
 
   /** Groups are lines like others: the server finds them, however long the log is. */
   async #groups(before: number): Promise<void> {
+    if (before <= PAGE) {
+      this.#marks(0, this.#held(0, before));
+      return;
+    }
     let from: number | null = 0;
     try {
       while (from !== null && from < before && this.folds.groups.length < MOST_GROUPS && !this.#closed.signal.aborted) {
         const told: LogMatches = await this.search("group::", from, MATCHES);
-        for (const match of told.matches) {
-          if (match.line >= before) break;
-          const found = mark(match.text);
-          if (found) this.folds.marked(match.line, found.kind, false);
-        }
+        this.#mark(told.matches.filter((match) => match.line < before));
         this.version.value++;
         from = told.next;
       }

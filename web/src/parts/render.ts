@@ -2,7 +2,14 @@
 import DOMPurify from "dompurify";
 import { Marked } from "marked";
 
-const marked = new Marked({ gfm: true, breaks: false });
+const marked = new Marked({
+  gfm: true,
+  breaks: false,
+  // Its headings stand below those of the page.
+  walkTokens: (token) => {
+    if (token.type === "heading") token.depth = Math.min(6, (token.depth as number) + 3);
+  },
+});
 
 // What a step wrote may link to anywhere: the other side learns nothing of where it was linked from, and cannot reach this page.
 DOMPurify.addHook("afterSanitizeAttributes", (node) => {

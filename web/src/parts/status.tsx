@@ -3,6 +3,7 @@ import type { Status } from "../types";
 
 const WORDS: Record<Status, string> = {
   pending: "Pending",
+  waiting: "Waiting",
   calling: "Calling",
   queued: "Queued",
   assigned: "Assigned",
@@ -33,6 +34,7 @@ export function tone(status: Status): string {
     case "assigned":
       return "busy";
     case "queued":
+    case "waiting":
       return "wait";
     case "held":
       return "held";
@@ -87,6 +89,13 @@ function Shape({ status }: { status: Status }) {
         <>
           <circle class="line" cx="8" cy="8" r="6" />
           <path class="line" d="M8 4.800V8l2 1.3" />
+        </>
+      );
+    case "waiting":
+      return (
+        <>
+          <circle class="line" cx="8" cy="8" r="6" />
+          <path class="line" d="M5.5 6.5h5m-5 3h5" />
         </>
       );
     case "held":
@@ -156,6 +165,7 @@ const ORDER: readonly Status[] = [
   "starting",
   "assigned",
   "queued",
+  "waiting",
   "pending",
   "cancelled",
   "skipped",
@@ -176,6 +186,7 @@ const BAR: readonly Status[] = [
   "starting",
   "assigned",
   "queued",
+  "waiting",
   "pending",
 ];
 

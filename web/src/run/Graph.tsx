@@ -1,11 +1,12 @@
 /** The job graph: boxes of rows, lines between boxes, a matrix as one row that opens. */
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { count } from "../format";
-import { CountsBar, Icon, word } from "../parts/status";
+import { CountsBar, Icon } from "../parts/status";
 import { Duration } from "../parts/ui";
 import type { Job } from "../types";
 import { layout, PAD, type Place, ROW, ROWS, sum, worst } from "./graph";
 import type { Node, RunModel } from "./model";
+import { waitsFor } from "./waiting";
 
 function span(node: Node, jobs: readonly Job[]): { from: number | null; to: number | null } {
   let from: number | null = null;
@@ -28,11 +29,11 @@ function Row({ node, model, chosen, choose }: { node: Node; model: RunModel; cho
   const name = shortName(single ? first.name : node.id);
   const content = (
     <>
-      <Icon status={status} />
+      <Icon status={status} label />
       <span class="graph-name" title={single ? first.name : node.id}>
         {name}
       </span>
-      {!single && <span class="graph-count">{node.jobs.length.toLocaleString("en")}</span>}
+      {node.jobs.length > 1 && <span class="graph-count">{node.jobs.length.toLocaleString("en")}</span>}
       {single && from !== null && (
         <span class="graph-time">
           <Duration from={from} to={to} />
@@ -40,9 +41,17 @@ function Row({ node, model, chosen, choose }: { node: Node; model: RunModel; cho
       )}
     </>
   );
+  if (!node.jobs.length) {
+    return (
+      <span class="graph-row" title={waitsFor(model, node.needs) || "Its jobs are not known yet."}>
+        <Icon status="pending" label />
+        <span class="graph-name muted">{name}</span>
+      </span>
+    );
+  }
   if (single && !first.calls) {
     return (
-      <a class="graph-row" data-row href={`/runs/${model.run}/jobs/${first.number}`} aria-label={`${first.name}: ${word(status)}`}>
+      <a class="graph-row" data-row href={`/runs/${model.run}/jobs/${first.number}`}>
         {content}
       </a>
     );
@@ -53,7 +62,6 @@ function Row({ node, model, chosen, choose }: { node: Node; model: RunModel; cho
       class="graph-row"
       data-row
       aria-expanded={chosen}
-      aria-label={`${node.id}: ${count(node.jobs.length, "job")}, ${word(status)}`}
       onClick={() => choose(node.id)}
     >
       {content}

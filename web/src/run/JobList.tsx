@@ -15,7 +15,7 @@ const CHOICES: Record<Choice, (job: Job) => boolean> = {
   all: () => true,
   failed: (job) => job.status === "failed" || job.status === "timed-out" || job.status === "held",
   running: (job) => ["assigned", "starting", "running", "calling", "cancelling"].includes(job.status),
-  waiting: (job) => job.status === "pending" || job.status === "queued",
+  waiting: (job) => ["pending", "waiting", "queued"].includes(job.status),
   ended: (job) => ["succeeded", "skipped", "cancelled"].includes(job.status),
 };
 
@@ -77,10 +77,11 @@ export function JobList({
               class="job-row"
               data-row
               href={`/runs/${model.run}/jobs/${job.number}`}
-              aria-label={`${job.name}: ${word(job.status)}`}
             >
-              <Icon status={job.status} />
-              <span class="job-status">{word(job.status)}</span>
+              <Icon status={job.status} label />
+              <span class="job-status" aria-hidden="true">
+                {word(job.status)}
+              </span>
               <span class="job-name">{job.name}</span>
               <span class="job-note muted">{note(model, job, reason(job.number))}</span>
               {job.attempts > 1 && <span class="label">attempt {job.attempt}</span>}

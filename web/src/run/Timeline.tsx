@@ -116,7 +116,7 @@ function TimeRow({ model, job, span, width, end }: { model: RunModel; job: Job; 
   const started = job.started_ms;
   const over = job.ended_ms ?? end;
   const took = started === null ? "" : duration(over - started);
-  const waited = job.queued_ms === null ? "" : `, waited ${duration((job.assigned_ms ?? started ?? over) - job.queued_ms)}`;
+  const waited = job.queued_ms === null ? "" : `waited ${duration((job.assigned_ms ?? started ?? over) - job.queued_ms)}`;
   const parts: { kind: string; from: number; to: number; title: string }[] = [];
   if (job.queued_ms !== null) {
     parts.push({ kind: "bar-waits", from: job.queued_ms, to: job.assigned_ms ?? started ?? over, title: "In the queue" });
@@ -128,14 +128,9 @@ function TimeRow({ model, job, span, width, end }: { model: RunModel; job: Job; 
   const scale = width / Math.max(1, span.to - span.from);
   const steps = started !== null && (over - started) * scale > 48 ? job.steps : [];
   return (
-    <a
-      class="time-row"
-      data-row
-      href={`/runs/${model.run}/jobs/${job.number}`}
-      aria-label={`${job.name}: ${word(job.status)}${took ? `, ran ${took}` : ""}${waited}`}
-    >
+    <a class="time-row" data-row href={`/runs/${model.run}/jobs/${job.number}`}>
       <span class="time-name">
-        <Icon status={job.status} />
+        <Icon status={job.status} label />
         <span>{job.name}</span>
       </span>
       <span class="time-bars">
@@ -177,6 +172,7 @@ function TimeRow({ model, job, span, width, end }: { model: RunModel; job: Job; 
         })}
       </span>
       <span class="time-took num">{took}</span>
+      <span class="sr">{waited}</span>
     </a>
   );
 }

@@ -193,6 +193,7 @@ const WORST: readonly JobStatus[] = [
   "assigned",
   "calling",
   "queued",
+  "waiting",
   "pending",
   "cancelled",
   "succeeded",

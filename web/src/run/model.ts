@@ -14,7 +14,7 @@ const RUN_ENDS: ReadonlySet<string> = new Set(["succeeded", "failed", "cancelled
 export const jobEnded = (status: string): boolean => JOB_ENDS.has(status);
 export const runEnded = (status: string): boolean => RUN_ENDS.has(status);
 
-/** Jobs of one node of the workflow: one job, or the legs of a matrix. */
+/** Jobs of one node of the workflow: one job, or the legs of a matrix; none before they are known. */
 export interface Node {
   id: string;
   needs: string[];
@@ -48,8 +48,12 @@ export class RunModel {
   artifacts: Readonly<Record<string, number>>;
   summaries: Summary[];
   warnings: string[];
+  /** Why the run itself waits, in a sentence; "" when it does not. */
+  waits = "";
   /** Grows when jobs were added or became calls: the graph is to be laid out anew. */
   shape = 0;
+  /** Why jobs waited when the run was read. */
+  #reasons = new Map<number, string>();
   #byName = new Map<string, number>();
   #sequence: number;
   /** Events taken of the last sequence; Infinity: all of it. */
@@ -73,7 +77,13 @@ export class RunModel {
     this.summaries = detail.summaries;
     this.warnings = detail.warnings;
     this.#sequence = detail.seq;
+    for (const { node, needs } of detail.nodes ?? []) this.#node(node, needs);
     for (const job of detail.jobs) this.#add(job);
+    for (const { job, number, reason } of detail.waits ?? []) {
+      const known = this.jobs[number];
+      if (known) this.#reasons.set(number, reason);
+      else if (!job) this.waits = `${reason}.`;
+    }
   }
 
   get ended(): boolean {
@@ -92,6 +102,11 @@ export class RunModel {
     if (this.#taken === Infinity) return this.#sequence;
     this.#again = 0;
     return this.#sequence - 1;
+  }
+
+  /** Why a job waited when the run was read, without a full stop; "" when that is not known. */
+  reason(job: Job): string {
+    return this.#reasons.get(job.number) ?? "";
   }
 
   job(name: string): Job | undefined {
@@ -130,6 +145,12 @@ export class RunModel {
         this.status = "cancelling";
         this.message = text(event.reason);
         return;
+      case "run.waiting":
+        this.waits = `It waits for the concurrency group ${text(event.group)}.`;
+        return;
+      case "run.granted":
+        this.waits = "";
+        return;
       case "run.held":
         this.status = "held";
         return;
@@ -140,6 +161,10 @@ export class RunModel {
         return;
       case "warning":
         this.warnings = [...this.warnings, text(event.message)];
+        return;
+      case "node.added":
+        this.#node(text(event.node), event.needs as string[]);
+        this.shape++;
         return;
       case "job.added":
         if (!this.#byName.has(text(event.job))) this.#add(added(event, this.jobs.length));
@@ -155,6 +180,10 @@ export class RunModel {
         job.started_ms = event.at;
         this.#become(job, "calling");
         this.shape++;
+        return;
+      case "job.waiting":
+        job.group = text(event.group);
+        this.#become(job, "waiting");
         return;
       case "job.queued":
         job.queued_ms ??= event.at;
@@ -234,11 +263,16 @@ export class RunModel {
     }
   }
 
+  #node(id: string, needs: string[]): Node {
+    let node = this.nodes.get(id);
+    if (!node) this.nodes.set(id, (node = { id, needs, jobs: [], counts: {} }));
+    return node;
+  }
+
   #add(job: Job): void {
     this.jobs.push(job);
     this.#byName.set(job.name, this.jobs.length - 1);
-    let node = this.nodes.get(job.node);
-    if (!node) this.nodes.set(job.node, (node = { id: job.node, needs: job.needs, jobs: [], counts: {} }));
+    const node = this.#node(job.node, job.needs);
     node.jobs.push(job.number);
     change(node.counts, job.status, 1);
     if (!job.calls) change(this.counts, job.status, 1);

@@ -5,13 +5,12 @@ import { jobEnded, type RunModel } from "./model";
 export function waits(model: RunModel, job: Job, item: QueueItem | undefined): string {
   switch (job.status) {
     case "pending": {
-      const open = job.needs.filter((need) => {
-        const node = model.nodes.get(need);
-        return node?.jobs.some((number) => !jobEnded(model.jobs[number]?.status ?? "pending"));
-      });
-      if (open.length) return `Waits for ${list(open)}.`;
+      const open = waitsFor(model, job.needs);
+      if (open) return open;
       return model.status === "pending" ? "The run has not begun." : "Waits for its turn among the legs of its matrix.";
     }
+    case "waiting":
+      return job.group ? `Waits for the concurrency group ${job.group}.` : sentence(model.reason(job) || "It waits for its concurrency group");
     case "queued":
       return item ? `Place ${item.position + 1} in the queue: ${sentence(item.reason)}` : "Waits for a worker.";
     case "assigned":
@@ -23,6 +22,15 @@ export function waits(model: RunModel, job: Job, item: QueueItem | undefined): s
     default:
       return "";
   }
+}
+
+/** Those of some needs that have not ended, in a sentence; "" when all have. */
+export function waitsFor(model: RunModel, needs: readonly string[]): string {
+  const open = needs.filter((need) => {
+    const node = model.nodes.get(need);
+    return node && (!node.jobs.length || node.jobs.some((number) => !jobEnded(model.jobs[number]?.status ?? "pending")));
+  });
+  return open.length ? `Waits for ${list(open)}.` : "";
 }
 
 function list(names: string[]): string {

@@ -3,7 +3,7 @@ import { useRef, useState } from "preact/hooks";
 import { key, post, words } from "../api";
 import { useKeys } from "../keys";
 import { LogView, type LogHandle } from "../log/LogView";
-import { Icon, StatusText, word } from "../parts/status";
+import { Icon, StatusText } from "../parts/status";
 import { Ago, asking, Duration, Empty, Labels, Loading, tell, Trouble, useTitle } from "../parts/ui";
 import { go, query, where } from "../router";
 import { JobList } from "../run/JobList";
@@ -47,9 +47,12 @@ export function JobScreen({ run, number }: { run: string; number: number }) {
       {job ? (
         <Body model={model} job={job} version={version} reasons={reasons} />
       ) : (
-        <Empty title={`The run has no job ${number}${model.ended ? "" : " yet"}`}>
-          <a href={`/runs/${model.run}`}>Its jobs</a>
-        </Empty>
+        <>
+          <h1 class="sr">Job {number}</h1>
+          <Empty title={`The run has no job ${number}${model.ended ? "" : " yet"}`}>
+            <a href={`/runs/${model.run}`}>Its jobs</a>
+          </Empty>
+        </>
       )}
     </>
   );
@@ -190,11 +193,10 @@ function Body({
                     data-row
                     class={step.step === sight ? "step in-sight" : "step"}
                     aria-current={step.step === sight ? "step" : undefined}
-                    aria-label={`${step.name}: ${word(step.status)}`}
                     title={step.exit_code ? `${step.name}: exit code ${step.exit_code}` : step.message || step.name}
                     onClick={() => handle.current?.showStep(step.step)}
                   >
-                    <Icon status={step.status} />
+                    <Icon status={step.status} label />
                     <span class="step-name">{step.name}</span>
                     <span class="step-time muted">
                       <Duration from={step.started_ms} to={step.ended_ms} />

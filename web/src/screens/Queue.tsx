@@ -41,7 +41,6 @@ export function QueueScreen() {
                     class="queue-row"
                     data-row
                     href={`/runs/${item.run}/jobs/${item.job}`}
-                    aria-label={`${item.position + 1}: ${item.name}. ${item.reason}`}
                   >
                     <span class="queue-place num">{(item.position + 1).toLocaleString("en")}</span>
                     <span class="queue-name">

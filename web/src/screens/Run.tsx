@@ -5,7 +5,7 @@ import { BASE, key, post, words } from "../api";
 import { bytes, count } from "../format";
 import { useKeys } from "../keys";
 import { Markdown } from "../parts/Markdown";
-import { CountsBar, StatusText } from "../parts/status";
+import { CountsBar, Icon, StatusText } from "../parts/status";
 import { Ago, asking, Duration, Empty, Loading, tell, Trouble, useTitle } from "../parts/ui";
 import { go, query, where } from "../router";
 import { Graph } from "../run/Graph";
@@ -62,7 +62,9 @@ async function retry(run: string, failed: boolean): Promise<void> {
   }
 }
 
-function Actions({ model }: { model: RunModel }) {
+/** `version`: the model changes in place, and parts that use signals are drawn anew only when something that they are given differs. */
+function Actions({ model, version }: { model: RunModel; version: number }) {
+  void version;
   const [busy, setBusy] = useState(false);
   const again = (failed: boolean) => {
     setBusy(true);
@@ -150,11 +152,17 @@ export function RunScreen({ run }: { run: string }) {
           </p>
           {model.message && <p class="muted">{model.message}</p>}
         </div>
-        <Actions model={model} />
+        <Actions model={model} version={version} />
       </div>
       <span class="sr" role="status">
         The run is {model.status}.
       </span>
+      {model.waits && !model.ended && (
+        <p class="waits">
+          <Icon status="waiting" />
+          {model.waits}
+        </p>
+      )}
       <CountsBar counts={model.counts} legend />
       <div class="tabs" role="group" aria-label="View">
         {VIEWS.map((each) => (
@@ -233,7 +241,7 @@ function Overview({ model, version, reasons }: { model: RunModel; version: numbe
     <>
       <section class="panel">
         <h2 class="sr">Graph</h2>
-        {model.jobs.length ? (
+        {model.nodes.size ? (
           <Graph model={model} version={version} chosen={node} choose={(id) => query({ node: id })} />
         ) : (
           <Empty title="No jobs yet">They come when the run has begun.</Empty>

@@ -116,6 +116,7 @@ class Row extends Component<{ row: RunRow }> {
   }
 
   render({ row }: { row: RunRow }) {
+    const named = heading(row.title, row.workflow, row.event);
     return (
       <li>
         <a class="run-row" data-row data-run={row.run} href={`/runs/${row.run}`}>
@@ -124,9 +125,10 @@ class Row extends Component<{ row: RunRow }> {
             <span class={`status-word ${row.live ? "" : "muted"}`}>{word(row.status)}</span>
           </span>
           <span class="run-title">
-            <b>{heading(row.title, row.workflow, row.event)}</b>
+            <b>{named}</b>
             <span class="muted">
-              {row.workflow} · <span class="mono">{row.run}</span>
+              {named !== row.workflow && `${row.workflow} · `}
+              <span class="mono">{row.run}</span>
               {row.run_attempt > 1 && ` · attempt ${row.run_attempt}`}
             </span>
           </span>
@@ -135,7 +137,12 @@ class Row extends Component<{ row: RunRow }> {
           </span>
           <span class="run-jobs muted num">
             {row.live && <Meter value={row.jobs_ended} most={Math.max(1, row.jobs)} label="Jobs that have ended" />}
-            <span>{row.live ? `${row.jobs_ended} of ${count(row.jobs, "job")}` : count(row.jobs, "job")}</span>
+            <span>
+              <span class="phone" aria-hidden="true">
+                {word(row.status)} ·{" "}
+              </span>
+              {row.live ? `${row.jobs_ended} of ${count(row.jobs, "job")}` : count(row.jobs, "job")}
+            </span>
           </span>
           <span class="run-when muted">
             <Ago at={row.created_ms} />
