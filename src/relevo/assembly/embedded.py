@@ -46,6 +46,8 @@ ANSWER_S: Final = 3.0
 #: How long the agent may take to leave when there is nothing more for it to do.
 LEAVE_S: Final = 2.0
 PRUNE_EVERY_S: Final = 86_400.0
+#: How often an engine looks whether it is time.
+LOOK_EVERY_S: Final = 3_600.0
 ATTACH_TRIES: Final = 50
 ATTACH_WAIT_S: Final = 0.1
 
@@ -200,8 +202,7 @@ async def open_engine(
     keeper.open(head_start.taken(home))
     embedded.tenure.open()
     _log.info("an engine is open, its epoch is %d", lease.epoch)
-    if _prune_is_due(home):
-        engine.spawn(_prune(embedded))
+    engine.spawn(_prune_daily(embedded))
     return embedded
 
 
@@ -250,6 +251,14 @@ def _prune_is_due(home: Home) -> bool:
 def _note_pruned(home: Home) -> None:
     with open(home.pruned, "wb"):
         os.utime(home.pruned)
+
+
+async def _prune_daily(embedded: Embedded) -> None:
+    """As long as the engine lives: a server does for months."""
+    while True:
+        if _prune_is_due(embedded.home):
+            await _prune(embedded)
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def _prune(embedded: Embedded) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from relevo.domain.errors import UserError
+from relevo.orchestrator.api import PartsMissing
 from relevo.protocol.snapshot import (
     HEADER_LIMIT_BYTES,
     MAGIC,
@@ -39,14 +40,6 @@ class Joined(Struct, frozen=True):
 
     digest: str
     commit: str
-
-
-class PartsMissing(UserError):
-    """Blobs that a source names are not there (any more): they are to be uploaded again."""
-
-    def __init__(self, digests: Sequence[str]) -> None:
-        super().__init__(f"the server lacks parts of the snapshot: {', '.join(digests)}")
-        self.digests = tuple(digests)
 
 
 class _Part(Struct, frozen=True):

@@ -62,6 +62,11 @@ class Relay:
     def _watch(self, embedded: Embedded) -> None:
         self._watching = asyncio.get_running_loop().create_task(_leave_when_taken_over(embedded))
 
+    @property
+    def embedded(self) -> Embedded | None:
+        """The engine of this process, if it is one just now."""
+        return self._embedded
+
     async def attached(self) -> bool:
         """Have an engine; whether it is this process."""
         await self._current()

@@ -55,6 +55,7 @@ async def serve(
     hosts: frozenset[str] = frozenset(),
 ) -> None:
     """Serve on a bound socket until `shutdown` asks for the end. Runs and their jobs go on without it. Raises UserError."""
+    from relevo.blobs.directory import DirectoryBlobs
     from relevo.console import static_folder
     from relevo.server.app import App
     from relevo.server.serving import Serving
@@ -65,7 +66,18 @@ async def serve(
     serving: Serving | None = None
     try:
         access = await _access(home)
-        app = App(relay, loop, access, nowhere=_nowhere(home), static=static_folder(), hosts=hosts)
+        elsewhere = DirectoryBlobs(home.blobs)
+        app = App(
+            relay,
+            loop,
+            access,
+            # When another process is the engine, it knows nothing of uploads that no run names yet: should it remove one that
+            # is needed, the client is told, and uploads it again.
+            blobs=lambda: elsewhere if relay.embedded is None else relay.embedded.engine.parts.blobs,
+            nowhere=_nowhere(home),
+            static=static_folder(),
+            hosts=hosts,
+        )
         serving = Serving(app, loop)
         await serving.open(listener)
         staying = loop.create_task(_stay(relay))

@@ -1,4 +1,4 @@
-"""The command line: what was asked becomes calls of `orchestrator.api.EngineApi`, its events become lines.
+"""The command line: what was asked becomes calls of `orchestrator.api.UserApi`, its events become lines.
 
     main.py      the commands, loaded when they are called; errors become a message and an exit code
     commands/    one file for each command

@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 from relevo.cli.text import one_line
 
 if TYPE_CHECKING:
-    from relevo.orchestrator.api import EngineApi
+    from relevo.orchestrator.api import UserApi
     from relevo.orchestrator.progress import Progress
     from relevo.store.contract import RunRow
 
@@ -48,7 +48,7 @@ def _workflows(_: click.Context, typed: str) -> Iterable[CompletionItem]:
 
 
 def _runs(_: click.Context, typed: str) -> Iterable[CompletionItem]:
-    async def listed(api: EngineApi) -> list[RunRow]:
+    async def listed(api: UserApi) -> list[RunRow]:
         return await api.runs(limit=RUNS)
 
     offered = [CompletionItem("latest", help="the latest run")]
@@ -96,13 +96,13 @@ def _argument(context: click.Context, name: str) -> str | None:
 def _progress(run: str) -> Progress:
     from relevo.cli.log_reading import progress_of
 
-    async def read(api: EngineApi) -> Progress:
+    async def read(api: UserApi) -> Progress:
         return await progress_of(api, (await api.find(run)).run)
 
     return _asked(read)
 
 
-def _asked(question: Callable[[EngineApi], Awaitable[T]]) -> T:
+def _asked(question: Callable[[UserApi], Awaitable[T]]) -> T:
     """What the engine, or what is stored, answers."""
     from relevo.cli import connect
 

@@ -11,7 +11,7 @@ from relevo.domain.errors import RelevoError
 
 if TYPE_CHECKING:
     from relevo.cli.view import View
-    from relevo.orchestrator.api import EngineApi
+    from relevo.orchestrator.api import UserApi
     from relevo.orchestrator.progress import Progress
 
 #: A log that has brought nothing for so long holds back no event.
@@ -39,7 +39,7 @@ class _Attempt:
 class LiveLogs:
     """The attempts that run now. `group` owns the tasks."""
 
-    def __init__(self, api: EngineApi, progress: Progress, view: View, group: asyncio.TaskGroup) -> None:
+    def __init__(self, api: UserApi, progress: Progress, view: View, group: asyncio.TaskGroup) -> None:
         self._api = api
         self._progress = progress
         self._view = view
@@ -129,7 +129,7 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-async def fetch_tail(api: EngineApi, progress: Progress, job: str) -> Tail:
+async def fetch_tail(api: UserApi, progress: Progress, job: str) -> Tail:
     """The tail of a job's last log, for a job that was not followed."""
     known = progress.jobs[job]
     tail = Tail()

@@ -13,10 +13,10 @@ from relevo.cli.palette import Palette
 from relevo.orchestrator.progress import Progress
 
 if TYPE_CHECKING:
-    from relevo.orchestrator.api import EngineApi
+    from relevo.orchestrator.api import UserApi
 
 
-async def progress_of(api: EngineApi, run: str) -> Progress:
+async def progress_of(api: UserApi, run: str) -> Progress:
     """A run as it is now."""
     progress = Progress(run)
     async for event in api.events(run, follow=False):
@@ -24,7 +24,7 @@ async def progress_of(api: EngineApi, run: str) -> Progress:
     return progress
 
 
-async def _started(api: EngineApi, progress: Progress, job: str) -> None:
+async def _started(api: UserApi, progress: Progress, job: str) -> None:
     """Returns when a job has an attempt that runs, or has ended without one."""
     known = progress.jobs[job]
     if (known.attempts and known.steps) or known.ended or progress.ended:
@@ -35,7 +35,7 @@ async def _started(api: EngineApi, progress: Progress, job: str) -> None:
             return
 
 
-async def _name_step(api: EngineApi, progress: Progress, job: str, step: int) -> None:
+async def _name_step(api: UserApi, progress: Progress, job: str, step: int) -> None:
     """Returns when the name of a step that has written something is known: its start may come after its first bytes."""
     known = progress.jobs[job]
     if progress.ended:
@@ -46,7 +46,7 @@ async def _name_step(api: EngineApi, progress: Progress, job: str, step: int) ->
             return
 
 
-async def _next_attempt(api: EngineApi, progress: Progress, job: str, number: int) -> int | None:
+async def _next_attempt(api: UserApi, progress: Progress, job: str, number: int) -> int | None:
     """The number of the attempt that follows attempt `number`, once it runs; None when there is none."""
     known = progress.jobs[job]
     if not progress.ended:
@@ -58,7 +58,7 @@ async def _next_attempt(api: EngineApi, progress: Progress, job: str, number: in
 
 
 async def write_raw(
-    api: EngineApi, progress: Progress, job: str, *, attempt: int | None, follow: bool, to: BinaryIO
+    api: UserApi, progress: Progress, job: str, *, attempt: int | None, follow: bool, to: BinaryIO
 ) -> None:
     """The exact bytes of one attempt. When it is lost while it is followed, they end there."""
     if follow:
@@ -72,7 +72,7 @@ async def write_raw(
 
 
 async def write_job(
-    api: EngineApi,
+    api: UserApi,
     progress: Progress,
     job: str,
     *,
@@ -94,7 +94,7 @@ async def write_job(
 
 
 async def _write_attempt(
-    api: EngineApi,
+    api: UserApi,
     progress: Progress,
     job: str,
     number: int | None,
@@ -117,7 +117,7 @@ async def _write_attempt(
 
 
 async def write_json(
-    api: EngineApi, progress: Progress, job: str, *, attempt: int | None, follow: bool, tail: int | None
+    api: UserApi, progress: Progress, job: str, *, attempt: int | None, follow: bool, tail: int | None
 ) -> None:
     """Each line, or the last `tail` ones, as an object: job, step (index), at (Unix ms, of its end), line (as it was written).
 

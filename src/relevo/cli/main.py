@@ -37,6 +37,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "prune": "Remove old runs, and give their room back.",
         "db": "Verify what is stored.",
         "version": "Tell the version of relevo and of what it runs on.",
+        "login": "Keep the token for a server.",
+        "logout": "Forget the token for a server.",
         "completion": "Print the shell's completion script.",
     },
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from relevo.orchestrator.api import EngineApi
+    from relevo.orchestrator.api import UserApi
     from relevo.telemetry.spans import Trace
 
 
@@ -23,7 +23,7 @@ def must_be_writable(path: str) -> None:
         raise click.BadParameter(f"{path} cannot be written", param_hint="--trace")
 
 
-async def collect(api: EngineApi, run: str) -> Trace:
+async def collect(api: UserApi, run: str) -> Trace:
     """The trace of a run as far as it has gone."""
     from relevo.telemetry.spans import derive
 

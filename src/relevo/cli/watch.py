@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from relevo.cli.view import View
-    from relevo.orchestrator.api import EngineApi
+    from relevo.orchestrator.api import UserApi
 
 #: Lines of a failing step that are shown again at the end, and jobs whose lines are.
 TAIL_LINES = 20
@@ -63,8 +63,8 @@ def _live_view(output: Output) -> View:
 
 
 async def attend(
-    opening: AbstractAsyncContextManager[EngineApi],
-    begin: Callable[[EngineApi], Awaitable[str]],
+    opening: AbstractAsyncContextManager[UserApi],
+    begin: Callable[[UserApi], Awaitable[str]],
     *,
     style: str,
     resumed: bool = False,
@@ -100,7 +100,7 @@ async def attend(
             output.close(timeout_s=None if signals.left is None else 0.2)
 
 
-async def _save_trace(api: EngineApi, run: str, path: str, view: View) -> None:
+async def _save_trace(api: UserApi, run: str, path: str, view: View) -> None:
     """What the run came to stands, whether its trace can be written or not."""
     from relevo.cli import tracing
 
@@ -122,7 +122,7 @@ def _left(number: signal.Signals, run: str | None, *, told: bool) -> int:
     return exits.CANCELLED if number is signal.SIGINT else exits.signalled(number)
 
 
-async def follow(api: EngineApi, run: str, view: View, signals: Signals, *, resumed: bool, owns: bool) -> int:
+async def follow(api: UserApi, run: str, view: View, signals: Signals, *, resumed: bool, owns: bool) -> int:
     """Follow a run to its end (or until it is held) on a view."""
     progress = Progress(run)
     async with asyncio.TaskGroup() as group:
@@ -149,7 +149,7 @@ async def follow(api: EngineApi, run: str, view: View, signals: Signals, *, resu
     return exits.of(progress)
 
 
-async def _explain(api: EngineApi, progress: Progress, view: View) -> None:
+async def _explain(api: UserApi, progress: Progress, view: View) -> None:
     """Tell the view why jobs wait, once they have for a while."""
     waiting: set[str] = set()
     while True:
@@ -164,7 +164,7 @@ async def _explain(api: EngineApi, progress: Progress, view: View) -> None:
         view.reasons({wait.job: wait.reason for wait in waits if wait.job in still or not wait.job})
 
 
-def _canceller(api: EngineApi, run: str, view: View, group: asyncio.TaskGroup) -> Callable[[int], None]:
+def _canceller(api: UserApi, run: str, view: View, group: asyncio.TaskGroup) -> Callable[[int], None]:
     def cancel(times: int) -> None:
         if times == 1:
             view.note(f"relevo: cancelling run {run}; Ctrl-C again ends it at once")
@@ -175,14 +175,14 @@ def _canceller(api: EngineApi, run: str, view: View, group: asyncio.TaskGroup) -
     return cancel
 
 
-async def _cancel(api: EngineApi, run: str, view: View, *, force: bool) -> None:
+async def _cancel(api: UserApi, run: str, view: View, *, force: bool) -> None:
     try:
         await api.cancel(run, force=force)
     except RelevoError as error:
         view.note(f"relevo: the run could not be cancelled: {error}")
 
 
-async def _catch_up(api: EngineApi, progress: Progress, view: View, logs: LiveLogs) -> None:
+async def _catch_up(api: UserApi, progress: Progress, view: View, logs: LiveLogs) -> None:
     """Take in what has happened so far; of what still runs the log is shown from its beginning."""
     async for event in api.events(progress.run, follow=False):
         progress.apply(event)
@@ -209,7 +209,7 @@ async def _take(event: dict[str, Any], progress: Progress, view: View, logs: Liv
     await view.room()
 
 
-async def _tails(api: EngineApi, progress: Progress, logs: LiveLogs) -> dict[str, list[str]]:
+async def _tails(api: UserApi, progress: Progress, logs: LiveLogs) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for job in progress.jobs.values():
         if not job.broken or not job.attempts:

@@ -5,11 +5,12 @@ The engine in this process (`assembly/local_api.py`) and the client of a living 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
+from relevo.domain.errors import UserError
 from relevo.logs.contract import LogFrame
 from relevo.logs.lines import Line
 from relevo.protocol.artifacts import ListedArtifact
@@ -42,6 +43,14 @@ class Submission(Struct, frozen=True):
         ""  #: the span that it is submitted within (W3C Trace Context); one that is malformed is let pass
     )
     tracestate: str = ""
+
+
+class PartsMissing(UserError):
+    """Blobs that a source names are not there (any more): they are to be uploaded again."""
+
+    def __init__(self, digests: Sequence[str]) -> None:
+        super().__init__(f"the server lacks parts of the snapshot: {', '.join(digests)}")
+        self.digests = tuple(digests)
 
 
 class LogState(Struct, frozen=True):
@@ -163,8 +172,8 @@ class QueueView(Struct, frozen=True):
     items: list[QueuedJob]
 
 
-class EngineApi(Protocol):
-    """Everything a user can ask. Unknown runs and jobs raise UserError with what there is instead."""
+class UserApi(Protocol):
+    """What a command line asks, wherever the engine is. Unknown runs and jobs raise UserError with what there is instead."""
 
     async def submit(self, submission: Submission) -> str:
         """Read, check, snapshot and accept; returns the run's id once it is durable. Raises UserError (with all diagnostics)."""
@@ -176,32 +185,9 @@ class EngineApi(Protocol):
         nothing else can go on; `past_holds`: not until that, but on to what somebody decides."""
 
     def log(
-        self, run: str, job: str | int, *, attempt: int | None = None, start: int = 0, follow: bool = False
+        self, run: str, job: str, *, attempt: int | None = None, start: int = 0, follow: bool = False
     ) -> AsyncIterator[LogFrame]:
-        """Log bytes of a job's attempt (None: its last), from an offset; `follow` waits until its end.
-
-        A job is named by its id, or by its number: its place in the order of `job.added`, from 0.
-        """
-
-    async def log_state(self, run: str, job: str | int, *, attempt: int | None = None) -> LogState:
-        """How much of a log there is."""
-
-    async def log_lines(
-        self, run: str, job: str | int, *, attempt: int | None = None, first: int = 0, count: int = 1_000
-    ) -> LogLines:
-        """Lines of a log, from line `first` (0-based) on; `first` below 0 counts from the end. Cheap wherever they stand."""
-
-    async def log_search(
-        self,
-        run: str,
-        job: str | int,
-        *,
-        text: str,
-        attempt: int | None = None,
-        first: int = 0,
-        limit: int = 100,
-    ) -> LogMatches:
-        """Lines that contain a text; a text without capitals finds either (ASCII) case. Looks through a bounded part at a time."""
+        """Log bytes of a job's attempt (None: its last), from an offset; `follow` waits until its end."""
 
     async def cancel(self, run: str, *, force: bool = False) -> None:
         """Cancel a run. `force`: without waiting for always() steps. Without effect on an ended one."""
@@ -211,44 +197,21 @@ class EngineApi(Protocol):
         run: str,
         *,
         failed: bool = False,
-        job: str | int | None = None,
+        job: str | None = None,
         secrets: dict[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> str:
         """Retry a finished run as a new one (`failed`: only what did not succeed), or, with `job`, a held job of a live one;
         returns the run's id. Asked twice with the same key, it is one retry."""
 
-    async def fail(self, run: str, *, job: str | int) -> None:
+    async def fail(self, run: str, *, job: str) -> None:
         """Decide that a held job has failed."""
 
     async def delivered(self, run: str) -> None:
         """Somebody received its summary: `resume` will not bring it again."""
 
-    async def accepted_as(self, key: str) -> str | None:
-        """The run that was accepted with an idempotency key; None when there is none."""
-
-    async def runs(
-        self, *, live: bool | None = None, limit: int = 50, before: str | None = None
-    ) -> list[RunRow]:
-        """Newest first; `before`: only what is older than that run."""
-
-    def rows(self, after: int | None = None) -> AsyncIterator[RowChanges]:
-        """The rows of runs as they change, after a sequence of the store (None: from now on). The first item comes at once.
-
-        Who reads slowly gets what is there by then: each run once, and not each of its changes.
-        """
-
-    async def artifacts(self, run: str) -> list[ListedArtifact]:
-        """The artifacts that a run has, in order of their names."""
-
-    def artifact(self, run: str, name: str) -> AsyncIterator[bytes]:
-        """The bytes of an artifact: a tar, plain or in gzip."""
-
-    async def workers(self) -> list[AgentView]:
-        """The agents, and what each of them has."""
-
-    async def queue(self, *, limit: int = 100) -> QueueView:
-        """Jobs that wait for a place, in the order in which they are looked at."""
+    async def runs(self, *, live: bool | None = None, limit: int = 50) -> list[RunRow]:
+        """Newest first."""
 
     async def why(self, run: str, job: str | None = None) -> list[Wait]:
         """Why the jobs of a run wait; nothing of those that do not. Of one `job`, by its id, also that it does not."""
@@ -278,6 +241,76 @@ class EngineApi(Protocol):
 
     async def metrics(self) -> str:
         """What the engine's process counts, as OpenMetrics text."""
+
+
+class EngineApi(UserApi, Protocol):
+    """Everything that can be asked of an engine on this machine. A job is named by its id, or by its number: its place in the
+    order of `job.added`, from 0."""
+
+    def log(
+        self, run: str, job: str | int, *, attempt: int | None = None, start: int = 0, follow: bool = False
+    ) -> AsyncIterator[LogFrame]:
+        """See UserApi.log."""
+
+    async def log_state(self, run: str, job: str | int, *, attempt: int | None = None) -> LogState:
+        """How much of a log there is."""
+
+    async def log_lines(
+        self, run: str, job: str | int, *, attempt: int | None = None, first: int = 0, count: int = 1_000
+    ) -> LogLines:
+        """Lines of a log, from line `first` (0-based) on; `first` below 0 counts from the end. Cheap wherever they stand."""
+
+    async def log_search(
+        self,
+        run: str,
+        job: str | int,
+        *,
+        text: str,
+        attempt: int | None = None,
+        first: int = 0,
+        limit: int = 100,
+    ) -> LogMatches:
+        """Lines that contain a text; a text without capitals finds either (ASCII) case. Looks through a bounded part at a time."""
+
+    async def retry(
+        self,
+        run: str,
+        *,
+        failed: bool = False,
+        job: str | int | None = None,
+        secrets: dict[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> str:
+        """See UserApi.retry."""
+
+    async def fail(self, run: str, *, job: str | int) -> None:
+        """See UserApi.fail."""
+
+    async def accepted_as(self, key: str) -> str | None:
+        """The run that was accepted with an idempotency key; None when there is none."""
+
+    async def runs(
+        self, *, live: bool | None = None, limit: int = 50, before: str | None = None
+    ) -> list[RunRow]:
+        """Newest first; `before`: only what is older than that run."""
+
+    def rows(self, after: int | None = None) -> AsyncIterator[RowChanges]:
+        """The rows of runs as they change, after a sequence of the store (None: from now on). The first item comes at once.
+
+        Who reads slowly gets what is there by then: each run once, and not each of its changes.
+        """
+
+    async def artifacts(self, run: str) -> list[ListedArtifact]:
+        """The artifacts that a run has, in order of their names."""
+
+    def artifact(self, run: str, name: str) -> AsyncIterator[bytes]:
+        """The bytes of an artifact: a tar, plain or in gzip."""
+
+    async def workers(self) -> list[AgentView]:
+        """The agents, and what each of them has."""
+
+    async def queue(self, *, limit: int = 100) -> QueueView:
+        """Jobs that wait for a place, in the order in which they are looked at."""
 
 
 METHODS.update(

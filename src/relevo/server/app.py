@@ -6,10 +6,12 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct
 
+from relevo.blobs.contract import BlobStore
 from relevo.core.gcra import Gcra
 from relevo.core.measured import HTTP_REQUESTS, HTTP_SECONDS
 from relevo.domain.errors import RelevoError
@@ -17,6 +19,7 @@ from relevo.orchestrator.api import EngineApi
 from relevo.server import access as rules
 from relevo.server import problems
 from relevo.server.access import Access
+from relevo.server.frames import Frames
 from relevo.server.http import NO_STORE, Answer, Receive, Request, Send
 from relevo.server.hub import Hub
 from relevo.server.logs import Logs
@@ -26,6 +29,7 @@ from relevo.server.routes import Endpoint, Router
 from relevo.server.runs import Runs
 from relevo.server.state import State
 from relevo.server.topics import Following
+from relevo.server.uploads import Uploads
 
 #: Clients whose rates are remembered.
 CLIENTS: Final = 1_024
@@ -57,8 +61,9 @@ class App:
         static: str = "",
         hosts: frozenset[str] = frozenset(),
         limits: Limits | None = None,
+        blobs: Callable[[], BlobStore],
     ) -> None:
-        """`nowhere`: an empty folder; `static`: that of the page, "": there is none; `hosts`: names it answers to beside
+        """`blobs`: the store of the engine that there is just now; `nowhere`: an empty folder; `static`: that of the page, "": there is none; `hosts`: names it answers to beside
         those of loopback."""
         self.hub = Hub(api, loop)
         self.access = access
@@ -73,7 +78,9 @@ class App:
             [
                 *runs.endpoints(),
                 *Logs(self.hub, runs).endpoints(),
+                *Frames(self.hub, runs).endpoints(),
                 *Following(self.hub).endpoints(),
+                *Uploads(blobs).endpoints(),
                 *state.endpoints(),
             ]
         )

@@ -95,10 +95,29 @@ class Request:
         except TimeoutError:
             raise Problem(408, f"the body was not there within {BODY_S:g} s", headers=(CLOSE,)) from None
 
-    async def json(self, kind: type[T]) -> T:
+    async def pieces(self, limit: int) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises Problem 413 when it is longer than `limit`, 408 when nothing comes any more."""
+        size = 0
+        while True:
+            try:
+                message = await asyncio.wait_for(self._receive(), BODY_S)
+            except TimeoutError:
+                raise Problem(408, f"nothing came for {BODY_S:g} s", headers=(CLOSE,)) from None
+            if message["type"] != "http.request":
+                raise Problem(400, "the request was not sent whole")
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > limit:
+                raise too_large(limit)
+            if piece:
+                yield piece
+            if not message.get("more_body", False):
+                return
+
+    async def json(self, kind: type[T], limit: int = BODY_LIMIT) -> T:
         """The body as a struct; an empty one is `{}`. Raises Problem."""
         media = self.header(b"content-type").partition(";")[0].strip().lower()
-        data = await self.body()
+        data = await self.body(limit)
         if media != "application/json" and (media or data):
             raise Problem(415, f"the body is {media or 'of no type'}, not application/json")
         check_depth(data)

@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from relevo.domain.errors import DamagedError, InfrastructureError, RelevoError, UserError
+from relevo.orchestrator.api import PartsMissing
+from relevo.protocol.http_api import BLOBS_MISSING
 from relevo.store.contract import FactExists, Fenced, StoreUnavailable
 from relevo.workflow.diagnostics import WorkflowInvalid
 
@@ -87,6 +89,8 @@ def problem_of(error: RelevoError) -> Problem:
                 kind="urn:relevo:workflow-invalid",
                 errors=errors,
             )
+        case PartsMissing():
+            return Problem(409, error.message, hint="upload them, and ask again", kind=BLOBS_MISSING)
         case UserError():
             return Problem(422, error.message, hint=error.hint)
         case StoreUnavailable():

@@ -15,12 +15,14 @@ from relevo.server.http import NO_STORE, Answer, Pieces, Request, json
 from relevo.server.problems import Problem, not_found
 from relevo.server.routes import Endpoint, Said
 from relevo.server.streams import Stream
+from relevo.store.contract import RunRow
 
 if TYPE_CHECKING:
     from relevo.server.hub import Hub
-    from relevo.store.contract import RunRow
 
 KEY_LIMIT: Final = 256
+#: What is asked to run, with the files of its tree that it uses.
+RUN_LIMIT: Final = 32 << 20
 #: Rows that are read at a time, and in all, to find those that a filter asks for.
 PAGE_ROWS: Final = 500
 SCANNED_ROWS: Final = 20_000
@@ -56,7 +58,7 @@ class Runs:
                 (accepted, known),
                 body=shapes.RunGiven,
                 headers=_KEY | _TRACE,
-                problems=(400, 413, 415, 422, 503),
+                problems=(400, 409, 413, 415, 422, 503),
             ),
             Endpoint(
                 "GET",
@@ -73,6 +75,31 @@ class Runs:
                 self.show,
                 "A run with its jobs and their steps.",
                 (Said(200, "The run.", RunDetails),),
+                problems=(404,),
+            ),
+            Endpoint(
+                "GET",
+                f"{run}/row",
+                self.show_row,
+                "A run as lists show it.",
+                (Said(200, "Its row.", RunRow),),
+                problems=(404,),
+            ),
+            Endpoint(
+                "GET",
+                f"{run}/why",
+                self.why,
+                "Why jobs of a run wait; of a job that is named, also that it does not.",
+                (Said(200, "Those that wait.", shapes.Waits),),
+                query=shapes.WhyQuery,
+                problems=(400, 404, 422),
+            ),
+            Endpoint(
+                "POST",
+                f"{run}/delivered",
+                self.delivered,
+                "Somebody has seen how it ended.",
+                (Said(202, "It is noted."),),
                 problems=(404,),
             ),
             Endpoint(
@@ -156,7 +183,7 @@ class Runs:
 
     async def submit(self, request: Request) -> Answer:
         key = _key(request)
-        given = await request.json(shapes.RunGiven)
+        given = await request.json(shapes.RunGiven, RUN_LIMIT)
         if key is not None and (known := await self._api.accepted_as(key)) is not None:
             return _accepted(known, 200)
         directory = given.directory
@@ -166,6 +193,8 @@ class Runs:
                 f"directory: {directory} is no absolute path of a folder on the server's machine",
                 hint="leave it out for a run that needs no working tree",
             )
+        if directory and given.source is not None:
+            raise Problem(400, "a run has a directory here or a source from elsewhere, not both")
         _check_texts(given)
         run = await self._api.submit(
             Submission(
@@ -176,7 +205,8 @@ class Runs:
                 env=given.env,
                 secrets=given.secrets,
                 jobs=tuple(given.jobs),
-                directory=directory or self._nowhere,
+                directory="" if given.source is not None else directory or self._nowhere,
+                source=given.source,
                 committed=given.committed,
                 skip_unmatched=given.skip_unmatched,
                 idempotency_key=key,
@@ -220,6 +250,19 @@ class Runs:
         async for event in self._api.events(row.run, follow=False):
             progress.apply(event)
         return json(details(progress, row, await self._api.why(row.run) if row.live else ()))
+
+    async def show_row(self, request: Request) -> Answer:
+        return json(await self.row(request))
+
+    async def why(self, request: Request) -> Answer:
+        asked = request.query(shapes.WhyQuery)
+        row = await self.row(request)
+        return json(shapes.Waits(await self._api.why(row.run, asked.job)))
+
+    async def delivered(self, request: Request) -> Answer:
+        row = await self.row(request)
+        await self._api.delivered(row.run)
+        return Answer(202, b"", [NO_STORE])
 
     async def events(self, request: Request) -> Answer:
         asked = request.query(shapes.EventsQuery)
@@ -295,6 +338,8 @@ class Runs:
     async def _held(self, request: Request) -> tuple[str, int]:
         row = await self.row(request)
         number = job_number(request)
+        if not row.live:
+            raise _conflict(UserError(f"run {row.run} has ended: {row.status}"))
         progress = Progress(row.run)
         async for event in self._api.events(row.run, follow=False):
             progress.apply(event)

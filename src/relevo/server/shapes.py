@@ -7,8 +7,10 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from relevo.logs.lines import Line
-from relevo.orchestrator.api import AgentView
+from relevo.orchestrator.api import AgentView, Wait
 from relevo.protocol.artifacts import ListedArtifact
+from relevo.protocol.http_api import API_LEVEL, API_OLDEST
+from relevo.protocol.source import Source
 from relevo.store.contract import RunRow
 
 Count = Annotated[int, Meta(ge=0, le=1 << 53)]
@@ -24,6 +26,8 @@ class ServerView(Struct):
     started_ms: int
     home: str
     sequence: int  #: of the store: how much was decided so far
+    api: int = API_LEVEL  #: grows with each addition to this API
+    api_oldest: int = API_OLDEST  #: clients that know only a lower level do not understand this server
 
 
 class TokenGiven(Struct, forbid_unknown_fields=True):
@@ -45,6 +49,7 @@ class RunGiven(Struct, forbid_unknown_fields=True):
     workflow: WorkflowGiven
     #: the working tree, absolute, on the server's machine; "": an empty one
     directory: Annotated[str, Meta(max_length=4_096)] = ""
+    source: Source | None = None  #: else a working tree elsewhere, told and uploaded by who stands in it
     event: Annotated[str, Meta(max_length=256)] = ""
     inputs: dict[str, str] = {}
     env: dict[str, str] = {}
@@ -91,6 +96,18 @@ class RetryGiven(Struct, forbid_unknown_fields=True):
     failed: bool = False  #: only what did not succeed
     job: int | str | None = None  #: a job by number or id, and what depends on it
     secrets: dict[str, str] = {}
+
+
+class WhyQuery(Struct):
+    """Of which job, by its name; left out: of all that wait."""
+
+    job: Annotated[str, Meta(max_length=1_024)] | None = None
+
+
+class Waits(Struct):
+    """Jobs that wait."""
+
+    waits: list[Wait]
 
 
 class EventsQuery(Struct):

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from relevo.assembly.embedded import PRUNE_EVERY_S, _prune, _prune_is_due, open_engine
+from relevo.assembly.embedded import (
+    LOOK_EVERY_S,
+    PRUNE_EVERY_S,
+    _prune,
+    _prune_daily,
+    _prune_is_due,
+    open_engine,
+)
 from relevo.assembly.home import Home
 from relevo.assembly.local_api import LocalApi
 from relevo.domain.errors import InfrastructureError
@@ -56,6 +63,29 @@ async def test_a_prune_that_failed_is_told_of_and_tried_again(tmp_path):
     await _prune(engine)
     assert len(told) == 1
     assert _prune_is_due(home)
+
+
+async def test_an_engine_that_stays_prunes_each_day(tmp_path, monkeypatch):
+    home = Home(str(tmp_path))
+    engine: Any = Embedded(home)
+    looks = 0
+
+    async def sleep(delay_s: float) -> None:
+        nonlocal looks
+        assert delay_s == LOOK_EVERY_S
+        looks += 1
+        if looks == 1:
+            os.mkdir(home.logs)  # no longer new
+        elif looks == 4:
+            then = time.time() - PRUNE_EVERY_S - 1
+            os.utime(home.pruned, (then, then))
+        elif looks == 9:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await _prune_daily(engine)
+    assert engine.prunes == 2
 
 
 async def test_kept_workspaces_go_with_their_run_only(tmp_path):

@@ -14,11 +14,11 @@ import pytest
 from relevo.agent.actions.git_layout import Request, lay_out
 from relevo.assembly.admission import Admitted, admit
 from relevo.assembly.gathering import gather
-from relevo.assembly.joining import PartsMissing, join
+from relevo.assembly.joining import join
 from relevo.assembly.snapshot import Taken, taking
 from relevo.blobs.memory import MemoryBlobs
 from relevo.domain.errors import UserError
-from relevo.orchestrator.api import Submission
+from relevo.orchestrator.api import PartsMissing, Submission
 from relevo.protocol.snapshot import MAGIC
 from relevo.scheduler.labels import local_labels
 

@@ -55,7 +55,13 @@ class Up:
         self.relay = Relay(self.home, slots=2, engine=self.embedded)
         self.access.open()
         self.app = App(
-            self.relay, loop, self.access, nowhere=str(self._nowhere), static=self.static, limits=limits
+            self.relay,
+            loop,
+            self.access,
+            nowhere=str(self._nowhere),
+            static=self.static,
+            limits=limits,
+            blobs=lambda: self.embedded.engine.parts.blobs,
         )
         self.serving = Serving(self.app, loop, connections=connections)
         await self.serving.open(listen("127.0.0.1", 0))

@@ -50,14 +50,23 @@ async def _engine(findings: list[Finding], made: type[Finding]) -> Any:
     try:
         async with connect.client() as api:
             told = await api.ping()
-    except UserError:
+    except UserError as error:
+        if connect.server() is not None:
+            findings.append(made("server", "bad", error.message, error.hint or ""))
+            return None
         findings.append(made("engine", "good", "none is running here; `relevo run` starts one"))
         return None
     except RelevoError as error:
         findings.append(made("engine", "bad", str(error), "relevo db check tells more"))
         return None
     live = told.get("live", 0)
-    findings.append(made("engine", "good", f"process {told['pid']}, {live} live runs"))
+    findings.append(
+        made(
+            "engine" if connect.server() is None else "server",
+            "good",
+            f"process {told['pid']}, {live} live runs",
+        )
+    )
     return told
 
 

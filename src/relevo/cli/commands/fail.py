@@ -25,9 +25,9 @@ def command(run: str, job: str, plain: bool, as_json: bool, quiet: bool) -> int:
     chosen = options.style(plain=plain, as_json=as_json, quiet=quiet)
     from relevo.cli import connect
     from relevo.cli.watch import attend
-    from relevo.orchestrator.api import EngineApi
+    from relevo.orchestrator.api import UserApi
 
-    async def begin(api: EngineApi) -> str:
+    async def begin(api: UserApi) -> str:
         row = await api.find(run)
         await api.fail(row.run, job=job)
         return row.run

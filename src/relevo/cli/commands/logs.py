@@ -10,7 +10,7 @@ import click
 from relevo.cli import options
 
 if TYPE_CHECKING:
-    from relevo.orchestrator.api import EngineApi
+    from relevo.orchestrator.api import UserApi
     from relevo.orchestrator.progress import Progress
 
 
@@ -76,7 +76,7 @@ def command(
                 return 0
         return await _live(progress.run)
 
-    async def _show(api: EngineApi, progress: Progress, chosen: str | None, names: list[str]) -> None:
+    async def _show(api: UserApi, progress: Progress, chosen: str | None, names: list[str]) -> None:
         from relevo.cli.log_reading import write_job, write_json, write_raw
 
         if raw:
@@ -99,7 +99,7 @@ def command(
     return connect.run(main)
 
 
-async def _choose(api: EngineApi, run: str | None, job: str | None) -> tuple[Progress, str | None]:
+async def _choose(api: UserApi, run: str | None, job: str | None) -> tuple[Progress, str | None]:
     """The run and the job that are meant; one argument alone may be either."""
     from relevo.cli.log_reading import progress_of
     from relevo.domain.errors import UserError

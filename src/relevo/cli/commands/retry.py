@@ -49,9 +49,9 @@ def command(
     given = options.secrets(secrets)
     from relevo.cli import connect
     from relevo.cli.watch import attend
-    from relevo.orchestrator.api import EngineApi
+    from relevo.orchestrator.api import UserApi
 
-    async def begin(api: EngineApi) -> str:
+    async def begin(api: UserApi) -> str:
         row = await api.find(run)
         return await api.retry(row.run, failed=failed, job=job, secrets=given or None)
 

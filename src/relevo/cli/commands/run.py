@@ -112,10 +112,11 @@ def command(
         tracing.must_be_writable(trace)
     from relevo.cli import connect
 
-    connect.head_start(jobs=jobs)
+    if connect.server() is None:
+        connect.head_start(jobs=jobs)
 
     from relevo.cli.watch import attend
-    from relevo.orchestrator.api import EngineApi, Submission
+    from relevo.orchestrator.api import Submission, UserApi
 
     submission = Submission(
         workflow_path=found.path,
@@ -133,7 +134,7 @@ def command(
         tracestate=os.environ.get("TRACESTATE", ""),
     )
 
-    async def submit(api: EngineApi) -> str:
+    async def submit(api: UserApi) -> str:
         return await api.submit(submission)
 
     return connect.run(lambda: attend(connect.engine(jobs=jobs), submit, style=chosen, trace=trace))

@@ -1,8 +1,8 @@
-"""The promises of `relevo.orchestrator.api.EngineApi`, as far as all who keep them can: the engine itself, its socket, its HTTP API.
+"""The promises of `relevo.orchestrator.api.UserApi`, as far as all who keep them can: the engine itself, its socket, its HTTP API.
 
-class TestMine(EngineApiContract):
+class TestMine(UserApiContract):
     @pytest.fixture
-    async def api(self) -> AsyncIterator[EngineApi]: ...   # of an engine that runs processes, with a home of its own
+    async def api(self) -> AsyncIterator[UserApi]: ...   # of an engine that runs processes, with a home of its own
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from relevo.domain.errors import UserError
-from relevo.orchestrator.api import EngineApi, Submission
+from relevo.orchestrator.api import Submission, UserApi
 from relevo.store.contract import RunRow
 
 HELLO = """
@@ -61,12 +61,12 @@ def asked(text: str, directory: Path, **given: Any) -> Submission:
     return Submission(workflow_path="w.yml", workflow_text=text.encode(), directory=str(directory), **given)
 
 
-async def followed(api: EngineApi, run: str, after: int = 0) -> list[dict[str, Any]]:
+async def followed(api: UserApi, run: str, after: int = 0) -> list[dict[str, Any]]:
     """The events of a run to its end."""
     return [event async for event in api.events(run, after)]
 
 
-async def written(api: EngineApi, run: str, job: str, **given: Any) -> bytes:
+async def written(api: UserApi, run: str, job: str, **given: Any) -> bytes:
     """The log of a job; frames that do not join fail."""
     data = b""
     start = given.get("start", 0)
@@ -76,10 +76,10 @@ async def written(api: EngineApi, run: str, job: str, **given: Any) -> bytes:
     return data
 
 
-class EngineApiContract:
+class UserApiContract:
     """Subclass it, with a fixture `api`."""
 
-    async def test_a_run_is_followed_to_its_end(self, api: EngineApi, tmp_path: Path) -> None:
+    async def test_a_run_is_followed_to_its_end(self, api: UserApi, tmp_path: Path) -> None:
         run = await api.submit(asked(HELLO, tmp_path))
         events = await followed(api, run)
         kinds = [event["event"] for event in events]
@@ -96,7 +96,7 @@ class EngineApiContract:
             wanted = [event for event in events if event["seq"] > after]
             assert await followed(api, run, after) == wanted
 
-    async def test_logs_are_the_exact_bytes(self, api: EngineApi, tmp_path: Path) -> None:
+    async def test_logs_are_the_exact_bytes(self, api: UserApi, tmp_path: Path) -> None:
         run = await api.submit(asked(HELLO, tmp_path))
         await followed(api, run)
         assert await written(api, run, "one") == b"first\nsecond\n"
@@ -108,7 +108,7 @@ class EngineApiContract:
         assert {frame.step for frame in frames} == {0}
         assert all(frame.at_ms > 0 for frame in frames)
 
-    async def test_what_runs_is_seen_live(self, api: EngineApi, tmp_path: Path) -> None:
+    async def test_what_runs_is_seen_live(self, api: UserApi, tmp_path: Path) -> None:
         gate = tmp_path / "gate"
         run = await api.submit(asked(WAITS, tmp_path, env={"GATE": str(gate)}))
         data = b""
@@ -123,7 +123,7 @@ class EngineApiContract:
         assert data == b"begun\nover\n"
         assert await api.runs(live=True) == []
 
-    async def test_the_same_key_is_the_same_run(self, api: EngineApi, tmp_path: Path) -> None:
+    async def test_the_same_key_is_the_same_run(self, api: UserApi, tmp_path: Path) -> None:
         submission = asked(HELLO, tmp_path, idempotency_key="once")
         run = await api.submit(submission)
         await followed(api, run)
@@ -135,7 +135,7 @@ class EngineApiContract:
         assert [row.run for row in await api.runs()] == [again, run]
         assert (await api.find(again)).retried_from == run
 
-    async def test_runs_are_found_and_listed(self, api: EngineApi, tmp_path: Path) -> None:
+    async def test_runs_are_found_and_listed(self, api: UserApi, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="there is no run yet"):
             await api.find("latest")
         runs: list[str] = []
@@ -156,7 +156,7 @@ class EngineApiContract:
             await api.find("nobody")
         assert unknown.value.hint == "relevo runs lists them"
 
-    async def test_a_summary_is_received_once(self, api: EngineApi, tmp_path: Path) -> None:
+    async def test_a_summary_is_received_once(self, api: UserApi, tmp_path: Path) -> None:
         run = await api.submit(asked(HELLO, tmp_path))
         await followed(api, run)
         assert not (await api.find(run)).delivered
@@ -164,7 +164,7 @@ class EngineApiContract:
         await api.delivered(run)
         assert (await api.find(run)).delivered
 
-    async def test_a_run_is_cancelled(self, api: EngineApi, tmp_path: Path) -> None:
+    async def test_a_run_is_cancelled(self, api: UserApi, tmp_path: Path) -> None:
         run = await api.submit(asked(SLEEPS, tmp_path))
         async for event in api.events(run):
             if event["event"] == "step.started":
@@ -175,7 +175,7 @@ class EngineApiContract:
         with pytest.raises(UserError, match="there is no run nobody"):
             await api.cancel("nobody")
 
-    async def test_what_failed_is_retried(self, api: EngineApi, tmp_path: Path) -> None:
+    async def test_what_failed_is_retried(self, api: UserApi, tmp_path: Path) -> None:
         run = await api.submit(asked(FAILS, tmp_path, secrets={"TOKEN": "hidden-value"}))
         assert (await followed(api, run))[-1]["status"] == "failed"
         log = await written(api, run, "bad")
@@ -195,7 +195,7 @@ class EngineApiContract:
         with pytest.raises(UserError, match=r"nothing of run .* failed"):
             await api.retry(one, failed=True)
 
-    async def test_what_cannot_be_is_refused(self, api: EngineApi, tmp_path: Path) -> None:
+    async def test_what_cannot_be_is_refused(self, api: UserApi, tmp_path: Path) -> None:
         wrong = "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    stepz: []\n"
         with pytest.raises(UserError, match=r"w\.yml:5:5: unknown key 'stepz'"):
             await api.submit(asked(wrong, tmp_path))
@@ -220,7 +220,24 @@ class EngineApiContract:
             with pytest.raises(UserError, match="there is no run nobody"):
                 await anext(stream)
 
-    async def test_the_engine_tells_of_itself(self, api: EngineApi) -> None:
+    async def test_why_jobs_wait(self, api: UserApi, tmp_path: Path) -> None:
+        gate = tmp_path / "gate"
+        text = WAITS + "  after:\n    needs: waits\n    runs-on: ubuntu-latest\n    steps: [{run: 'true'}]\n"
+        run = await api.submit(asked(text, tmp_path, env={"GATE": str(gate)}))
+        async for event in api.events(run):
+            if event["event"] == "step.started":
+                break
+        [wait] = await api.why(run)
+        assert (wait.job, wait.kind, wait.reason) == ("after", "needs", "waits until 'waits' has ended")
+        [asked_for] = await api.why(run, "waits")
+        assert asked_for.reason == "does not wait: it is at work at agent 'local'"
+        with pytest.raises(UserError, match="has no job 'other'"):
+            await api.why(run, "other")
+        gate.touch()
+        await followed(api, run)
+        assert await api.why(run) == []
+
+    async def test_the_engine_tells_of_itself(self, api: UserApi) -> None:
         told = await api.ping()
         assert told["live"] == 0
         assert isinstance(told["version"], str)

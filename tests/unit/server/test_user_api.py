@@ -1,0 +1,116 @@
+"""A server's HTTP API keeps, by way of its client, what `UserApi` promises."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from relevo.assembly.remote.api import RemoteApi, open_remote
+from relevo.testing.contracts.user_api import UserApiContract, asked, followed
+from tests.unit.server.conftest import Up
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+async def api(up: Up) -> AsyncIterator[RemoteApi]:
+    host, port = up.serving.address
+    token = (Path(up.home.path) / "token").read_text().strip()
+    async with open_remote(f"http://{host}:{port}", token) as api:
+        yield api
+
+
+class TestRemoteApi(UserApiContract):
+    @pytest.fixture
+    async def api(self, api: RemoteApi) -> RemoteApi:
+        return api
+
+
+CHECKOUT = """
+on: push
+jobs:
+  a:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - run: find . -name .git -prune -o -type f -print | sort | xargs cat
+"""
+
+
+async def _blobs(up: Up) -> dict[str, int]:
+    return dict(await up.embedded.engine.parts.blobs.list())
+
+
+async def _printed(api: RemoteApi, tree: Path) -> bytes:
+    run = await api.submit(asked(CHECKOUT, tree))
+    assert (await followed(api, run))[-1]["status"] == "succeeded"
+    return b"".join([bytes(frame.data) async for frame in api.log(run, "a") if frame.step == 1])
+
+
+async def test_only_what_changed_is_sent_again(api: RemoteApi, up: Up, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(200):
+        (tree / f"{number:03}.txt").write_bytes(random.Random(number).randbytes(1_000))
+
+    def content() -> bytes:
+        return b"".join(path.read_bytes() for path in sorted(tree.iterdir()))
+
+    assert await _printed(api, tree) == content()
+    first = await _blobs(up)
+    assert len(first) == 1
+    assert await _printed(api, tree) == content()
+    assert await _blobs(up) == first
+    (tree / "007.txt").write_text("changed\n")
+    (tree / "008.txt").unlink()
+    assert await _printed(api, tree) == content()
+    after = await _blobs(up)
+    assert len(after) == 3  # the first, what it lacks, and both joined
+    assert min(after.values()) * 10 < max(first.values())
+
+
+async def test_what_is_gone_is_sent_again(api: RemoteApi, up: Up, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "a.txt").write_text("one\n")
+    assert await _printed(api, tree) == b"one\n"
+    for digest in await _blobs(up):
+        await up.embedded.engine.parts.blobs.delete(digest)
+    assert await _printed(api, tree) == b"one\n"
+
+
+async def test_a_stream_that_is_cut_goes_on_where_it_was(api: RemoteApi, up: Up, tmp_path: Path) -> None:
+    script = f"for i in $(seq 200); do echo line $i; sleep 0.005; done; {up.wait()}; echo over"
+    run = await up.submit(script)
+    await up.running(run)
+    cuts = 0
+
+    def cut() -> None:
+        nonlocal cuts
+        cuts += 1
+        for connection in list(up.serving._state.connections):
+            connection.transport.abort()
+
+    async def events() -> list[str]:
+        return [event["event"] async for event in api.events(run)]
+
+    following = asyncio.ensure_future(events())
+    data = b""
+    async for frame in api.log(run, "a", follow=True):
+        assert frame.offset == len(data)
+        data += bytes(frame.data)
+        if len(data) > 200 * (cuts + 1) and cuts < 3:
+            cut()
+        if data.endswith(b"line 200\n"):
+            up.gate.touch()
+    assert cuts == 3
+    wanted = b"".join(b"line %d\n" % number for number in range(1, 201)) + b"over\n"
+    assert data == wanted
+    assert await following == [event["event"] async for event in api.events(run, follow=False)]
