@@ -3,7 +3,7 @@ of its own.
 
 expected.json: `exit`, `status`, `jobs` {id: {status, attempts?, outputs?}} (exactly these jobs); `log` {job: text, exact},
 `log_ends`, `log_hex`, `log_has` {job: [parts]}; `stderr` [parts]; `events` [parts of events that must be there]; `args` for the
-command line; `witness`: the steps get a file to write to in $WITNESS; `programs`: what the machine must have, else the scenario is
+command line; `environment` of relevo; `witness`: the steps get a file to write to in $WITNESS; `programs`: what the machine must have, else the scenario is
 skipped by their name. Whatever lies beside workflow.yml is in the tree, too.
 """
 
@@ -37,6 +37,7 @@ def test_scenario(scenario: str, tmp_path: Path) -> None:
     folder = tmp_path / "tree"
     shutil.copytree(FOLDER / scenario, folder, ignore=shutil.ignore_patterns("expected.json"))
     env = {**os.environ, "RELEVO_HOME": str(tmp_path / "home"), "NO_COLOR": "1"}
+    env |= expected.get("environment", {})
     args = [*expected.get("args", [])]
     if expected.get("witness"):
         args += ["--env", f"WITNESS={tmp_path / 'witness'}"]

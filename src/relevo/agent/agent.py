@@ -74,6 +74,7 @@ class AgentConfig(Struct, frozen=True):
     window: int = 0
     folder: str = ""  #: holds spool and workspaces
     lonely_s: float = LONELY_S
+    resources: dict[str, float] = {}  #: what there is beside cpus and memory
 
 
 class Attempt(Protocol):
@@ -206,6 +207,7 @@ class Agent:
             live,
             epoch,
             config.window,
+            config.resources,
         )
 
     def _beat(self) -> m.Beat:

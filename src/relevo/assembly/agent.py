@@ -45,6 +45,7 @@ class Options(Struct, frozen=True):
     window: int = 0
     provider: str = "process"
     lonely_s: float = LONELY_S
+    resources: dict[str, float] = {}
 
 
 async def run(options: Options) -> int:
@@ -77,6 +78,7 @@ async def run(options: Options) -> int:
         options.window,
         options.folder,
         options.lonely_s,
+        options.resources,
     )
     agent = Agent(
         config,

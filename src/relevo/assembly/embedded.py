@@ -19,6 +19,8 @@ from relevo.assembly.door import Door
 from relevo.assembly.engine import Engine, Parts
 from relevo.assembly.home import AGENT, Home
 from relevo.assembly.local_api import LocalApi
+from relevo.assembly.resources import local_resources
+from relevo.assembly.scheduling import policy_of
 from relevo.assembly.secrets import Vault
 from relevo.assembly.tenure import Tenure
 from relevo.domain.errors import InfrastructureError, RelevoError, UserError
@@ -141,6 +143,7 @@ async def open_engine(
     wanted = wish(os.environ)
     home.make()
     home.make_socket_folder()
+    policy = policy_of(home.path)
     who = identity(os.getpid())
     clock = SystemClock()
     holder = Holder(who.pid, who.start_ticks, who.boot_id, os.uname().nodename, clock.wall_ms(), home.socket)
@@ -176,7 +179,10 @@ async def open_engine(
         blobs.close()
 
     within = Reach(
-        labels, float(os.cpu_count() or 1), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        labels,
+        float(os.cpu_count() or 1),
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        local_resources(home.path),
     )
     engine = Engine(
         parts,
@@ -185,6 +191,7 @@ async def open_engine(
         release=release,
         open_secrets=vault.open,
         reach=within,
+        policy=policy,
     )
     api = LocalApi(engine, vault, labels, f"{home.agent}/kept", home.caches, home.path)
     door = Door(home.socket, loop, engine.manager.accept, api)

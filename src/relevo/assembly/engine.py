@@ -23,6 +23,7 @@ from relevo.runtime.clock import Clock
 from relevo.runtime.entropy import Entropy
 from relevo.runtime.loop import LagMeter
 from relevo.scheduler.capacity import Reach
+from relevo.scheduler.policy import Policy
 from relevo.store.contract import EventStore, Fenced
 from relevo.telemetry import vitals
 from relevo.workers.bulk import Bulk
@@ -52,6 +53,7 @@ class Engine:
         release: Callable[[], Awaitable[None]] | None = None,
         open_secrets: Callable[[str, bytes], bytes] = lambda run, sealed: sealed,
         reach: Reach | None = None,
+        policy: Policy | None = None,
         system: ActorSystem | None = None,
     ) -> None:
         """`release` gives the lease back: when nothing is written any more, and while the store is open."""
@@ -72,6 +74,7 @@ class Engine:
             fenced=self._was_fenced,
             open_secrets=open_secrets,
             reach=reach,
+            policy=policy,
         )
         self.manager = WorkerManager(
             parts.store.epoch,

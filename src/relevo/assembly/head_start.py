@@ -12,6 +12,7 @@ import sys
 from typing import Final
 
 from relevo.assembly.home import Home
+from relevo.assembly.resources import local_resources
 from relevo.scheduler.labels import local_labels
 from relevo.workers.spawn import spawn
 
@@ -51,6 +52,7 @@ def arguments(
         "slots": count,
         "window": count if window is None else window,
         "provider": provider,
+        "resources": local_resources(home.path),
     }
     # -P: what lies in the folder that the user stands in is none of our modules.
     return [sys.executable, "-P", "-c", AGENT, json.dumps(options)]

@@ -39,8 +39,8 @@ from relevo.runtime.clock import Clock
 from relevo.runtime.notices import NOTICES
 from relevo.scheduler.actor import Scheduler
 from relevo.scheduler.capacity import AgentCapacity, Reach
-from relevo.scheduler.match import Placement
-from relevo.scheduler.queue import Demand
+from relevo.scheduler.demand import Demand
+from relevo.scheduler.match import Placement, Policy
 from relevo.store.contract import Append, EventStore, Fact, Fenced
 from relevo.workers.link import Batch
 from relevo.workers.manager import AgentState, WorkerManager
@@ -80,6 +80,7 @@ class Orchestrator:
         fenced: Callable[[Fenced], None],
         open_secrets: Callable[[str, bytes], bytes] = lambda run, sealed: sealed,
         reach: Reach | None = None,
+        policy: Policy | None = None,
     ) -> None:
         """`reach`: what agents could ever take, where that is known; jobs beyond it fail instead of waiting for ever."""
         self.reach = reach
@@ -93,7 +94,7 @@ class Orchestrator:
         self._open_secrets = open_secrets
         self._refs: dict[str, ActorRef[Envelope]] = {}
         self._actors: dict[str, RunActor] = {}
-        self._demands: dict[tuple[tuple[str, ...], float | None, int | None], Demand] = {}
+        self._demands: dict[tuple[object, ...], Demand] = {}  # by labels and amounts
         self._reloading: dict[str, list[Envelope]] = {}
         self._reloads: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -103,7 +104,7 @@ class Orchestrator:
         self.stored = StoredRuns(store)
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
         self.groups = Groups(self, system, store, loop, clock)
-        self.scheduler = Scheduler(self._assign, loop.time)
+        self.scheduler = Scheduler(self._assign, loop.time, policy)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
         self.ended: Callable[[str, int], None] | None = (
             None  #: gets each run whose end is stored, and its sequence
@@ -400,7 +401,8 @@ class Orchestrator:
 
     def demand(self, actor: RunActor, job: Job) -> Demand:
         node = actor.plan.of(job.node).node
-        key = (tuple(job.decl.labels), node.cpus, node.memory_bytes)
+        extras = tuple(node.resources.items()) if node.resources else ()
+        key = (tuple(job.decl.labels), node.cpus, node.memory_bytes, extras)
         found = self._demands.get(key)
         if found is None:
             found = self._demands[key] = demand_of(job.decl.labels, node)
@@ -412,12 +414,20 @@ class Orchestrator:
         accepted = run.accepted
         assert accepted is not None
         priority = accepted.priority + actor.plan.of(job.node).node.priority
-        self.scheduler.enqueue(run.id, index, priority, self.demand(actor, job))
+        self.scheduler.enqueue(run.id, index, priority, self.demand(actor, job), self._tenant(actor))
+
+    def _tenant(self, actor: RunActor) -> str:
+        """Whose run it is: the repository. "" where the policy does not ask."""
+        if not self.scheduler.counts_tenants:
+            return ""
+        return str(actor.contexts.decoded.github.get("repository", ""))
 
     def place_at_once(self, actor: RunActor, index: int) -> str | None:
         """The agent that a job which is being queued can have now, reserved; None when it must wait its turn."""
         run = actor.run
-        return self.scheduler.reserve_at_once(run.id, index, self.demand(actor, run.jobs[index]))
+        return self.scheduler.reserve_at_once(
+            run.id, index, self.demand(actor, run.jobs[index]), self._tenant(actor)
+        )
 
     def withdraw(self, run: str, job: int) -> None:
         self.scheduler.withdraw(run, job)
@@ -438,7 +448,7 @@ class Orchestrator:
         self.manager.place(key, job.agent, job.decl.timeout_s, started=started)
         if job.status.value == "cancelling":
             self.manager.cancel(key, job.agent, "cancelled", job.forced)
-        self.scheduler.reserve(key.run, key.job, job.agent, self.demand(actor, job))
+        self.scheduler.reserve(key.run, key.job, job.agent, self.demand(actor, job), self._tenant(actor))
 
     # --- scheduler and agents -----------------------------------------------------------------------------------------
 
@@ -505,6 +515,7 @@ class Orchestrator:
                 hello.cpus,
                 hello.memory_bytes,
                 hello.window,
+                extras=hello.resources,
             )
         )
 

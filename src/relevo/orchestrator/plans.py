@@ -19,8 +19,8 @@ from relevo.domain.errors import UserError
 from relevo.domain.run import Node, Run, leg_of
 from relevo.domain.states import JobStatus
 from relevo.scheduler.capacity import Reach
+from relevo.scheduler.demand import Demand
 from relevo.scheduler.labels import canonical
-from relevo.scheduler.queue import Demand
 from relevo.workflow.calls import called_by, place_of
 from relevo.workflow.concurrency import ConcurrencyWrong
 from relevo.workflow.concurrency import evaluate as evaluate_concurrency
@@ -194,7 +194,8 @@ class PlanCache:
 
 def demand_of(labels: list[str], node: JobNode) -> Demand:
     """What a leg asks of its place."""
-    return Demand(frozenset(map(canonical, labels)), node.cpus, node.memory_bytes)
+    extras = tuple(sorted(node.resources.items())) if node.resources else ()
+    return Demand(frozenset(map(canonical, labels)), node.cpus, node.memory_bytes, extras)
 
 
 def needs_of(run: Run, node: Node) -> dict[str, dict[str, Any]]:

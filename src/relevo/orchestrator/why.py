@@ -16,6 +16,7 @@ from relevo.domain.run import Job, Node, Run
 from relevo.domain.states import JOB_ENDS, JobStatus, MemberStatus
 from relevo.orchestrator.api import Wait
 from relevo.scheduler.capacity import AgentCapacity
+from relevo.scheduler.placement import Left
 from relevo.scheduler.queue import Demand, Queue, Waiting
 
 #: Names that a sentence lists at most.
@@ -49,6 +50,7 @@ class Place(Struct, frozen=True):
     priority: int
     since_s: float  #: of the scheduler's clock
     demand: Demand
+    quota: str = ""  #: whose quota is full; "": nobody's
 
 
 class Scene(Struct, frozen=True):
@@ -64,9 +66,15 @@ class Scene(Struct, frozen=True):
 
 
 def places_of(
-    queue: Queue, capacity: Mapping[str, AgentCapacity], most: int | None = None
+    queue: Queue,
+    capacity: Mapping[str, AgentCapacity],
+    most: int | None = None,
+    left: Mapping[tuple[str, Demand], Left] = {},
 ) -> dict[Waiting, Place]:
-    """Where the first jobs of a queue stand, in order. O(most), times how many different sets of agents labels allow."""
+    """Where the first jobs of a queue stand, in order. O(most), times how many different sets of agents labels allow.
+
+    `left`: why the latest round left tenants and classes out.
+    """
     found: dict[Waiting, Place] = {}
     fitting: dict[frozenset[str], frozenset[str]] = {}
     counts: dict[frozenset[str], int] = {}
@@ -77,7 +85,9 @@ def places_of(
                 id for id, agent in capacity.items() if demand.labels <= agent.labels
             )
         ahead = sum(count for others, count in counts.items() if others & agents)
-        found[waiting] = Place(len(found), ahead, priority, since_s, demand)
+        tenant = queue.tenant(waiting) if left else ""
+        quota = tenant if left.get((tenant, demand)) == "quota" else ""
+        found[waiting] = Place(len(found), ahead, priority, since_s, demand, quota)
         counts[agents] = counts.get(agents, 0) + 1
     return found
 
@@ -213,6 +223,8 @@ def why_queued(scene: Scene, place: Place) -> tuple[str, str]:
     demand = place.demand
     if not scene.capacity:
         return _nobody_ready(scene)
+    if place.quota:
+        return "resources", f"waits for jobs of {place.quota} to end, which has its quota{_ahead(place)}"
     able = [agent for _, agent in sorted(scene.capacity.items()) if demand.labels <= agent.labels]
     if not able:
         return _no_label(scene, demand)
@@ -239,6 +251,21 @@ def why_queued(scene: Scene, place: Place) -> tuple[str, str]:
             f"asks for {_size(demand.memory_bytes)} of memory, and {room}: it begins when jobs there have ended"
             f"{_ahead(place)}",
         )
+    for name, amount in demand.extras:
+        if amount and all(agent.extras_free.get(name, 0) < amount for agent in with_place):
+            best = max(with_place, key=lambda agent: agent.extras_free.get(name, 0))
+            free, most = max(0, best.extras_free.get(name, 0)), best.extras.get(name, 0)
+            size = name == "disk"
+            asked, room = (
+                (_size(int(amount)), f"{_size(int(free))} of {_size(int(most))}")
+                if size
+                else (f"{amount:g}", f"{free:g} of {most:g}")
+            )
+            return (
+                "resources",
+                f"asks for {asked} of {name}, and {room} are free at {best.id}: it begins when jobs there have ended"
+                f"{_ahead(place)}",
+            )
     if demand.cpus and demand.memory_bytes and not _roomy(demand, with_place):
         both = f"{demand.cpus:g} cpus and {_size(demand.memory_bytes)} of memory"
         return "resources", f"asks for {both}, which no agent has free together{_ahead(place)}"

@@ -182,6 +182,7 @@ class Hello(Message, frozen=True, array_like=True):
     live: list[Live]
     epoch: int  #: highest epoch seen, 0 at first
     window: int = 0  #: assignments taken beyond the slots (prefetch)
+    resources: dict[str, float] = {}  #: what it has beside cpus and memory, by name; disk in bytes
 
 
 class Beat(Message, frozen=True, array_like=True, gc=False):

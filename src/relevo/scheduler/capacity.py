@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from math import ceil
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from math import ceil, isfinite
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from relevo.scheduler.queue import Demand
+from relevo.scheduler.demand import Demand
+
+if TYPE_CHECKING:
+    from relevo.scheduler.nodes import Nodes
+    from relevo.scheduler.tenants import Ledger
 
 #: What an engine may take from the end of a job to the next one at its agent: a commit and a frame each way.
 TURN_S: Final = 0.02
@@ -15,6 +20,8 @@ DEEPEST: Final = 8
 SLOW_S: Final = 1.0
 #: The weight of the latest end in the mean of what lies between two.
 LATEST: Final = 0.125
+#: The keys of `Rules.near` that an agent is known for: those of the latest jobs.
+WARM_LIMIT: Final = 64
 
 
 def jobs_ahead(window: int, between_ends_s: float) -> int:
@@ -34,6 +41,7 @@ class Reach(NamedTuple):
     labels: frozenset[str]
     cpus: float
     memory_bytes: int
+    extras: Mapping[str, float] = {}
 
     def refusal(self, demand: Demand) -> str:
         """Why no agent could ever take it; "" when one could."""
@@ -46,27 +54,64 @@ class Reach(NamedTuple):
         if (demand.memory_bytes or 0) > self.memory_bytes:
             most = self.memory_bytes >> 20
             return f"it asks for {(demand.memory_bytes or 0) >> 20} MiB of memory, and no agent here has more than {most}"
+        for name, amount in demand.extras:
+            if amount > self.extras.get(name, 0):
+                return _too_much(name, amount, self.extras.get(name, 0))
         return ""
 
 
+def _too_much(name: str, asked: float, most: float) -> str:
+    if name == "disk":
+        return f"it asks for {int(asked) >> 20} MiB of disk, and no agent here has more than {int(most) >> 20} free"
+    has = f"more than {most:g}" if most else "any"
+    return f"it asks for {asked:g} of {name}, and no agent here has {has}; RELEVO_RESOURCES={name}=N says what there is"
+
+
 class AgentCapacity:
-    """One agent's room. `free` may be negative when an agent came back with fewer slots than it runs."""
+    """One agent's room. `free` may be negative when an agent came back with fewer slots than it runs.
+
+    Amounts are kept to thousandths, so that what was taken and given back leaves what there was.
+    """
 
     __slots__ = (
+        "apart",
         "between_ends_s",
+        "cpus",
         "cpus_free",
+        "drained",
+        "extras",
+        "extras_free",
         "free",
         "id",
         "labels",
         "last_end_s",
+        "load",
+        "memory_bytes",
         "memory_free",
+        "names",
         "places",
+        "pool",
         "slots",
+        "stale",
+        "taints",
+        "warm",
         "window",
+        "zone",
     )
 
     def __init__(
-        self, id: str, labels: frozenset[str], slots: int, cpus: float, memory_bytes: int, window: int = 0
+        self,
+        id: str,
+        labels: frozenset[str],
+        slots: int,
+        cpus: float,
+        memory_bytes: int,
+        window: int = 0,
+        *,
+        extras: Mapping[str, float] | None = None,
+        taints: frozenset[str] = frozenset(),
+        pool: str = "",
+        zone: str = "",
     ) -> None:
         self.id = id
         self.labels = labels
@@ -74,20 +119,71 @@ class AgentCapacity:
         self.window = window  #: what it takes beyond them at least
         self.places = slots + window  #: slots, and what it takes beyond them now
         self.free = self.places
-        self.cpus_free = cpus
-        self.memory_free = memory_bytes
+        self.cpus = self.cpus_free = cpus
+        self.memory_bytes = self.memory_free = memory_bytes
+        self.extras: Mapping[str, float] = extras or {}  #: what else it has
+        self.extras_free = dict(self.extras)
+        self.taints = taints  #: only jobs that tolerate all of them run here
+        self.pool = pool
+        self.zone = zone
+        own = (f"node:{id}", *((f"pool:{pool}",) if pool else ()), *((f"zone:{zone}",) if zone else ()))
+        self.names = labels.union(name.lower() for name in own)  #: what expressions may call it
+        self.drained = False  #: it takes nothing new
+        self.load = 0.0  #: as it says: the share of its processors that is busy, whoever keeps them so
+        self.apart: dict[str, int] = {}  #: how many jobs with such a key it has
+        self.warm: dict[str, None] = {}  #: keys of jobs that ran here, the latest last
         self.between_ends_s = SLOW_S  #: on the average
         self.last_end_s = 0.0
+        self.stale: list[AgentCapacity] | None = (
+            None  # where it says that it has changed; None: it has said so
+        )
 
     def take(self, demand: Demand) -> None:
         self.free -= 1
-        self.cpus_free -= demand.cpus or 0
-        self.memory_free -= demand.memory_bytes or 0
+        _, cpus, memory_bytes, extras, rules = demand
+        if cpus or memory_bytes or extras or rules:
+            self._use(demand, 1)
+        if self.stale is not None:
+            self._changed()
 
     def give(self, demand: Demand) -> None:
         self.free += 1
-        self.cpus_free += demand.cpus or 0
-        self.memory_free += demand.memory_bytes or 0
+        _, cpus, memory_bytes, extras, rules = demand
+        if cpus or memory_bytes or extras or rules:
+            self._use(demand, -1)
+        if self.stale is not None:
+            self._changed()
+
+    def _use(self, demand: Demand, times: int) -> None:
+        if demand.cpus:
+            self.cpus_free = round(self.cpus_free - times * demand.cpus, 3)
+        self.memory_free -= times * (demand.memory_bytes or 0)
+        for name, amount in demand.extras:
+            self.extras_free[name] = round(self.extras_free.get(name, 0) - times * amount, 3)
+        rules = demand.rules
+        if rules is None:
+            return
+        if rules.apart:
+            count = self.apart.get(rules.apart, 0) + times
+            if count > 0:
+                self.apart[rules.apart] = count
+            else:
+                self.apart.pop(rules.apart, None)
+        if rules.near and times > 0:
+            self.warm.pop(rules.near, None)
+            self.warm[rules.near] = None
+            if len(self.warm) > WARM_LIMIT:
+                del self.warm[next(iter(self.warm))]
+
+    def drain(self, on: bool = True) -> None:
+        """Take nothing new, or take jobs again. What it has goes on."""
+        self.drained = on
+        self._changed()
+
+    def report(self, load: float) -> None:
+        """What it says of its load; what cannot be is taken for nothing said."""
+        self.load = min(load, 100.0) if isfinite(load) and load > 0 else 0.0
+        self._changed()
 
     def ended(self, now_s: float) -> None:
         """A job ended on it."""
@@ -99,17 +195,37 @@ class AgentCapacity:
         """Give it as many places as it can use: see `jobs_ahead`. One that has ended none for a while goes by that."""
         between_s = max(self.between_ends_s, now_s - self.last_end_s)
         places = self.slots + jobs_ahead(self.window, between_s)
-        self.free += places - self.places
-        self.places = places
+        if places != self.places:
+            self.free += places - self.places
+            self.places = places
+            if self.stale is not None:
+                self._changed()
+
+    def _changed(self) -> None:
+        if self.stale is not None:
+            self.stale.append(self)
+            self.stale = None
 
 
 class Capacity:
-    """All agents that take jobs now."""
+    """All agents that take jobs now, and which tenant has how much of them where that counts."""
 
     def __init__(self) -> None:
         self.agents: dict[str, AgentCapacity] = {}
+        self.ledger: Ledger | None = None
+        self._nodes: Nodes | None = None
 
     @property
     def free(self) -> int:
         """Free places in all."""
         return sum(agent.free for agent in self.agents.values() if agent.free > 0)
+
+    def nodes(self) -> Nodes:
+        """The agents as columns, brought up to date. O(agents that changed), all of them when one came or went."""
+        from relevo.scheduler.nodes import Nodes
+
+        rows = list(self.agents.values())
+        if self._nodes is None or self._nodes.rows != rows:
+            self._nodes = Nodes(rows)
+        self._nodes.refresh()
+        return self._nodes

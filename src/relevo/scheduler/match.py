@@ -2,82 +2,91 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final
 
 from relevo.scheduler.capacity import AgentCapacity, Capacity
-from relevo.scheduler.queue import Demand, Queue, Waiting
+from relevo.scheduler.demand import Demand
+from relevo.scheduler.placement import Placement, Round
+from relevo.scheduler.policy import Policy
+from relevo.scheduler.queue import Line, Queue, Rotation
+
+__all__ = ["Placement", "Policy", "Round", "choose", "decide", "match"]
+
+#: Up to so many agents are compared one by one.
+FEW_AGENTS: Final = 8
+_PLAIN: Final = (None, None, (), None)
 
 
-class Policy(NamedTuple):
-    """How to choose."""
+def match(queue: Queue, capacity: Capacity, policy: Policy, now_s: float = 0.0) -> list[Placement]:
+    """Place as many waiting jobs as fit: higher priority first, then as the policy says.
 
-    #: assignments of one round at most, so that a round stays short
-    round_limit: int = 4_096
-
-
-class Placement(NamedTuple):
-    """A job and the agent that is to run it."""
-
-    waiting: Waiting
-    demand: Demand
-    agent: str
-
-
-def match(queue: Queue, capacity: Capacity, policy: Policy) -> list[Placement]:
-    """Place as many waiting jobs as fit: higher priority first, then runs in turn, a run's jobs in order.
-
-    A job fits an agent that has all its labels, a free slot, and the cpus and memory it asks for. Among agents that fit, the one
-    with most free slots is taken. A job that fits nowhere holds up only those that ask for the same.
+    A job fits an agent that has all its labels, keeps its rules, and has a free place and the amounts it asks for. A job that fits
+    nowhere holds up only those that ask for the same.
     """
-    placements: list[Placement] = []
-    free = {agent.id: agent.free for agent in capacity.agents.values() if agent.free > 0}
-    cpus: dict[str, float] = {}
-    memory: dict[str, int] = {}
-    for priority in sorted(queue.rotations, reverse=True):
-        for demand, rotation in queue.rotations[priority].items():
-            if not free:
-                return placements
-            fitting = [id for id in free if demand.labels <= capacity.agents[id].labels]
-            room = policy.round_limit - len(placements)
-            if not fitting or room <= 0:
-                continue
-            plain = demand.cpus is None and demand.memory_bytes is None
-            for waiting in rotation.peek(min(room, sum(free[id] for id in fitting))):
-                if plain:
-                    chosen = fitting[0] if len(fitting) == 1 else max(fitting, key=free.__getitem__)
-                else:
-                    roomy = [
-                        id
-                        for id in fitting
-                        if (demand.cpus or 0) <= cpus.get(id, capacity.agents[id].cpus_free)
-                        and (demand.memory_bytes or 0) <= memory.get(id, capacity.agents[id].memory_free)
-                    ]
-                    if not roomy:
-                        break
-                    chosen = max(roomy, key=free.__getitem__)
-                    cpus[chosen] = cpus.get(chosen, capacity.agents[chosen].cpus_free) - (demand.cpus or 0)
-                    memory[chosen] = memory.get(chosen, capacity.agents[chosen].memory_free) - (
-                        demand.memory_bytes or 0
-                    )
-                placements.append(Placement(waiting, demand, chosen))
-                free[chosen] -= 1
-                if not free[chosen]:
-                    del free[chosen]
-                    fitting.remove(chosen)
-                    if not fitting:
-                        break
+    return decide(queue, capacity, policy, now_s).placements
+
+
+def decide(queue: Queue, capacity: Capacity, policy: Policy, now_s: float = 0.0) -> Round:
+    """What `match` does, with whom room is kept for and who was left out.
+
+    `now_s`: of the clock by which jobs were queued; only ageing and reservations look at it.
+    """
+    if len(queue.lanes) == 1 and len(capacity.agents) <= FEW_AGENTS and is_usual(policy):
+        (tenants,) = queue.lanes.values()
+        if len(tenants) == 1:
+            (classes,) = tenants.values()
+            if len(classes) == 1:
+                (demand,) = classes
+                if demand[1:] == _PLAIN:
+                    placements = _match_alike(classes[demand], demand, capacity, policy)
+                    return Round(placements, [], {}, [])
+    from relevo.scheduler.rounds import Decision  # an engine for one machine seldom needs it
+
+    return Decision(queue, capacity, policy, now_s).run()
+
+
+def is_usual(policy: Policy) -> bool:
+    """Whether nothing counts for where a job goes but what fits and where most places are free."""
+    return (
+        policy.placement is None
+        and not policy.shares
+        and policy.reserve_after_s is None
+        and policy.custom is None
+    )
+
+
+def _match_alike(
+    lane: Rotation | Line, demand: Demand, capacity: Capacity, policy: Policy
+) -> list[Placement]:
+    """The same where all that wait ask for a place and labels only, and agents are few: what is usual on one machine."""
+    free = {
+        agent.id: agent.free
+        for agent in capacity.agents.values()
+        if agent.free > 0 and demand.labels <= agent.labels and not agent.taints and not agent.drained
+    }
+    waiting = lane.peek(min(policy.round_limit, sum(free.values())))
+    if len(free) == 1:
+        (only,) = free
+        return [Placement(one, demand, only) for one in waiting]
+    placements = []
+    for one in waiting:
+        chosen = max(free, key=free.__getitem__)
+        placements.append(Placement(one, demand, chosen))
+        free[chosen] -= 1
     return placements
 
 
 def choose(capacity: Capacity, demand: Demand) -> str | None:
-    """Where `match` places a job that nobody competes with: the agent with most free slots of those that fit."""
+    """Where the usual policy places a job that nobody competes with and that prefers no node: where most places are free."""
+    from relevo.scheduler.fit import fits
+
     chosen: AgentCapacity | None = None
+    plain = demand[1:] == _PLAIN
     for agent in capacity.agents.values():
-        if (
-            agent.free > (chosen.free if chosen is not None else 0)
-            and demand.labels <= agent.labels
-            and (demand.cpus or 0) <= agent.cpus_free
-            and (demand.memory_bytes or 0) <= agent.memory_free
+        if agent.free > (chosen.free if chosen is not None else 0) and (
+            demand.labels <= agent.labels and not agent.taints and not agent.drained
+            if plain
+            else fits(demand, agent, capacity)
         ):
             chosen = agent
     return None if chosen is None else chosen.id

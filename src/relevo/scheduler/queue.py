@@ -1,18 +1,20 @@
-"""The queue: jobs that wait for a worker, by priority, then by what they ask for, then by run in turn."""
+"""The queue: jobs that wait for a worker, by priority, then by tenant, then by what they ask for: each of these is a lane."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple
+from itertools import islice
+from math import inf
+from typing import Literal, NamedTuple, Protocol
 
+from relevo.scheduler.demand import Demand as Demand  # whoever fills a queue needs both
 
-class Demand(NamedTuple):
-    """What a job asks of its place. Jobs that ask for the same are one class: they are matched together."""
-
-    labels: frozenset[str]
-    cpus: float | None
-    memory_bytes: int | None
+#: How the jobs of one priority (and of one tenant, where tenants share) follow each other.
+Order = Literal["turns", "arrival", "deadline"]
+#: Jobs with smaller keys go first. Keys of one queue compare.
+Key = tuple[float, int]
 
 
 class Waiting(NamedTuple):
@@ -22,27 +24,48 @@ class Waiting(NamedTuple):
     job: int
 
 
-class Rotation:
-    """The waiting jobs of one class and priority. Runs take turns, a run's jobs go in order."""
+class Cursor(Protocol):
+    """Goes through a lane without taking anything out."""
 
-    __slots__ = ("runs", "size")
+    waiting: Waiting | None  #: the next job; None at the end
+    key: Key
+
+    def advance(self, turn: int) -> None:
+        """On to the next one. `turn`: grows with each job that is taken, in whatever lane."""
+
+
+class Rotation:
+    """A lane: waiting jobs of one priority, tenant and class. Runs take turns, a run's jobs go in order."""
+
+    __slots__ = ("runs", "size", "turns")
 
     def __init__(self) -> None:
         self.runs: dict[str, deque[int]] = {}  # in order of whose turn it is
+        self.turns: dict[str, int] = {}  # since when it is, in the same order
         self.size = 0
 
-    def add(self, run: str, job: int) -> None:
+    def add(self, run: str, job: int, turn: int) -> None:
         jobs = self.runs.get(run)
         if jobs is None:
             jobs = self.runs[run] = deque()
+            self.turns[run] = turn
         jobs.append(job)
         self.size += 1
 
+    @property
+    def first(self) -> Key:
+        """Of the first job."""
+        return (0.0, next(iter(self.turns.values())))
+
+    def cursor(self) -> Cursor:
+        """At the first job."""
+        return _Turns(self)
+
     def peek(self, count: int) -> Iterator[Waiting]:
-        """The next `count` jobs in order of turns, without taking them."""
+        """The next `count` jobs in their order, without taking them."""
         depth = 0
         left = min(count, self.size)
-        while left:
+        while left > 0:
             for run, jobs in self.runs.items():
                 if depth < len(jobs):
                     yield Waiting(run, jobs[depth])
@@ -51,7 +74,7 @@ class Rotation:
                         return
             depth += 1
 
-    def take(self, run: str, job: int) -> bool:
+    def take(self, run: str, job: int, turn: int) -> bool:
         """Take a job out; its run goes to the end of the turns. False when it is not here."""
         jobs = self.runs.get(run)
         if jobs is None:
@@ -63,19 +86,125 @@ class Rotation:
                 jobs.remove(job)
             except ValueError:
                 return False
-        del self.runs[run]
+        del self.runs[run], self.turns[run]
         if jobs:
             self.runs[run] = jobs
+            self.turns[run] = turn
         self.size -= 1
         return True
 
 
-class Queue:
-    """All waiting jobs. `rotations` is what `match` reads."""
+class _Turns:
+    """Through a rotation. Runs that had their turn come again after those that had none."""
+
+    __slots__ = ("_again", "_fresh", "_jobs", "_run", "_turns", "key", "waiting")
+
+    def __init__(self, lane: Rotation) -> None:
+        self._fresh = iter(lane.runs.items())
+        self._turns = lane.turns
+        self._again: deque[tuple[str, Iterator[int], int, int]] = deque()
+        self._run = ""
+        self._jobs: Iterator[int] = iter(())
+        self.key: Key = (0.0, 0)
+        self.waiting: Waiting | None = None
+        self._step()
+
+    def advance(self, turn: int) -> None:
+        job = next(self._jobs, None)
+        if job is not None:
+            self._again.append((self._run, self._jobs, job, turn))
+        self._step()
+
+    def _step(self) -> None:
+        fresh = next(self._fresh, None)
+        if fresh is not None:
+            self._run, jobs = fresh
+            self._jobs = iter(jobs)
+            self.key = (0.0, self._turns[self._run])
+            self.waiting = Waiting(self._run, next(self._jobs))
+        elif self._again:
+            self._run, self._jobs, job, turn = self._again.popleft()
+            self.key = (0.0, turn)
+            self.waiting = Waiting(self._run, job)
+        else:
+            self.waiting = None
+
+
+class Line:
+    """A lane in order of deadlines, then of arrival."""
+
+    __slots__ = ("_keys", "entries")
 
     def __init__(self) -> None:
-        self.rotations: dict[int, dict[Demand, Rotation]] = {}  # by priority
-        self._places: dict[Waiting, tuple[int, Demand, float]] = {}  # the first one has waited longest
+        self.entries: list[tuple[float, int, Waiting]] = []
+        self._keys: dict[Waiting, Key] = {}
+
+    @property
+    def size(self) -> int:
+        return len(self.entries)
+
+    def add(self, waiting: Waiting, deadline_s: float, arrival: int) -> None:
+        self._keys[waiting] = (deadline_s, arrival)
+        insort(self.entries, (deadline_s, arrival, waiting))
+
+    @property
+    def first(self) -> Key:
+        return self.entries[0][:2]
+
+    def cursor(self) -> Cursor:
+        return _Along(self.entries)
+
+    def peek(self, count: int) -> Iterator[Waiting]:
+        return (waiting for _, _, waiting in islice(self.entries, count))
+
+    def take(self, run: str, job: int, turn: int) -> bool:
+        key = self._keys.pop(Waiting(run, job), None)
+        if key is None:
+            return False
+        del self.entries[bisect_left(self.entries, key)]
+        return True
+
+
+class _Along:
+    """Through a line."""
+
+    __slots__ = ("_at", "_entries", "key", "waiting")
+
+    def __init__(self, entries: list[tuple[float, int, Waiting]]) -> None:
+        self._entries = entries
+        self._at = -1
+        self.key: Key = (0.0, 0)
+        self.waiting: Waiting | None = None
+        self.advance(0)
+
+    def advance(self, turn: int) -> None:
+        self._at += 1
+        if self._at < len(self._entries):
+            deadline_s, arrival, self.waiting = self._entries[self._at]
+            self.key = (deadline_s, arrival)
+        else:
+            self.waiting = None
+
+
+class Place(NamedTuple):
+    """Where a job stands in the queue."""
+
+    priority: int
+    demand: Demand
+    since_s: float
+    tenant: str
+    deadline_s: float
+
+
+class Queue:
+    """All waiting jobs. `lanes` is what `match` reads: priority → tenant → demand → lane."""
+
+    def __init__(self, order: Order = "turns") -> None:
+        self.order: Order = order
+        self.lanes: dict[int, dict[str, dict[Demand, Rotation | Line]]] = {}
+        self.tenants: dict[str, int] = {}  #: who has jobs here, in how many priorities
+        self.turn = 0  #: how often something came or went
+        self._places: dict[Waiting, Place] = {}  # the first one has waited longest
 
     def __len__(self) -> int:
         return len(self._places)
@@ -86,52 +215,91 @@ class Queue:
     @property
     def oldest(self) -> float | None:
         """Since when the job waits that has waited longest; None when none does."""
-        return next((since for _, _, since in self._places.values()), None)
+        return next((place[2] for place in self._places.values()), None)
 
     def since(self, waiting: Waiting) -> float | None:
         """Since when a job waits; None when it does not."""
         place = self._places.get(waiting)
         return None if place is None else place[2]
 
-    def add(self, waiting: Waiting, priority: int, demand: Demand, now_s: float = 0.0) -> None:
-        """Put a job at the end. Without effect when it waits already. `now_s`: of any one clock."""
+    def tenant(self, waiting: Waiting) -> str:
+        """Whose job it is; "" when it does not wait."""
+        place = self._places.get(waiting)
+        return "" if place is None else place[3]
+
+    def add(
+        self,
+        waiting: Waiting,
+        priority: int,
+        demand: Demand,
+        now_s: float = 0.0,
+        tenant: str = "",
+        deadline_s: float = inf,
+    ) -> None:
+        """Put a job at the end. Without effect when it waits already. `now_s`, `deadline_s`: of any one clock."""
         if waiting in self._places:
             return
-        self._places[waiting] = (priority, demand, now_s)
-        classes = self.rotations.get(priority)
+        self._places[waiting] = Place(priority, demand, now_s, tenant, deadline_s)
+        self.turn += 1
+        tenants = self.lanes.get(priority)
+        if tenants is None:
+            tenants = self.lanes[priority] = {}
+        classes = tenants.get(tenant)
         if classes is None:
-            classes = self.rotations[priority] = {}
-        rotation = classes.get(demand)
-        if rotation is None:
-            rotation = classes[demand] = Rotation()
-        rotation.add(*waiting)
+            classes = tenants[tenant] = {}
+            self.tenants[tenant] = self.tenants.get(tenant, 0) + 1
+        lane = classes.get(demand)
+        if lane is None:
+            lane = classes[demand] = Rotation() if self.order == "turns" else Line()
+        if isinstance(lane, Rotation):
+            lane.add(waiting[0], waiting[1], self.turn)
+        else:
+            lane.add(waiting, deadline_s if self.order == "deadline" else 0.0, self.turn)
 
-    def remove(self, waiting: Waiting) -> bool:
-        """Take a job out, because it was placed or withdrawn. False when it does not wait."""
+    def remove(self, waiting: Waiting) -> Place | None:
+        """Take a job out, because it was placed or withdrawn. What it had here; None when it does not wait."""
         place = self._places.pop(waiting, None)
         if place is None:
-            return False
-        priority, demand, _ = place
-        classes = self.rotations[priority]
-        rotation = classes[demand]
-        rotation.take(*waiting)
-        if not rotation.size:
+            return None
+        priority, demand, _, tenant, _ = place
+        tenants = self.lanes[priority]
+        classes = tenants[tenant]
+        lane = classes[demand]
+        self.turn += 1
+        lane.take(waiting[0], waiting[1], self.turn)
+        if not lane.size:
             del classes[demand]
             if not classes:
-                del self.rotations[priority]
-        return True
+                del tenants[tenant]
+                if not tenants:
+                    del self.lanes[priority]
+                left = self.tenants[tenant] - 1
+                if left:
+                    self.tenants[tenant] = left
+                else:
+                    del self.tenants[tenant]
+        return place
 
-    def waiting(self, limit: int) -> Iterator[tuple[Waiting, int, Demand, float]]:
-        """The first `limit` jobs with priority, demand and since when, about in the order in which `match` looks at them."""
-        for priority in sorted(self.rotations, reverse=True):
-            for demand, rotation in self.rotations[priority].items():
-                for waiting in rotation.peek(limit):
-                    if not limit:
-                        return
-                    limit -= 1
-                    yield waiting, priority, demand, self._places[waiting][2]
+    def again(self, order: Order) -> Queue:
+        """The same jobs in another order. O(n)."""
+        made = Queue(order)
+        for waiting, (priority, demand, since_s, tenant, deadline_s) in self._places.items():
+            made.add(waiting, priority, demand, since_s, tenant, deadline_s)
+        return made
 
     def remove_run(self, run: str) -> None:
         """Take all jobs of a run out. O(n) in the queue's length."""
         for waiting in [waiting for waiting in self._places if waiting.run == run]:
             self.remove(waiting)
+
+    def waiting(self, limit: int) -> Iterator[tuple[Waiting, int, Demand, float]]:
+        """The first `limit` jobs with priority, demand and since when, about in the order in which `match` looks at them."""
+        for priority in sorted(self.lanes, reverse=True):
+            for classes in self.lanes[priority].values():
+                for lane in classes.values():
+                    for waiting in lane.peek(limit):
+                        limit -= 1
+                        place = self._places[waiting]
+                        yield waiting, priority, place.demand, place.since_s
+                    if limit <= 0:
+                        return

@@ -128,7 +128,7 @@ def _job(
     strategy = node.get("strategy")
     strategy_value: dict[str, Value] = plain(strategy) if isinstance(strategy, Mapping) else {}
     own = {**shared.own, **(_value(node, "relevo") or {})}
-    resources = own.get("resources") or {}
+    resources = {name.lower(): value for name, value in (own.get("resources") or {}).items()}
     cpu, memory = resources.get("cpu"), resources.get("memory")
     return JobNode(
         id=key.text,
@@ -156,6 +156,11 @@ def _job(
         environment=_value(node, "environment"),
         permissions=_value(node, "permissions"),
         snapshot=_value(node, "snapshot"),
+        resources={
+            name: quantities.amount(name, to_text(value))
+            for name, value in resources.items()
+            if name not in ("cpu", "memory")
+        },
         cancel_timeout_minutes=_value(node, "cancel-timeout-minutes"),
         strategy=strategy.text if isinstance(strategy, Scalar) else None,
     )

@@ -35,7 +35,15 @@ STEP_IF: Final = (*LEG, "steps", "job", "runner", "env", *STATUS, "hashfiles")
 # --- relevo's own keys, all under `relevo:` -------------------------------------------------------------------
 
 _RESOURCES: Final = Fields(
-    "resources", {"cpu": Text(says="a number of processors"), "memory": Text(says="an amount of memory")}
+    "resources",
+    {
+        "cpu": Text(says="a number of processors"),
+        "memory": Text(says="an amount of memory"),
+        "disk": Text(says="an amount of disk"),
+        "gpu": Text(says="a number"),
+    },
+    others=Text(says="a number"),
+    key_rule=names.identifier,
 )
 _RETRY: Final = Fields(
     "retry",

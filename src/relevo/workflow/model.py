@@ -102,6 +102,7 @@ class JobNode(Struct, frozen=True):
     strategy: str | None = None
     called: Workflow | None = None  #: the file that `uses` names, where it was read
     cancel_timeout_minutes: Value = None
+    resources: dict[str, float] = {}  #: of `relevo: resources:` what is neither cpu nor memory; disk in bytes
 
 
 class Workflow(Struct, frozen=True):

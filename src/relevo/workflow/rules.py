@@ -126,8 +126,10 @@ def _check_own(holder: Mapping, findings: Findings) -> None:
         return
     resources = own.get("resources")
     if isinstance(resources, Mapping):
-        _check_quantity(resources.get("cpu"), quantities.cpus, findings)
-        _check_quantity(resources.get("memory"), quantities.memory_bytes, findings)
+        for key, value in resources.entries:
+            name = key.text.lower()
+            known = {"cpu": quantities.cpus, "memory": quantities.memory_bytes}
+            _check_quantity(value, known.get(name, partial(quantities.amount, name)), findings)
     retry = own.get("retry")
     if not isinstance(retry, Mapping):
         return

@@ -347,7 +347,7 @@ jobs:
     steps:
       - run: x
 """
-REACH = Reach(frozenset({"ubuntu-*", "linux"}), 2.0, 1 << 30)
+REACH = Reach(frozenset({"ubuntu-*", "linux"}), 2.0, 1 << 30, {"disk": 1 << 30, "gpu": 1})
 
 
 @pytest.mark.parametrize(("skip", "status"), [(False, "failed"), (True, "skipped")])
@@ -367,7 +367,7 @@ def test_a_leg_whose_label_turns_out_to_be_nowhere_ends_at_once(skip, status):
     run_virtual(main())
 
 
-@pytest.mark.parametrize("asked", ["cpu: 64", "memory: 64GiB"])
+@pytest.mark.parametrize("asked", ["cpu: 64", "memory: 64GiB", "disk: 1Ti", "gpu: 2"])
 def test_a_job_that_asks_for_more_than_any_agent_has_fails_at_once(asked):
     async def main():
         world, _ = await world_with_agent(reach=REACH)

@@ -13,7 +13,7 @@ from relevo.domain import groups as g
 from relevo.domain.machine import handle
 from relevo.domain.run import Run
 from relevo.orchestrator.api import WAITS
-from relevo.orchestrator.why import AgentSeen, Scene, places_of, waiting, why_named, why_run
+from relevo.orchestrator.why import AgentSeen, Scene, places_of, waiting, why_named, why_queued, why_run
 from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.queue import Demand, Queue, Waiting
 
@@ -256,6 +256,10 @@ STATES: dict[str, tuple[Run, Scene, str, str, str]] = {
         one(), scene(agent(), taken=FREE, used={"local": (6.0, 0)}, queue=queued(demand=Demand(LINUX, 6.0, None))),
         "a", "resources", "asks for 6 cpus, and 2 of 8 are free at local: it begins when jobs there have ended",
     ),
+    "too little of something else free": (
+        one(), scene(agent(), taken=FREE, queue=queued(demand=Demand(LINUX, None, None, (("board", 1.0),)))),
+        "a", "resources", "asks for 1 of board, and 0 of 0 are free at local: it begins when jobs there have ended",
+    ),
     "too little memory free": (
         one(), scene(agent(), taken=FREE, used={"local": (0, 15 * GIB)}, queue=queued(demand=Demand(LINUX, None, 2 * GIB))),
         "a", "resources", "asks for 2.0 GiB of memory, and 1.0 GiB of 16.0 GiB are free at local",
@@ -389,3 +393,13 @@ def test_the_whole_queue_in_order():
     ]  # fmt: skip
     assert found[1][2].endswith("; 1 job is before it")
     assert len(list(waiting(seen, 100))) == 3
+
+
+def test_who_has_its_quota_is_told_so():
+    queue = Queue()
+    queue.add(Waiting("r", 0), 0, PLAIN, 0.0, "acme/web")
+    queue.add(Waiting("r", 1), 0, PLAIN, 0.0, "acme/api")
+    places = places_of(queue, {}, left={("acme/web", PLAIN): "quota", ("acme/api", PLAIN): "room"})
+    assert [places[Waiting("r", job)].quota for job in (0, 1)] == ["acme/web", ""]
+    told = why_queued(scene(agent(), taken=FREE), places[Waiting("r", 0)])
+    assert told == ("resources", "waits for jobs of acme/web to end, which has its quota")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relevo.scheduler.capacity import DEEPEST, AgentCapacity, jobs_ahead
-from relevo.scheduler.queue import Demand
+from relevo.scheduler.demand import Demand
 
 ANY = Demand(frozenset(), None, None)
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relevo.scheduler.capacity import AgentCapacity, Capacity
+from relevo.scheduler.demand import Demand
 from relevo.scheduler.labels import canonical, local_labels
 from relevo.scheduler.match import Policy, choose, match
-from relevo.scheduler.queue import Demand, Queue, Waiting
+from relevo.scheduler.queue import Queue, Waiting
 
 ANY = Demand(frozenset(), None, None)
 POLICY = Policy()
@@ -156,7 +157,7 @@ def test_a_queue_gives_back_what_was_put_in(waiting):
         assert made.remove(Waiting(run, job))
         assert not made.remove(Waiting(run, job))
     assert len(made) == 0
-    assert not made.rotations
+    assert not made.lanes
 
 
 @given(agents, st.sampled_from(DEMANDS))

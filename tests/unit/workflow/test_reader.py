@@ -57,7 +57,7 @@ jobs:
     timeout-minutes: 10
     continue-on-error: ${{ matrix.python == '3.12' }}
     relevo:
-      resources: {cpu: 500m, memory: 512Mi}
+      resources: {cpu: 500m, memory: 512Mi, disk: 1Gi, gpu: 1, Board: 0.5}
       retry: {max: 2, on: [infra, 75], backoff: 30s}
     steps:
       - run: |
@@ -100,6 +100,7 @@ def test_the_whole_model() -> None:
     assert test.matrix == {"python": [3.11, "3.12"]}
     assert (test.fail_fast, test.max_parallel, test.timeout_minutes) == (False, 2, 10)
     assert (test.cpus, test.memory_bytes, test.priority) == (0.5, 512 << 20, 2)
+    assert test.resources == {"disk": 1 << 30, "gpu": 1.0, "board": 0.5}
     assert (test.retry.max, test.retry.on, test.retry.backoff_s) == (2, ("infra", 75), 30.0)
     assert test.spec.steps[0].run == "a\nb\n"
     assert workflow.marks["jobs.test.runs-on"] == Position(35, 5)
@@ -179,6 +180,10 @@ def errors(text: str) -> list[tuple[int, int, str]]:
         (job("concurrency: {cancel-in-progress: true}"), 6, 18, "needs the key `group`"),
         (job("container: {options: x}"), 6, 16, "needs the key `image`"),
         (job("relevo: {resources: {memory: lots}}"), 6, 34, "no amount of memory"),
+        (job("relevo: {resources: {disk: lots}}"), 6, 32, "no amount of memory"),
+        (job("relevo: {resources: {gpu: -1}}"), 6, 31, "no amount of gpu"),
+        (job("relevo: {resources: {board: many}}"), 6, 33, "no amount of board"),
+        (job("relevo: {resources: {jobs: 1}}"), 6, 32, "it counts jobs"),
         (job("relevo: {retry: {on: [maybe]}}"), 6, 27, "no reason to retry"),
         (job("relevo: {retry: {backoff: soon}}"), 6, 31, "no time"),
         (job("relevo: {idempotent: true}"), 6, 14, "unknown key 'idempotent'"),

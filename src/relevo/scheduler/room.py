@@ -1,0 +1,201 @@
+"""What is left of the nodes during a round."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from operator import neg
+from typing import TYPE_CHECKING, Final
+
+from relevo.scheduler import expressions
+from relevo.scheduler.demand import Demand, Rules
+from relevo.scheduler.nodes import Nodes, Uses, enough, move, rank_of, rows_of
+from relevo.scheduler.policy import Weights
+
+if TYPE_CHECKING:
+    from relevo.scheduler.custom import Guard, JobView, NodeView
+
+#: Up to so many candidates are compared one by one.
+FEW: Final = 6
+#: Without weights these come before any number of free places.
+PREFERRED: Final = 1 << 40
+NEAR: Final = 1 << 39
+
+
+class Shape:
+    """A class of jobs in a round: what it uses, and where it may go."""
+
+    __slots__ = ("allowed", "demand", "done", "exact", "parts", "uses")
+
+    def __init__(self, demand: Demand, uses: Uses, allowed: int) -> None:
+        self.demand = demand
+        self.uses = uses
+        self.allowed = allowed
+        self.parts: list[tuple[int, int]] = []  #: (bonus, nodes); empty: no node is preferred
+        self.exact = True  #: each of its amounts has a step on its ladder
+        self.done = False  #: it fits nowhere any more
+
+
+class Room:
+    """A copy of the columns, from which is taken. O(agents) to make, by copying lists."""
+
+    def __init__(self, nodes: Nodes, weights: Weights | None, custom: Guard | None = None) -> None:
+        self.nodes = nodes
+        self._custom = custom
+        self._weights = weights
+        nodes.renew()
+        nodes.rank_all(weights)
+        self.free = {name: column.copy() for name, column in nodes.free.items()}
+        self._columns = nodes.columns(self.free)
+        self._ladders = {name: ladder.copy() for name, ladder in nodes.ladders.items()}
+        self._apart = nodes.apart.copy()
+        self._ranks = nodes.ranks.copy()
+        self._ranked = nodes.ranked.copy()
+        self._best_first = sorted(self._ranked, reverse=True)
+        self._shapes: dict[Demand, Shape] = {}
+
+    def shape(self, demand: Demand) -> Shape:
+        """A class in this round."""
+        shape = self._shapes.get(demand)
+        if shape is None:
+            uses, allowed = self.nodes.of_class(demand)
+            shape = self._shapes[demand] = Shape(demand, uses, allowed & ~self.nodes.drained)
+            for name, amount in uses:
+                shape.exact &= self._climb(name, amount)
+            if demand.rules is not None and (demand.rules.prefers is not None or demand.rules.near):
+                shape.parts = self._parts(demand.rules)
+        return shape
+
+    def _climb(self, name: str, amount: int) -> bool:
+        ladder = self._ladders.get(name)
+        if ladder is None or amount in ladder:
+            return True  # nobody has any of it, or it has that step
+        if not self.nodes.climb(name, amount):
+            return False
+        ladder[amount] = enough(self.free[name], amount)
+        return True
+
+    def _parts(self, rules: Rules) -> list[tuple[int, int]]:
+        nodes, weights = self.nodes, self._weights
+        preferred, near = 0, nodes.warm.get(rules.near, 0) if rules.near else 0
+        if rules.prefers is not None:
+            preferred = expressions.select(rules.prefers, nodes.by_name, nodes.every)
+        by_preference = PREFERRED if weights is None else weights.prefers * 100
+        by_nearness = NEAR if weights is None else weights.near * 100
+        parts = [
+            (by_preference + by_nearness, preferred & near),
+            (by_preference, preferred & ~near),
+            (by_nearness, near & ~preferred),
+            (0, nodes.every & ~preferred & ~near),
+        ]
+        return [(bonus, members) for bonus, members in parts if members]
+
+    def fitting(self, shape: Shape) -> int:
+        """The nodes that take one more of a class now; some too many when it is not exact."""
+        found = shape.allowed
+        for name, amount in shape.uses:
+            ladder = self._ladders.get(name)
+            if ladder is None:
+                return 0
+            nodes = ladder.get(amount)
+            if nodes is None:  # the next step below
+                steps = self.nodes.steps[name]
+                at = bisect_right(steps, amount) - 1
+                if at < 0:
+                    continue
+                nodes = ladder.get(steps[at], -1)
+            found &= nodes
+            if not found:
+                return 0
+        return found & ~apart if (apart := self._kept_apart(shape)) else found
+
+    def _kept_apart(self, shape: Shape) -> int:
+        rules = shape.demand.rules
+        if rules is None or not rules.apart:
+            return 0
+        return self.nodes.neighbours(self._apart.get(rules.apart, 0), rules.apart_over)
+
+    def best(self, shape: Shape, job: JobView | None = None) -> int:
+        """The row to take for one more of a class: the best rank, and the first of several; -1 when it fits nowhere.
+
+        `job`: for a custom policy. Raises PolicyFailed.
+        """
+        while found := self.fitting(shape):
+            if self._custom is not None and job is not None:
+                row = self._top_by(self._custom, job, found)
+            else:
+                row = self._top(found) if not shape.parts else self._top_of_parts(found, shape.parts)
+            if shape.exact or all(self.free[name][row] >= amount for name, amount in shape.uses):
+                return row
+            shape.allowed &= ~(1 << row)  # it will not have more in this round
+        return -1
+
+    def _top(self, found: int) -> int:
+        if found.bit_count() <= FEW:
+            return max(rows_of(found), key=self._ranks.__getitem__)
+        ranked = self._ranked
+        for rank in self._best_first:
+            if hit := found & ranked[rank]:
+                return (hit & -hit).bit_length() - 1
+        raise AssertionError("a node without a rank")
+
+    def _top_by(self, custom: Guard, job: JobView, found: int) -> int:
+        rows = rows_of(found)
+        grades = [custom.score(job, self._view(row)) for row in rows]
+        return rows[max(range(len(rows)), key=grades.__getitem__)]
+
+    def _view(self, row: int) -> NodeView:
+        from relevo.scheduler.custom import node_view
+
+        totals = {name: column[row] / 1000 for name, column in self.nodes.totals.items()}
+        free = {name: column[row] / 1000 for name, column in self.free.items()}
+        return node_view(self.nodes.rows[row], totals, free)
+
+    def _top_of_parts(self, found: int, parts: list[tuple[int, int]]) -> int:
+        grades = []
+        for bonus, members in parts:
+            if hit := found & members:
+                row = self._top(hit)
+                grades.append((self._ranks[row] + bonus, -row))
+        return -max(grades)[1]
+
+    def take(self, row: int, shape: Shape) -> None:
+        """A job of the class has its place there."""
+        bit = 1 << row
+        for name, amount in shape.uses:
+            column = self.free[name]
+            before = column[row]
+            after = column[row] = before - amount
+            move(self._ladders[name], self.nodes.steps[name], bit, before, after)
+        rules = shape.demand.rules
+        if rules is not None and rules.apart:
+            self._apart[rules.apart] = self._apart.get(rules.apart, 0) | bit
+        rank, before = rank_of(row, self._columns, self.nodes.rows, self._weights), self._ranks[row]
+        if rank == before:
+            return
+        ranked = self._ranked
+        self._ranks[row] = rank
+        if rank in ranked:
+            ranked[rank] |= bit
+        else:
+            ranked[rank] = bit
+            insort(self._best_first, rank, key=neg)
+        ranked[before] &= ~bit
+        if not ranked[before]:
+            del ranked[before]
+            self._best_first.remove(before)
+
+    def nearest(self, shape: Shape) -> int:
+        """The row where least is missing for a class that fits nowhere now, of those that could ever take it; -1: none could."""
+        totals = self.nodes.totals
+        chosen, least = -1, 0.0
+        for row in rows_of(shape.allowed & ~self._kept_apart(shape)):
+            missing = 0.0
+            for name, amount in shape.uses:
+                total = totals[name][row] if name in totals else 0
+                if total < amount:
+                    break
+                missing = max(missing, (amount - self.free[name][row]) / total)
+            else:
+                if chosen < 0 or missing < least:
+                    chosen, least = row, missing
+        return chosen

@@ -1,0 +1,32 @@
+"""Whatever waits, whatever there is, whatever the policy: matching does what its rules say plainly."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.scheduler.oracle import NOW_S, Oracle, instance
+
+from relevo.scheduler.match import decide
+
+
+def agree(seed: int) -> int:
+    """Raises where they differ; how many were placed."""
+    given = instance(seed)
+    queue, capacity = given.made()
+    expected = Oracle(given)
+    expected.run()
+    found = decide(queue, capacity, given.policy, NOW_S)
+    assert [(one.waiting, one.agent) for one in found.placements] == expected.placements, seed
+    assert [(one.waiting, one.agent) for one in found.reservations] == expected.reservations, seed
+    # Nothing was changed by deciding: asked again, it says the same.
+    assert decide(queue, capacity, given.policy, NOW_S) == found, seed
+    return len(found.placements)
+
+
+def test_two_thousand_instances():
+    assert sum(map(agree, range(2_000))) > 2_000
+
+
+@pytest.mark.soak
+def test_a_hundred_thousand_instances():
+    for seed in range(100_000):
+        agree(seed)
