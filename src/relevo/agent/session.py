@@ -30,6 +30,8 @@ DIAL_S: Final = 0.01
 #: Frames that follow each other within this are sent together, and the engine stores them in one commit. After a pause, one
 #: goes at once.
 PACE_S: Final = 0.01
+#: So much is sent without waiting for more.
+ENOUGH_BYTES: Final = 1 << 16
 DIAL_MAX_S: Final = 1.0
 BLOB_PIECE: Final = 1 << 20
 
@@ -161,6 +163,7 @@ class Session(asyncio.Protocol):
             self._transport.write(frame(m.encode(message)))
 
     def _tell_alive(self) -> None:
+        self._send_held()  # they go ahead of it, and it counts them
         self._write(replace(self._beat(), frames=self._frames_out))
 
     def send(self, message: Any) -> None:
@@ -232,7 +235,9 @@ class Session(asyncio.Protocol):
         ):
             self._sent = first + count
             self._held.append(frame(payload))
-            if self._pacing is None:
+            if len(payload) >= ENOUGH_BYTES:
+                self._send_held()
+            elif self._pacing is None:
                 self._pace()
         else:
             self._pump_soon()
@@ -256,7 +261,7 @@ class Session(asyncio.Protocol):
             self._sent_at = self._loop.time()
 
     def _forget_held(self) -> None:
-        """Whoever welcomes this agent, or asks again, says from which record on."""
+        """They are in the spool, and whoever is connected next, or asks again, says from which record on."""
         self._held = []
         if self._pacing is not None:
             self._pacing.cancel()

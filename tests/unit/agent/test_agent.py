@@ -160,6 +160,23 @@ def test_reports_that_follow_each_other_are_sent_together_and_the_first_at_once(
     run_virtual(main())
 
 
+def test_a_beat_counts_what_was_about_to_be_sent_when_it_was_due():
+    async def main():
+        engine = await Engine(slots=1).open()
+        runs = [f"r{number}" for number in range(1_000)]
+        engine.assign(*runs)
+        for run in runs:  # so that reports wait for each other at any moment of a beat
+            await engine.until(lambda run=run: run in engine.attempts.go)
+            await asyncio.sleep(0.007)
+            engine.attempts.go[run].set()
+        beats = [(index, one.frames) for index, one in enumerate(engine.got) if type(one) is m.Beat]
+        assert len(beats) > 3
+        assert all(index == frames for index, frames in beats)
+        await engine.agent.close()
+
+    run_virtual(main())
+
+
 def test_what_is_asked_for_again_is_sent_once_though_it_was_about_to_be_sent():
     async def main():
         engine = await Engine(slots=2).open()
