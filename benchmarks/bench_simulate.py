@@ -65,13 +65,15 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
             )
         least_s = least_mean_response_s(workload, machines(slots, 0))
         without, sjf, srpt = compare(["relevo", "sjf", "srpt"], workload, machines(slots, 0))
+        figures.append(quality(f"{slots} slots", without, srpt, least_s))
+        if slots == 1_000:
+            continue  # nobody waits there
         (ahead,) = compare(["relevo"], workload, machines(slots, None))
         figures += [
-            quality(f"{slots} slots", without, srpt, least_s),
             quality(f"{slots} slots", without, sjf, least_s),
             quality(f"{slots} slots, agents with windows", ahead, srpt, least_s),
         ]
-    figures += [burst_quality(jobs), fairness(jobs)]
+    figures += [burst_quality(jobs), *fairness(jobs)]
     return figures
 
 
@@ -85,20 +87,35 @@ def burst_quality(jobs: int) -> dict[str, Any]:
     return quality("100 slots, days and bursts", ours, srpt, least_mean_response_s(workload, places))
 
 
-def fairness(jobs: int) -> dict[str, Any]:
-    """Jain's index with a tenant that brings a fifth of all jobs 400 at a time, beside plain FIFO."""
-    places = machines(100, 0)
+def fairness(jobs: int) -> list[dict[str, Any]]:
+    """With a tenant that brings a fifth of all jobs 400 at a time, where tenants share, beside plain FIFO."""
     recipe = Recipe(jobs, tenants=4, noisy=0.2)
-    recipe = recipe._replace(mean_s=mean_for(0.8, recipe, places))
-    ours, fifo = compare(["relevo", "fifo"], generate(recipe), places)
-    return {
-        "name": "fairness (Jain), 4 tenants and a noisy one, beside fifo",
-        "value": ours.jain,
-        "unit": "",
-        "baseline": fifo.jain,
-        "ratio": ours.jain / fifo.jain,
-        "goal": "≥ 1",
-    }
+    recipe = recipe._replace(mean_s=mean_for(0.8, recipe, machines(100, 0)))
+    workload = generate(recipe)
+    fair, fifo = compare(["fair", "fifo"], workload, machines(100, 0))
+    (ahead,) = compare(["fair"], workload, machines(100, None))
+    figures: list[dict[str, Any]] = [
+        {
+            "name": "fairness (Jain), 4 tenants and a noisy one, fair beside fifo",
+            "value": fair.jain,
+            "unit": "",
+            "baseline": fifo.jain,
+            "ratio": fair.jain / fifo.jain,
+            "goal": "≥ 1",
+        }
+    ]
+    for name, ours in (("fair", fair), ("fair, agents with windows", ahead)):
+        figures.append(
+            {
+                "name": f"what the worst off has of its max-min fair part, {name}, beside fifo",
+                "value": ours.least_share,
+                "unit": "",
+                "baseline": fifo.least_share,
+                "ratio": ours.least_share / fifo.least_share,
+                "goal": "≥ 0.99",
+            }
+        )
+    return figures
 
 
 if __name__ == "__main__":

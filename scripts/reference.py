@@ -127,6 +127,29 @@ What GitHub leaves open, or does otherwise:
 - A run that is cancelled while it waits for its group ends without anything of it, `always()` or not.
 """
 
+_OWN_KEYS: Final = """\
+## `relevo:` of jobs and steps
+
+```yaml
+relevo:                    # of a job; of the whole file: for each job that does not say it itself
+  resources: {cpu: 1.5, memory: 2Gi}
+  priority: 10
+  retry: {max: 3, on: [infra, 75], backoff: 10s}
+```
+
+- `resources`: what the job asks of its place. Both amounts are reserved at the agent while the job has its place there, so that jobs which
+  ask for more than is left wait (`relevo why` says how much is free); jobs that ask for nothing count for none. The processes of the job are
+  limited to them by control groups; a job beyond its memory ends with *out of memory*. Where the machine has no control groups for it
+  (`relevo doctor`), nothing is limited, and a warning at the job says so. What no agent could ever give is an error before anything starts.
+- `priority`: a whole number, 0 without. Of all jobs that wait for a place, of whatever run, those with a higher one go first; of equal
+  ones the runs take turns. Nothing that has begun is stopped for it. That of a calling job is added to those of the jobs it calls.
+- `retry`: `on` says after what the job is tried again, in a fresh worker: exit codes of the step that failed it, and `infra` (also when `on` is
+  left out): what it ran on was lost. `max` says how often (1 when it is left out): for exit codes in all, for losses in a row. `backoff` is the rest
+  before the first one, doubled each time, up to an hour. Without `infra`, a lost job is tried again twice, at once. Time-outs and
+  cancellations are never retried. `resources` and `retry` of a calling job do nothing: say them in the called file.
+- `idempotent: false` of a step: it may have begun when what it ran on was lost, so the job is `held` and asks instead of running again.
+"""
+
 
 def reference() -> str:
     """The page."""
@@ -140,6 +163,7 @@ def reference() -> str:
             "## Keys\n",
             _table(("key", "relevo", "expressions in it may use"), _key_rows(refusals)),
             _CONCURRENCY,
+            _OWN_KEYS,
             "## Contexts\n",
             _table(
                 ("context", "relevo"),

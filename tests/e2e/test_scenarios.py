@@ -4,7 +4,7 @@ of its own.
 expected.json: `exit`, `status`, `jobs` {id: {status, attempts?, outputs?}} (exactly these jobs); `log` {job: text, exact},
 `log_ends`, `log_hex`, `log_has` {job: [parts]}; `stderr` [parts]; `events` [parts of events that must be there]; `args` for the
 command line; `environment` of relevo; `witness`: the steps get a file to write to in $WITNESS; `programs`: what the machine must have, else the scenario is
-skipped by their name. Whatever lies beside workflow.yml is in the tree, too.
+skipped by their name; `limits`: what it must be able to limit. Whatever lies beside workflow.yml is in the tree, too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from relevo.providers.process import cgroups
+from relevo.providers.process.limits import why_no_limit
 
 FOLDER = Path(__file__).parent / "scenarios"
 RELEVO = [sys.executable, "-m", "relevo.cli.main"]
@@ -34,6 +37,9 @@ def test_scenario(scenario: str, tmp_path: Path) -> None:
     lacking = [name for name in expected.get("programs", []) if shutil.which(name) is None]
     if lacking:
         pytest.skip(f"not on PATH: {', '.join(lacking)}")
+    for controller in expected.get("limits", []):
+        if reason := why_no_limit(controller, cgroups.discover()):
+            pytest.skip(f"{controller} cannot be limited: {reason}")
     folder = tmp_path / "tree"
     shutil.copytree(FOLDER / scenario, folder, ignore=shutil.ignore_patterns("expected.json"))
     env = {**os.environ, "RELEVO_HOME": str(tmp_path / "home"), "NO_COLOR": "1"}

@@ -137,8 +137,12 @@ def _node(random: Random, id: str, legs: int, earlier: list[JobNode]) -> JobNode
         max_parallel=random.choice((None, None, 1, 2)),
         timeout_minutes=random.choice((0.1, 0.3)),
         continue_on_error=random.random() < 0.1,
-        retry=RetrySpec(2, (3,), random.choice((0.0, 0.5))) if retries else RetrySpec(),
+        retry=_retry(random.choice((0.0, 0.5))) if retries else RetrySpec(),
     )
+
+
+def _retry(backoff_s: float) -> RetrySpec:
+    return RetrySpec(2, (3, "infra"), backoff_s, 3) if backoff_s else RetrySpec(2, (3,))
 
 
 def _steps(random: Random, needed: list[JobNode]) -> tuple[list[StepSpec], dict[str, str]]:

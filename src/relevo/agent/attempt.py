@@ -235,6 +235,8 @@ class AttemptRun:
             for step in self._job.steps:
                 self._skip(step)
             return message
+        for warning in self._worker.warnings if self._worker is not None else ():
+            self._reporter.annotation(0, "warning", warning)
         for step in self._job.steps:
             await self._step(step)
         await self._run_posts()

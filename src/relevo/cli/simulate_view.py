@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Tenants that are listed at most.
 TENANTS: Final = 12
+#: With more policies than that each tenant is told less of, to fit a window.
+NARROW: Final = 2
 #: Characters of a curve.
 WIDTH: Final = 48
 _BARS: Final = "▁▂▃▄▅▆▇█"
@@ -138,6 +140,9 @@ def _rest(told: Told, palette: Palette) -> list[str]:
     ]
     if len(told.workload.tenants) > 1:
         columns.append(("fairness", lambda result: f"{result.jain:.4f}"))
+        columns.append(("least share", lambda result: f"{result.least_share * 100:.1f} %"))
+    if told.results[0].late is not None:
+        columns.append(("late", lambda result: f"{result.late or 0:,}"))
     if any(result.preemptions for result in told.results):
         columns.append(("stopped", lambda result: f"{result.preemptions:,}"))
     if told.machines.fails_after_s is not None:
@@ -154,18 +159,23 @@ def _tenants(told: Told, palette: Palette) -> list[str]:
     first = told.results[0]
     worst = sorted(first.tenants, key=lambda one: (1.0 if one.share is None else one.share, one.tenant))
     rows = [["", ""], [palette("dim", "tenant"), palette("dim", "jobs")]]
+    heads = ("p99 wait", "slowdown", "share") if len(told.results) <= NARROW else ("p99 wait", "share")
     for result in told.results:
-        rows[0] += [palette("dim", "│"), palette("bold", result.policy), "", ""]
-        rows[1] += [palette("dim", text) for text in ("│", "p99 wait", "slowdown", "share")]
+        rows[0] += [palette("dim", "│"), palette("bold", result.policy), *[""] * (len(heads) - 1)]
+        rows[1] += [palette("dim", text) for text in ("│", *heads)]
     for one in worst[:TENANTS]:
         row = [fitted(safe(one.tenant, colours=False), 32) or "-", f"{one.jobs:,}"]
         for result in told.results:
             his = next(tenant for tenant in result.tenants if tenant.tenant == one.tenant)
-            share = "" if his.share is None else f"{his.share * 100:.1f} %"
-            row += [palette("dim", "│"), _time(his.wait.p99), f"{his.slowdown:.2f} ×", share]
+            told_of = {
+                "p99 wait": _time(his.wait.p99),
+                "slowdown": f"{his.slowdown:.2f} ×",
+                "share": "" if his.share is None else f"{his.share * 100:.1f} %",
+            }
+            row += [palette("dim", "│"), *(told_of[head] for head in heads)]
         rows.append(row)
     columns = range(1, len(rows[0]))
-    lines = table(rows, right=frozenset(column for column in columns if (column - 2) % 4))
+    lines = table(rows, right=frozenset(column for column in columns if (column - 2) % (len(heads) + 1)))
     if len(worst) > TENANTS:
         lines.append(palette("dim", f"and {len(worst) - TENANTS:,} tenants more"))
     return lines

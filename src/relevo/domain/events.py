@@ -34,6 +34,9 @@ class NodeDecl(Struct, frozen=True, array_like=True, gc=False):
     backoff_s: float = 0.0
     #: which job of the spec it is, those of called workflows counted; -1: that of its own index in the run
     template: int = -1
+    lost_max: int = (
+        -1
+    )  #: how often it is tried again in a row when it was lost, after a back-off, too; -1: as the engine does
 
 
 class JobDecl(Struct, frozen=True, array_like=True, gc=False):

@@ -21,6 +21,9 @@ from relevo.domain.states import ATTEMPT_ENDS, ATTEMPT_STATUS, JOB_ENDS, Attempt
 
 #: How often an attempt that the infrastructure lost is made again.
 LOST_RETRIES: Final = 2
+#: The longest rest before a retry, unless the first one is longer, and how often it doubles at most.
+BACK_OFF_S: Final = 3_600.0
+DOUBLINGS: Final = 20
 #: Node and leg declarations in one event, so that it stays below the limit of an event's size.
 NODES_PER_EVENT: Final = 200
 JOBS_PER_QUEUE_EVENT: Final = 4_000
@@ -236,9 +239,14 @@ def _end(run: Run, command: c.EndAttempt) -> list[e.Event]:
         and job.retries < retry.retry_max
     ):
         reason = f"exit code {command.exit_code}"
-        return [ended, e.JobRetrying(command.job, reason, retry.backoff_s * 2**job.retries)]
+        return [ended, e.JobRetrying(command.job, reason, _back_off_s(retry.backoff_s, job.retries))]
     message = job.why if job.why and result is AttemptStatus.CANCELLED else command.message
     return [ended, e.JobEnded(command.job, command.result, message, at_ms=command.at_ms)]
+
+
+def _back_off_s(first_s: float, earlier: int) -> float:
+    """How long a job rests before it is tried again: twice as long each time, up to an hour."""
+    return min(first_s * float(1 << min(earlier, DOUBLINGS)), max(first_s, BACK_OFF_S))
 
 
 def _after_loss(run: Run, job: Job, reason: str, held: bool, at_ms: int) -> e.Event:
@@ -247,9 +255,12 @@ def _after_loss(run: Run, job: Job, reason: str, held: bool, at_ms: int) -> e.Ev
         return e.JobEnded(job.index, _CANCELLED, job.why or reason, at_ms=at_ms)
     if held:
         return e.JobHeld(job.index, f"{reason}; a step that is not idempotent may have begun")
-    if job.lost < LOST_RETRIES:
-        return e.JobRetrying(job.index, reason, lost=True)
-    message = f"lost {job.lost + 1} times, the last time: {reason}"
+    asked = job.node.decl.lost_max
+    if job.lost < (LOST_RETRIES if asked < 0 else asked):
+        delay_s = 0.0 if asked < 0 else _back_off_s(job.node.decl.backoff_s, job.lost)
+        return e.JobRetrying(job.index, reason, delay_s, lost=True)
+    times = "once" if not job.lost else f"{job.lost + 1} times, the last time"
+    message = f"lost {times}: {reason}"
     return e.JobEnded(job.index, _FAILED, message, infrastructure=True, at_ms=at_ms)
 
 

@@ -411,10 +411,19 @@ class Orchestrator:
     def enqueue(self, actor: RunActor, index: int) -> None:
         run = actor.run
         job = run.jobs[index]
-        accepted = run.accepted
-        assert accepted is not None
-        priority = accepted.priority + actor.plan.of(job.node).node.priority
+        priority = self.priority(actor, job)
         self.scheduler.enqueue(run.id, index, priority, self.demand(actor, job), self._tenant(actor))
+
+    def priority(self, actor: RunActor, job: Job) -> int:
+        """That of its run, its own, and those of the jobs that call the file it stands in."""
+        accepted = actor.run.accepted
+        assert accepted is not None
+        priority = accepted.priority
+        at: Job | None = job
+        while at is not None:
+            priority += actor.plan.of(at.node).node.priority
+            at = at.node.call
+        return priority
 
     def _tenant(self, actor: RunActor) -> str:
         """Whose run it is: the repository. "" where the policy does not ask."""

@@ -144,6 +144,7 @@ class Plan:
                 [code for code in node.retry.on if isinstance(code, int)],
                 node.retry.backoff_s,
                 template if of.start else -1,
+                -1 if node.retry.lost is None else node.retry.lost,
             )
             for template, node in zip(of, nodes, strict=True)
         ]

@@ -140,16 +140,16 @@ class RunActor(Actor[Envelope]):
         """Jobs that `events` queue and that need not wait for a place are assigned in the same append."""
         run = self.run
         made: list[e.Event] = []
-        for event in events:
-            if type(event) is not e.JobsQueued:
+        queued = [index for event in events if type(event) is e.JobsQueued for index in event.jobs]
+        if len(queued) > 1:  # those of higher priority first, as the queue would have them
+            queued.sort(key=lambda index: -self._home.priority(self, run.jobs[index]))
+        for index in queued:
+            if run.jobs[index].status is not JobStatus.QUEUED:
                 continue
-            for index in event.jobs:
-                if run.jobs[index].status is not JobStatus.QUEUED:
-                    continue
-                agent = self._home.place_at_once(self, index)
-                if agent is None:
-                    return made
-                made += handle(run, c.AssignJob(index, agent, self._home.clock.wall_ms()))
+            agent = self._home.place_at_once(self, index)
+            if agent is None:
+                return made
+            made += handle(run, c.AssignJob(index, agent, self._home.clock.wall_ms()))
         return made
 
     def _stored(self, messages: list[Envelope], events: list[e.Event], outcome: Stored | RelevoError) -> None:

@@ -81,6 +81,10 @@ class Process(Protocol):
 class Worker(Protocol):
     """A place in which the processes of one attempt run."""
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What of its spec it does not keep, each in a sentence for the user."""
+
     async def start(self, command: Command, sink: Sink) -> Process:
         """Start a process; at most one at a time. stdin is empty. Raises WorkerUnavailable; a program that is not found
         is reported as FileNotFoundError with its name, one that may not be run as PermissionError."""

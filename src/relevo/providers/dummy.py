@@ -158,6 +158,7 @@ class DummyWorker:
     """A place in which scripts are obeyed."""
 
     __slots__ = ("_attempt", "_gone", "_process", "_provider", "lost")
+    warnings = ()
 
     def __init__(self, provider: DummyProvider, attempt: AttemptKey) -> None:
         self.lost = False

@@ -72,6 +72,7 @@ class _FaultyWorker:
         self._provider = provider
         self._inner = inner
         self._attempt = attempt
+        self.warnings = inner.warnings
 
     async def start(self, command: Command, sink: Sink) -> Process:
         self._provider.perhaps("start", self._attempt)

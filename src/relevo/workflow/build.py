@@ -231,10 +231,13 @@ def _retry(value: Any) -> RetrySpec:
     if not value:
         return RetrySpec()
     reasons = value.get("on", "infra")
+    on = tuple(reasons) if isinstance(reasons, list) else (reasons,)
+    most = value.get("max", 1)
     return RetrySpec(
-        max=value.get("max", 1),
-        on=tuple(reasons) if isinstance(reasons, list) else (reasons,),
+        max=most,
+        on=on,
         backoff_s=quantities.seconds(to_text(value.get("backoff", 0))),
+        lost=most if "infra" in on else None,
     )
 
 

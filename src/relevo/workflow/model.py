@@ -29,6 +29,9 @@ class RetrySpec(Struct, frozen=True):
     max: int = 0
     on: tuple[str | int, ...] = ("infra",)  #: "infra", or exit codes
     backoff_s: float = 0.0
+    lost: int | None = (
+        None  #: how often an attempt that was lost is made again; None: that is left to the engine
+    )
 
 
 class StepSpec(Struct, frozen=True):

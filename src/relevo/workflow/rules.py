@@ -30,6 +30,7 @@ def check_rules(root: Mapping, findings: Findings) -> None:
     for _, job in jobs.entries:
         if isinstance(job, Mapping):
             _check_own(job, findings)
+            _check_own_of_call(job, findings)
             _check_concurrency(job, findings)
             _check_matrix(job, findings)
             _check_containers(job, findings)
@@ -141,6 +142,21 @@ def _check_own(holder: Mapping, findings: Findings) -> None:
         if not (type(reason.value) is int and 0 < reason.value < 256):
             findings.add(
                 reason, f"'{reason.text}' is no reason to retry: write infra or an exit code, 1 to 255"
+            )
+
+
+def _check_own_of_call(job: Mapping, findings: Findings) -> None:
+    own = job.get("relevo")
+    if job.key("uses") is None or not isinstance(own, Mapping):
+        return
+    for name in ("resources", "retry"):
+        key = own.key(name)
+        if key is not None:
+            findings.add(
+                key,
+                f"`{name}` of a job that calls a workflow does nothing: it runs no steps itself",
+                "say it of the jobs in the called file",
+                severity="warning",
             )
 
 

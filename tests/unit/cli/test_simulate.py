@@ -107,7 +107,8 @@ def test_what_was_exported_comes_to_the_same(folder, capsys):
         (["none.csv"], "none.csv: No such file or directory"),
         (["--policy", "best"], "there is no policy 'best'"),
         (["--agents", "0"], "the number of agents must be a whole number from 1 on"),
-        (["--agents", "4:gpus=1"], "'gpus=1' is not understood"),
+        (["--agents", "4:GPU=1"], "'GPU=1' is not understood"),
+        (["--share", "web"], "'web' is not understood"),
         (["--load", "0"], "--load 0"),
         (["--load", "nan"], "--load nan"),
         (["--load", "1", "--mean", "5s"], "--load and --mean both say"),
@@ -186,10 +187,10 @@ def test_what_the_page_shows_is_so(folder, capsys):
 
 
 def test_the_page_names_all_columns_and_options():
-    from relevo.scheduler.simulation.policies import POLICIES
+    from relevo.scheduler.simulation.policies import names
     from relevo.scheduler.simulation.trace import COLUMNS
 
-    for name in (*COLUMNS, *POLICIES):
+    for name in (*COLUMNS, *names()):
         assert f"`{name}`" in PAGE
     command = group().get_command(None, "simulate")  # type: ignore[arg-type]
     for option in command.params:

@@ -245,3 +245,18 @@ def test_a_local_file_of_another_repository_is_that_repositorys() -> None:
     assert absolute("./w/x.yml", "o/r/w/c.yml@v1") == "o/r/w/x.yml@v1"
     assert absolute("./w/x.yml", "./w/c.yml") == "./w/x.yml"
     assert absolute("o/r/x.yml@v2", "p/q/c.yml@v1") == "o/r/x.yml@v2"
+
+
+def test_what_a_calling_job_cannot_have_done_for_it_is_warned_of() -> None:
+    text = """\
+on: push
+jobs:
+  a:
+    uses: ./c.yml
+    relevo: {priority: 3, resources: {cpu: 1}, retry: {max: 1}}
+"""
+    warnings = read(text.encode(), "w.yml").warnings
+    assert [(one.line, one.column, one.message.partition(" ")[0]) for one in warnings] == [
+        (5, 27, "`resources`"),
+        (5, 48, "`retry`"),
+    ]

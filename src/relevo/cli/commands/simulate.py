@@ -64,7 +64,15 @@ if TYPE_CHECKING:
     "policies",
     multiple=True,
     metavar="NAME",
-    help="Several times to compare: relevo (the engine's own), fifo, sjf and srpt (they know the future). Default: relevo, fifo, srpt.",
+    help="Several times to compare. The engine's: relevo, arrival, deadline, fair, ageing, reserve, pack, spread; beside them: "
+    "fifo, and sjf and srpt, which know the future. Default: relevo, fair, fifo, srpt.",
+)
+@click.option(
+    "--share",
+    "shares",
+    multiple=True,
+    metavar="TENANT:KEY=N,…",
+    help="What a tenant gets: its weight, and a quota of jobs, cpu, memory, … For the engine's policies.",
 )
 @click.option("--skip-unmatched", is_flag=True, help="Leave out jobs that fit no agent.")
 @click.option(
@@ -101,6 +109,7 @@ def command(**given: Any) -> int:
     machines = _machines(given)
     policies = list(dict.fromkeys(given["policies"] or p.USUAL))
     p.require_known(policies)
+    shares = dict(p.parse_share(text) for text in given["shares"])
     plot = given["plot"]
     if plot and not plot.endswith((".svg", ".png")):
         raise click.UsageError(f"--plot {plot}: name it .svg or .png")
@@ -115,7 +124,7 @@ def command(**given: Any) -> int:
     left_out = 0
     if given["skip_unmatched"]:
         workload, left_out = m.only_fitting(workload, machines)
-    results = p.compare(policies, workload, machines, given["seed"], simulate_view.progress)
+    results = p.compare(policies, workload, machines, given["seed"], shares, simulate_view.progress)
     least_s = least_mean_response_s(workload, machines)
     told = simulate_view.Told(workload, machines, given["seed"], left_out, least_s, results)
     if plot:

@@ -44,6 +44,10 @@ def settings(
     return ()
 
 
+class _Lacking(Exception):
+    """There is no controller."""
+
+
 class Limits:
     """The limits of one slot. A controller's group is made when it is first asked for, and lifted afterwards."""
 
@@ -55,16 +59,26 @@ class Limits:
         self._limited: set[str] = set()
         self._entered: set[str] = set()
         self._ooms = 0
+        self.lacking: list[str] = []  #: which limits of the last spec this machine cannot set, and why
 
     def apply(self, spec: WorkerSpec) -> None:
-        """Set what is asked for, lift what the attempt before had. Raises WorkerUnavailable when the machine cannot."""
+        """Set what is asked for, lift what the attempt before had. Raises WorkerUnavailable when that goes wrong.
+
+        What the machine cannot limit at all, for lack of a controller, is not limited: see `lacking`.
+        """
+        self.lacking = []
         for controller in ("memory", "pids", "cpu"):
             wanted_v2 = settings(controller, spec, unified=True)
             if not wanted_v2 and controller not in self._limited:
                 continue
             try:
                 self._set(controller, spec, bool(wanted_v2))
+            except _Lacking as error:
+                self.lacking.append(f"the {controller} of this job is not limited: {error}")
             except OSError as error:
+                if reason := why_no_limit(controller, cgroups.discover()):
+                    self.lacking.append(f"the {controller} of this job is not limited: {reason}")
+                    continue
                 raise WorkerUnavailable(
                     f"the {controller} limit of attempt {spec.attempt} cannot be set: {error}"
                 ) from error
@@ -91,7 +105,7 @@ class Limits:
             folder, unlimited, unified = self._unified, _V2_UNLIMITED[controller], True
             _delegate(folder, controller)
         else:
-            raise OSError("this machine has no control group controller for it that this user may use")
+            raise _Lacking("this machine has no control group controller for it that this user may use")
         for name, value in unlimited:
             _write_if_there(folder, name, value)
         self._limited.discard(controller)

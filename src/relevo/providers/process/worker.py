@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from relevo.providers.contract import Command, Exit, Sink, WorkerSpec, WorkerUnavailable
@@ -173,6 +173,12 @@ class ProcessWorker:
     def slot_path(self) -> str:
         """The file of its slot, "" once that was given back."""
         return self._slot.path if self._slot is not None else ""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """See Worker."""
+        limits = self._slot.limits if self._slot is not None else None
+        return limits.lacking if limits is not None else ()
 
     async def start(self, command: Command, sink: Sink) -> StepProcess:
         slot = self._slot

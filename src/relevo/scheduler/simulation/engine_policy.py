@@ -25,7 +25,7 @@ class _Bell:
 class EnginePolicy:
     """Tells the scheduler what the orchestrator would tell it, in the same order, and lets it look once a turn."""
 
-    def __init__(self, world: World, policy: Policy | None = None) -> None:
+    def __init__(self, world: World, policy: Policy) -> None:
         self._world = world
         self._bell = _Bell()
         self._scheduler = Scheduler(self._assign, lambda: world.now_s, policy)
@@ -34,11 +34,12 @@ class EnginePolicy:
     def ready(self, job: int) -> None:
         asked = self._world.workload.jobs[job]
         # As the orchestrator does: a job that is being queued takes a place that is free.
-        agent = self._scheduler.reserve_at_once(asked.run, job, asked.demand)
+        agent = self._scheduler.reserve_at_once(asked.run, job, asked.demand, asked.tenant)
         if agent is not None:
             self._world.place(job, agent_number(agent))
         else:
-            self._scheduler.enqueue(asked.run, job, asked.priority, asked.demand)
+            deadline_s = asked.submit_s + asked.deadline_s
+            self._scheduler.enqueue(asked.run, job, asked.priority, asked.demand, asked.tenant, deadline_s)
 
     def ended(self, job: int) -> None:
         self._scheduler.withdraw(self._world.workload.jobs[job].run, job)

@@ -2,7 +2,7 @@
 
 While somebody waits, a tenant is entitled to its max-min fair part of what is in use just then (progressive filling: nobody gets
 more than it asks for, and what one leaves goes to the others alike). Amounts are dominant shares (Ghodsi et al., Dominant Resource
-Fairness, NSDI 2011): of slots, cpus and memory that a job takes, the one of which it takes the greatest part of all there is.
+Fairness, NSDI 2011): of slots, cpus, memory and whatever else a job takes, the one of which it takes the greatest part of all there is.
 
 A tenant's share is what it had of that, over all moments in which somebody waited: 1 when it never had less, whatever others did.
 Jain's index of the shares (Jain, Chiu, Hawe 1984) is (Σx)² / (n Σx²).
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from relevo.scheduler.queue import Demand
+from relevo.scheduler.demand import Demand
 from relevo.scheduler.simulation.machines import Machines
 from relevo.scheduler.simulation.workload import Workload
 from relevo.scheduler.simulation.world import Outcome
@@ -64,11 +64,12 @@ def shares(workload: Workload, machines: Machines, outcome: Outcome) -> tuple[di
 
 
 def dominant_share(demand: Demand, machines: Machines) -> float:
-    """The greatest part of all slots, cpus or memory that a job takes."""
+    """The greatest part of all there is of anything that a job takes."""
     return max(
         1 / machines.slots,
         (demand.cpus or 0) / machines.cpus,
         (demand.memory_bytes or 0) / machines.memory_bytes,
+        *(amount / machines.extras(name) for name, amount in demand.extras),
     )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from relevo.domain.errors import UserError
 from relevo.scheduler.capacity import AgentCapacity, Reach
+from relevo.scheduler.demand import Demand
 from relevo.scheduler.labels import canonical, local_labels
-from relevo.scheduler.queue import Demand
 from relevo.scheduler.simulation.workload import Workload
 from relevo.workflow import quantities
 
+_NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,62}\Z")
 #: What agents answer to, beside what else they are given.
 USUAL: Final = local_labels("x86_64")
 #: What an agent has that says nothing of it: more than jobs ask for.
@@ -30,9 +32,9 @@ class Shape(NamedTuple):
     labels: frozenset[str] = USUAL
     cpus: float = ENOUGH_CPUS
     memory_bytes: int = ENOUGH_BYTES
-    window: int | None = (
-        None  #: jobs that it takes beyond its slots; None: as many as it has slots, as agents do
-    )
+    #: jobs that it takes beyond its slots; None: as many as it has slots, as agents do
+    window: int | None = None
+    extras: tuple[tuple[str, float], ...] = ()  #: what else it has, by name in order: gpu, disk in bytes, …
 
     @property
     def ahead(self) -> int:
@@ -41,7 +43,7 @@ class Shape(NamedTuple):
 
     def refusal(self, demand: Demand) -> str:
         """Why it can never take a job; "" when it can."""
-        return Reach(self.labels, self.cpus, self.memory_bytes).refusal(demand)
+        return Reach(self.labels, self.cpus, self.memory_bytes, dict(self.extras)).refusal(demand)
 
     def told(self) -> str:
         """As it is written in `--agents`."""
@@ -50,6 +52,10 @@ class Shape(NamedTuple):
             parts.append(f"cpus={self.cpus:g}")
         if self.memory_bytes != ENOUGH_BYTES:
             parts.append(f"memory={self.memory_bytes / (1 << 30):g}Gi")
+        parts += [
+            f"{name}={amount / (1 << 30):g}Gi" if name == "disk" else f"{name}={amount:g}"
+            for name, amount in self.extras
+        ]
         if self.labels - USUAL:
             parts.append(f"labels={'+'.join(sorted(self.labels - USUAL))}")
         if self.window is not None:
@@ -78,11 +84,21 @@ class Machines(NamedTuple):
     def memory_bytes(self) -> int:
         return sum(shape.memory_bytes for shape in self.shapes)
 
-    def capacity(self, agent: int) -> AgentCapacity:
-        """What the scheduler is told of an agent, empty."""
+    def extras(self, name: str) -> float:
+        """How much there is of what else agents have."""
+        return sum(amount for shape in self.shapes for known, amount in shape.extras if known == name)
+
+    def capacity(self, agent: int, *, ahead: bool = True) -> AgentCapacity:
+        """What the scheduler is told of an agent, empty. `ahead`: it takes jobs beyond its slots, if it does."""
         shape = self.shapes[agent]
         return AgentCapacity(
-            name_of(agent), shape.labels, shape.slots, shape.cpus, shape.memory_bytes, shape.ahead
+            name_of(agent),
+            shape.labels,
+            shape.slots,
+            shape.cpus,
+            shape.memory_bytes,
+            shape.ahead if ahead else 0,
+            extras=dict(shape.extras),
         )
 
     def told(self) -> list[str]:
@@ -164,26 +180,26 @@ def parse_agents(text: str) -> list[Shape]:
         raise UserError(f"--agents {text!r}: {count:,} agents, and {AGENT_LIMIT:,} is the limit")
     values: dict[str, str] = {}
     for part in rest.split(",") if colon else ():
-        key, equals, value = part.strip().partition("=")
-        if not equals or key not in ("slots", "cpus", "memory", "labels", "window") or key in values:
+        key, equals, value = (word.strip() for word in part.partition("="))
+        if not equals or not _NAME.match(key) or key in values:
             raise UserError(
                 f"--agents {text!r}: {part.strip()!r} is not understood",
-                hint="write COUNT:slots=N,cpus=N,memory=SIZE,labels=A+B,window=N, of which all but COUNT may be left out",
+                hint="write COUNT:slots=N,cpus=N,memory=SIZE,labels=A+B,window=N,gpu=N, of which all but COUNT may be left out",
             )
         values[key] = value
-    shape = Shape(
-        slots=_whole(text, "slots", values.get("slots", "1")),
-        labels=USUAL | {canonical(label) for label in values.get("labels", "").split("+") if label.strip()},
-    )
+    shape = Shape(_whole(text, "slots", values.pop("slots", "1")))
+    if "window" in values:
+        shape = shape._replace(window=_whole(text, "window", values.pop("window"), least=0))
+    labels = {canonical(label) for label in values.pop("labels", "").split("+") if label.strip()}
     try:
         if "cpus" in values:
-            shape = shape._replace(cpus=quantities.cpus(values["cpus"]))
+            shape = shape._replace(cpus=quantities.cpus(values.pop("cpus")))
         if "memory" in values:
-            shape = shape._replace(memory_bytes=quantities.memory_bytes(values["memory"]))
+            shape = shape._replace(memory_bytes=quantities.memory_bytes(values.pop("memory")))
+        extras = tuple(sorted((name, quantities.amount(name, value)) for name, value in values.items()))
     except ValueError as error:
         raise UserError(f"--agents {text!r}: {error}") from error
-    if "window" in values:
-        shape = shape._replace(window=_whole(text, "window", values["window"], least=0))
+    shape = shape._replace(labels=USUAL | labels, extras=extras)
     return [shape] * count
 
 

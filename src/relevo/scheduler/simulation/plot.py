@@ -22,6 +22,8 @@ HEIGHT: Final = 780
 COLOURS: Final = ("#0b66c3", "#e08214", "#1a936f", "#b5179e", "#6b7280", "#c1292e", "#7b5ea7", "#4aa3df")
 #: Points of a curve at most: more cannot be seen.
 POINTS: Final = 400
+#: Policies whose names can have something beside them.
+FITTING: Final = 4
 #: Rows of the panel of tenants at most.
 ROWS: Final = 8
 _FONT: Final = "Inter, 'Segoe UI', 'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif"
@@ -116,9 +118,9 @@ def _legend(results: Sequence[Result]) -> Iterable[str]:
     x = 40.0
     for number, result in enumerate(results):
         told = f"mean wait {short(result.wait.mean)}"
-        if few:
+        if few or (not several and len(results) == FITTING):
             told += f", slowdown {result.slowdown:.3g} ×"
-        if few and several:
+        if several and len(results) <= FITTING:
             told += f", fairness {result.jain:.3f}"
         yield f'<rect x="{x:.1f}" y="81" width="22" height="5" rx="2.5" fill="{_colour(number)}"/>'
         yield _text(x + 30, 88, result.policy, weight=600, size=13)
@@ -183,7 +185,7 @@ def _rows(frame: _Frame, results: Sequence[Result]) -> Iterable[str]:
     for position, (name, values) in enumerate(rows):
         middle = frame.y + (position + 0.5) * height
         yield _text(frame.x - 12, middle + 4, name, anchor="end")
-        apart = min(13.0, (height - 6) / len(values))
+        apart = min(13.0, (height - 6) / (len(values) + 0.6))
         for number, value in enumerate(values):
             x, y = across.place(value), middle + (number - (len(values) - 1) / 2) * apart
             yield (

@@ -2,41 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from typing import Final
 
 from relevo.domain.errors import UserError
+from relevo.scheduler import policy as scheduling
 from relevo.scheduler.simulation import references
 from relevo.scheduler.simulation.engine_policy import EnginePolicy
 from relevo.scheduler.simulation.machines import Machines, require_fit
 from relevo.scheduler.simulation.results import Result, summarize
 from relevo.scheduler.simulation.workload import Workload
 from relevo.scheduler.simulation.world import Outcome, Policy, World
+from relevo.workflow import quantities
 
-#: By name, in the order in which they are told. All but the references are the engine's own scheduler.
-POLICIES: Final[dict[str, Callable[[World], Policy]]] = {
-    "relevo": EnginePolicy,
+#: How long a job waits until it counts as one priority more, in the policy of that name.
+AGEING_S: Final = 600.0
+#: How long one that fits nowhere waits until room is kept for it, likewise.
+RESERVE_S: Final = 600.0
+#: What the engine's scheduler can be asked for, by name.
+ENGINE: Final[dict[str, scheduling.Policy]] = {
+    "relevo": scheduling.Policy(),
+    "arrival": scheduling.Policy(order="arrival"),
+    "deadline": scheduling.Policy(order="deadline"),
+    "fair": scheduling.Policy(fair=True),
+    "ageing": scheduling.Policy(ageing_s=AGEING_S),
+    "reserve": scheduling.Policy(reserve_after_s=RESERVE_S),
+    "pack": scheduling.Policy(placement=scheduling.Weights(pack=1)),
+    "spread": scheduling.Policy(placement=scheduling.Weights(spread=1)),
+}
+#: Those that are no part of the engine.
+REFERENCES: Final[dict[str, Callable[[World], Policy]]] = {
     "fifo": references.fifo,
     "sjf": references.sjf,
     "srpt": references.srpt,
 }
+NO_SHARES: Final[Mapping[str, scheduling.Share]] = {}
 #: What is compared when nobody says otherwise.
-USUAL: Final = ("relevo", "fifo", "srpt")
+USUAL: Final = ("relevo", "fair", "fifo", "srpt")
+
+
+#: What tenants get, by name; the engine's policies go by it, the references do not.
+Shares = Mapping[str, scheduling.Share]
+
+
+def names() -> list[str]:
+    """All policies, in the order in which they are told."""
+    return [*ENGINE, *REFERENCES]
 
 
 def require_known(policies: Sequence[str]) -> None:
     """Raises UserError for a policy that there is not."""
     for policy in policies:
-        if policy not in POLICIES:
-            raise UserError(f"there is no policy {policy!r}", hint=f"they are: {', '.join(POLICIES)}")
+        if policy not in ENGINE and policy not in REFERENCES:
+            raise UserError(f"there is no policy {policy!r}", hint=f"they are: {', '.join(names())}")
 
 
-def play(policy: str, workload: Workload, machines: Machines, seed: int = 0) -> Outcome:
+def parse_share(text: str) -> tuple[str, scheduling.Share]:
+    """`web:weight=2,jobs=8` as a tenant and what it gets. Raises UserError."""
+    tenant, colon, rest = text.rpartition(":")
+    weight, quota = 1.0, {}
+    for part in rest.split(","):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        try:
+            amount = quantities.memory_bytes(value) if name in ("memory", "disk") else float(value)
+        except ValueError:
+            amount = -1.0
+        least = 0.0 if name == "weight" else -1e-9
+        if not (colon and equals and name and isfinite(amount) and amount > least) or name in quota:
+            raise UserError(
+                f"--share {text!r}: {part.strip()!r} is not understood",
+                hint="write TENANT:weight=2, and what it may have at once at most: jobs=8, cpu=16, memory=32Gi, gpu=1",
+            )
+        if name == "weight":
+            weight = amount
+        else:
+            quota[name] = amount
+    return tenant, scheduling.Share(weight, quota)
+
+
+def play(
+    policy: str, workload: Workload, machines: Machines, seed: int = 0, shares: Shares = NO_SHARES
+) -> Outcome:
     """A load through a policy. Raises UserError where jobs fit no agent, or would wait for ever."""
     require_known([policy])
     require_fit(workload, machines)
     world = World(workload, machines, seed)
-    return world.run(POLICIES[policy](world))
+    if policy in REFERENCES:
+        return world.run(REFERENCES[policy](world))
+    return world.run(EnginePolicy(world, ENGINE[policy]._replace(shares=shares)))
 
 
 def compare(
@@ -44,6 +98,7 @@ def compare(
     workload: Workload,
     machines: Machines,
     seed: int = 0,
+    shares: Shares = NO_SHARES,
     progress: Callable[[str], None] = lambda policy: None,
 ) -> list[Result]:
     """The same load and the same failures through each policy. `progress` is told which one is at work, and "" at the end."""
@@ -51,7 +106,9 @@ def compare(
     try:
         for policy in policies:
             progress(policy)
-            results.append(summarize(policy, workload, machines, play(policy, workload, machines, seed)))
+            results.append(
+                summarize(policy, workload, machines, play(policy, workload, machines, seed, shares))
+            )
     finally:
         progress("")
     return results

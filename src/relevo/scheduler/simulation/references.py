@@ -14,8 +14,10 @@ import heapq
 from bisect import bisect_left, insort
 from collections.abc import Callable
 
-from relevo.scheduler.queue import Demand
-from relevo.scheduler.simulation.machines import Machines
+from relevo.scheduler.capacity import Capacity
+from relevo.scheduler.demand import Demand
+from relevo.scheduler.fit import fits
+from relevo.scheduler.simulation.machines import Machines, name_of
 from relevo.scheduler.simulation.workload import Workload
 from relevo.scheduler.simulation.world import World
 
@@ -32,13 +34,10 @@ class Line:
         self._lines: dict[Demand, _Line] = {}
         self._number = 0
         self._size = 0
-        shapes = world.machines.shapes
-        self._labels = [shape.labels for shape in shapes]
-        self._free = [shape.slots for shape in shapes]
-        self._cpus = [shape.cpus for shape in shapes]
-        self._memory = [shape.memory_bytes for shape in shapes]
+        agents = range(len(world.machines.shapes))
+        self._agents = [world.machines.capacity(agent, ahead=False) for agent in agents]
+        self._capacity = Capacity()  # of those that are up, which is where keys are kept apart
         self._open: dict[int, None] = {}  # agents with free slots
-        self._up = [False] * len(shapes)
         self._ends: list[tuple[float, int]] = []  # (end, job) of all that run, when they may be stopped
         self._end_of: dict[int, float] = {}
         self._places: dict[int, int] = {}
@@ -59,13 +58,13 @@ class Line:
         self._give(job)
 
     def up(self, agent: int) -> None:
-        self._up[agent] = True
-        if self._free[agent]:
+        self._capacity.agents[name_of(agent)] = self._agents[agent]
+        if self._agents[agent].free:
             self._open[agent] = None
         self._changed = True
 
     def down(self, agent: int) -> None:
-        self._up[agent] = False
+        del self._capacity.agents[name_of(agent)]
         self._open.pop(agent, None)
 
     def waiting(self) -> int:
@@ -105,17 +104,13 @@ class Line:
         """The emptiest agent that has room; -1: none."""
         best, most = -1, 0
         for agent in self._open:
-            free = self._free[agent]
+            free = self._agents[agent].free
             if free > most and self._fits(demand, agent):
                 best, most = agent, free
         return best
 
     def _fits(self, demand: Demand, agent: int) -> bool:
-        return (
-            demand.labels <= self._labels[agent]
-            and (demand.cpus or 0) <= self._cpus[agent]
-            and (demand.memory_bytes or 0) <= self._memory[agent]
-        )
+        return fits(demand, self._agents[agent], self._capacity)
 
     def _make_room(self, job: int, demand: Demand) -> int:
         """Stop the job that has most left, if that is more than this one has, and makes room for it; -1: there is none."""
@@ -125,13 +120,12 @@ class Line:
             if end_s <= until:
                 return -1
             agent = self._places[victim]
-            if not demand.labels <= self._labels[agent]:
-                continue
-            asked = jobs[victim].demand
-            if asked == demand or (
-                (demand.cpus or 0) <= self._cpus[agent] + (asked.cpus or 0)
-                and (demand.memory_bytes or 0) <= self._memory[agent] + (asked.memory_bytes or 0)
-            ):
+            its = jobs[victim].demand
+            at = self._agents[agent]
+            at.give(its)
+            makes_room = its == demand or self._fits(demand, agent)
+            at.take(its)
+            if makes_room:
                 self._give(victim)
                 self._world.stop(victim, keep=True)
                 self.ready(victim)
@@ -139,10 +133,8 @@ class Line:
         return -1
 
     def _take(self, job: int, demand: Demand, agent: int) -> None:
-        self._free[agent] -= 1
-        self._cpus[agent] -= demand.cpus or 0
-        self._memory[agent] -= demand.memory_bytes or 0
-        if not self._free[agent]:
+        self._agents[agent].take(demand)
+        if not self._agents[agent].free:
             del self._open[agent]
         self._places[job] = agent
         if self._preempts:
@@ -152,11 +144,8 @@ class Line:
 
     def _give(self, job: int) -> None:
         agent = self._places.pop(job)
-        demand = self._world.workload.jobs[job].demand
-        self._free[agent] += 1
-        self._cpus[agent] += demand.cpus or 0
-        self._memory[agent] += demand.memory_bytes or 0
-        if self._up[agent]:
+        self._agents[agent].give(self._world.workload.jobs[job].demand)
+        if name_of(agent) in self._capacity.agents:
             self._open[agent] = None
         if self._preempts:
             del self._ends[bisect_left(self._ends, (self._end_of.pop(job), job))]

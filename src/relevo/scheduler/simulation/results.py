@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Any, Final, NamedTuple
 
 from relevo.scheduler.simulation.fairness import shares
@@ -66,6 +67,8 @@ class Result(NamedTuple):
     span_s: float  #: until all jobs had ended but the last thousandth, which may be a few long ones
     makespan_s: float  #: until all had
     jain: float  #: Jain's index of the tenants' shares: 1 when all had the same, 1/n when one had all
+    least_share: float  #: of the tenant that had the least part of what it was entitled to
+    late: int | None  #: jobs that did not end by their deadlines; None: none has one
     queue_most: int  #: jobs that waited at a time at most
     longest_wait: str  #: which job waited longest
     preemptions: int
@@ -138,6 +141,8 @@ def summarize(policy: str, workload: Workload, machines: Machines, outcome: Outc
         span_s=span_s,
         makespan_s=ends[-1],
         jain=jain,
+        least_share=min(found.values(), default=1.0),
+        late=_late(workload, outcome),
         queue_most=most(queued),
         longest_wait="" if worst is None else f"{jobs[worst].run} / {jobs[worst].name}",
         preemptions=outcome.preemptions,
@@ -146,6 +151,17 @@ def summarize(policy: str, workload: Workload, machines: Machines, outcome: Outc
         use_over_time=use,
         queue_over_time=over_time(queued, span_s),
         waits=sorted(waits.values()),
+    )
+
+
+def _late(workload: Workload, outcome: Outcome) -> int | None:
+    dated = [position for position, job in enumerate(workload.jobs) if job.deadline_s < inf]
+    if not dated:
+        return None
+    return sum(
+        outcome.fates[position] != "ended"
+        or outcome.end_s[position] > workload.jobs[position].submit_s + workload.jobs[position].deadline_s
+        for position in dated
     )
 
 

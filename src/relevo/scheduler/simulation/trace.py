@@ -1,7 +1,8 @@
 """Loads in files: CSV with a head, or JSON lines. docs/simulation.md has the format.
 
 One row for each job: `submit` and `duration` (seconds, or `10m`), and, where there is something to say, `job` (its name, unique in its
-run), `run`, `tenant`, `labels`, `cpus`, `memory`, `priority` and `needs` (names of jobs of the same run). Whatever is wrong is told by
+run), `run`, `tenant`, `labels`, `cpus`, `memory`,
+`resources` (`gpu=1`), `priority`, `deadline` (after submission) and `needs` (names of jobs of the same run). Whatever is wrong is told by
 file and line.
 """
 
@@ -13,13 +14,13 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from io import StringIO
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Final
 
 from relevo.domain.errors import UserError
+from relevo.scheduler.demand import Demand
 from relevo.scheduler.labels import canonical
-from relevo.scheduler.queue import Demand
-from relevo.scheduler.simulation.workload import ANYWHERE, JOB_LIMIT, Job, Workload
+from relevo.scheduler.simulation.workload import JOB_LIMIT, Job, Workload
 from relevo.workflow import quantities
 
 COLUMNS: Final = (
@@ -31,7 +32,9 @@ COLUMNS: Final = (
     "labels",
     "cpus",
     "memory",
+    "resources",
     "priority",
+    "deadline",
     "needs",
 )
 REQUIRED: Final = COLUMNS[:2]
@@ -161,15 +164,14 @@ def _csv_rows(
 
 def _job(row: dict[str, Any], line: int) -> tuple[Job, tuple[str, ...]]:
     """A row as a job, and the names of those that it needs. Raises ValueError."""
-    labels = _words(row, "labels")
+    labels, extras = _words(row, "labels"), _resources(row)
     cpus, memory = row.get("cpus"), row.get("memory")
-    demand = ANYWHERE
-    if labels or cpus not in (None, "") or memory not in (None, ""):
-        demand = Demand(
-            frozenset(map(canonical, labels)),
-            None if cpus in (None, "") else quantities.cpus(_plain("cpus", cpus)),
-            None if memory in (None, "") else quantities.memory_bytes(_plain("memory", memory)),
-        )
+    demand = Demand(
+        frozenset(map(canonical, labels)),
+        None if cpus in (None, "") else quantities.cpus(_plain("cpus", cpus)),
+        None if memory in (None, "") else quantities.memory_bytes(_plain("memory", memory)),
+        extras,
+    )
     job = Job(
         name=_name(row, "job") or f"job-{line}",
         run=_name(row, "run") or f"run-{line}",
@@ -178,8 +180,24 @@ def _job(row: dict[str, Any], line: int) -> tuple[Job, tuple[str, ...]]:
         tenant=_name(row, "tenant"),
         demand=demand,
         priority=_priority(row.get("priority")),
+        deadline_s=inf if row.get("deadline") in (None, "") else _time(row, "deadline"),
     )
     return job, tuple(_words(row, "needs"))
+
+
+def _resources(row: dict[str, Any]) -> tuple[tuple[str, float], ...]:
+    """`gpu=1 disk=20Gi`, or the map of a JSON line. Raises ValueError."""
+    value = row.get("resources")
+    if isinstance(value, dict):
+        pairs = [(name, "=", _plain(f"resources.{name}", amount)) for name, amount in value.items()]
+    else:
+        pairs = [word.partition("=") for word in _words(row, "resources")]
+    found: dict[str, float] = {}
+    for name, equals, amount in pairs:
+        if not equals or not name or name in found:
+            raise ValueError(f"resources must be like gpu=1 disk=20Gi, not {value!r}")
+        found[name] = quantities.amount(name, amount)
+    return tuple(sorted(found.items()))
 
 
 def _time(row: dict[str, Any], key: str) -> float:
@@ -279,9 +297,15 @@ def _cells(job: Job, workload: Workload) -> dict[str, Any]:
         "labels": sorted(demand.labels),
         "cpus": demand.cpus,
         "memory": demand.memory_bytes,
+        "resources": [f"{name}={_number(amount)}" for name, amount in demand.extras],
         "priority": job.priority or None,
+        "deadline": None if job.deadline_s == inf else round(job.deadline_s, 6),
         "needs": [workload.jobs[need].name for need in job.needs],
     }
+
+
+def _number(amount: float) -> str:
+    return f"{amount:.3f}".rstrip("0").rstrip(".")
 
 
 def _as_json(workload: Workload) -> str:

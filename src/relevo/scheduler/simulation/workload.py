@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import isfinite
+from math import inf, isfinite
 from typing import Final, NamedTuple
 
 from relevo.domain.errors import UserError
-from relevo.scheduler.queue import Demand
+from relevo.scheduler.demand import Demand
 
 #: Jobs that one load may have.
 JOB_LIMIT: Final = 2_000_000
@@ -28,6 +28,7 @@ class Job(NamedTuple):
     demand: Demand = ANYWHERE
     priority: int = 0
     needs: tuple[int, ...] = ()  #: positions in the load of jobs that must end before it
+    deadline_s: float = inf  #: so long after its submission it should have ended
 
 
 class Workload:
@@ -88,6 +89,8 @@ def _mistake(job: Job) -> str:
             return f"{what} is negative: {value:g}"
         if what == "duration" and value > LONGEST_S:
             return f"{what} is {value:g} s: that is more than a hundred years"
+    if not job.deadline_s >= 0:
+        return f"deadline is {job.deadline_s:g}: it must be a time after submission"
     if job.demand.cpus is not None and not (isfinite(job.demand.cpus) and job.demand.cpus > 0):
         return f"cpus is {job.demand.cpus:g}: it must be more than 0"
     if job.demand.memory_bytes is not None and job.demand.memory_bytes <= 0:

@@ -140,11 +140,33 @@ async def test_limits_hold_after_end_renewed_the_worker(provider: ProcessProvide
     await worker.destroy()
 
 
-async def test_a_limit_that_cannot_be_set_is_refused(
+async def test_what_the_machine_cannot_limit_runs_without_and_says_so(
     provider: ProcessProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(provider, "_layout", cgroups.Layout())
     monkeypatch.setattr(provider, "_mechanism", "subreaper")
-    with pytest.raises(WorkerUnavailable, match="memory limit"):
+    worker = await provider.create(WorkerSpec(attempt_key(), "/", memory_bytes=64 * MIB, cpus=1.0))
+    assert [warning.partition(":")[0] for warning in worker.warnings] == [
+        "the memory of this job is not limited",
+        "the cpu of this job is not limited",
+    ]
+    sink = RecordingSink()
+    await worker.start(python("x = b'x' * (96 << 20)"), sink)
+    assert (await sink.until_ended()).ok
+    await worker.destroy()
+
+
+async def test_a_limit_that_goes_wrong_where_it_should_work_is_refused(
+    provider: ProcessProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("memory")
+
+    def refuse(*_: object) -> None:
+        raise OSError("the kernel says no")
+
+    monkeypatch.setattr("relevo.providers.process.limits._write_if_there", refuse)
+    with pytest.raises(
+        WorkerUnavailable, match=r"memory limit of attempt .* cannot be set: the kernel says no"
+    ):
         await provider.create(WorkerSpec(attempt_key(), "/", memory_bytes=64 * MIB))
     assert not provider._workers

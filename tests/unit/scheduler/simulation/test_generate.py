@@ -94,9 +94,9 @@ def test_what_makes_no_load_is_refused(wrong):
 
 
 def test_agents_as_they_are_written():
-    shapes = parse_agents("3:slots=4,cpus=8,memory=16Gi,labels=GPU+ubuntu-22.04,window=0")
+    shapes = parse_agents("3:slots=4,cpus=8,memory=16Gi,labels=GPU+ubuntu-22.04,window=0,gpu=2,disk=100Gi")
     assert len(shapes) == 3
-    assert shapes[0].told() == "slots=4,cpus=8,memory=16Gi,labels=gpu,window=0"
+    assert shapes[0].told() == "slots=4,cpus=8,memory=16Gi,disk=100Gi,gpu=2,labels=gpu,window=0"
     assert shapes[0].memory_bytes == 16 << 30
     assert parse_agents("2") == [Shape(1)] * 2
     assert Machines(agents(["2:slots=3", "1"])).told() == ["2:slots=3", "1:slots=1"]
@@ -115,7 +115,9 @@ def test_agents_as_they_are_written():
         "1:slots=²",
         "1:cpus=0",
         "1:memory=x",
-        "1:gpus=1",
+        "1:GPU=1",
+        "1:gpu=x",
+        "1:jobs=1",
         "1:slots=1,slots=2",
         "9999999",
     ],

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relevo.scheduler.queue import Demand
+from relevo.scheduler.demand import Demand
 from relevo.scheduler.simulation.fairness import dominant_share, fill, jain, shares
 from relevo.scheduler.simulation.machines import Machines, Shape
 from relevo.scheduler.simulation.policies import compare, play

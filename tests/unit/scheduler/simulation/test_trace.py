@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relevo.domain.errors import UserError
-from relevo.scheduler.queue import Demand
+from relevo.scheduler.demand import Demand
 from relevo.scheduler.simulation import trace
 from relevo.scheduler.simulation.workload import Job, Workload
 
@@ -33,11 +35,19 @@ def test_a_csv_with_all_there_is():
 
 def test_json_lines_with_all_there_is():
     load = parse(
-        '{"submit": 0, "duration": 10, "job": "a b", "run": "r", "labels": ["linux"], "cpus": 1.5, "memory": 100}\n'
+        '{"submit": 0, "duration": 10, "job": "a b", "run": "r", "labels": ["linux"], "cpus": 1.5, "memory": 100, "resources": {"gpu": 2}, "deadline": "1h"}\n'
         '{"submit": 1, "duration": "2h", "run": "r", "needs": ["a b"], "priority": -1}\n'
     )
     assert load.jobs == (
-        Job("a b", "r", 0.0, 10.0, "", Demand(frozenset({"linux"}), 1.5, 100)),
+        Job(
+            "a b",
+            "r",
+            0.0,
+            10.0,
+            "",
+            Demand(frozenset({"linux"}), 1.5, 100, (("gpu", 2.0),)),
+            deadline_s=3_600.0,
+        ),
         Job("job-2", "r", 1.0, 7_200.0, priority=-1, needs=(0,)),
     )
 
@@ -79,6 +89,9 @@ HEAD = "submit,duration,run,job,needs,cpus,memory,priority\n"
         (HEAD + "0,1,r,a,,0,,\n", "t.csv:2: '0' is no number of processors"),
         (HEAD + "0,1,r,a,,,0,\n", "t.csv:2: memory is 0: it must be more than 0"),
         (HEAD + "0,1,r,a,,,much,\n", "t.csv:2: 'much' is no amount of memory"),
+        ("submit,duration,resources\n0,1,gpu\n", "t.csv:2: resources must be like gpu=1 disk=20Gi"),
+        ("submit,duration,resources\n0,1,gpu=some\n", "t.csv:2: 'some' is no amount of gpu"),
+        ("submit,duration,deadline\n0,1,-3\n", "t.csv:2: deadline is negative"),
         (HEAD + "0,1,r,a,,,,high\n", "t.csv:2: priority must be a whole number, not 'high'"),
         (HEAD + "0,1,r,a,,,,99999999\n", "t.csv:2: priority must be from -1,000,000 to 1,000,000"),
         ('{"submit": 0}\n', "t.csv:1: duration is missing"),
@@ -122,6 +135,7 @@ def loads(draw) -> Workload:
             frozenset(draw(st.sets(st.sampled_from(["linux", "gpu", "ubuntu-*"])))),
             draw(st.one_of(st.none(), st.sampled_from([0.5, 1.0, 2.25]))),
             draw(st.one_of(st.none(), st.integers(1, 1 << 40))),
+            draw(st.sampled_from([(), (("disk", 1e9), ("gpu", 0.5))])),
         )
         needs = draw(st.sets(st.integers(0, number - 1), max_size=3)) if number else ()
         jobs.append(
@@ -134,6 +148,7 @@ def loads(draw) -> Workload:
                 demand,
                 draw(st.integers(-9, 9)),
                 tuple(sorted(needs)),
+                draw(st.sampled_from([inf, 60.0])),
             )
         )
     return Workload(jobs)

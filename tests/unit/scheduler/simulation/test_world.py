@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from math import factorial
+from math import factorial, inf
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relevo.domain.errors import UserError
-from relevo.scheduler.queue import Demand
+from relevo.scheduler.demand import Demand
+from relevo.scheduler.policy import Share
 from relevo.scheduler.simulation.generate import Recipe, generate
 from relevo.scheduler.simulation.machines import Machines, Shape
-from relevo.scheduler.simulation.policies import POLICIES, compare, play
+from relevo.scheduler.simulation.policies import REFERENCES, compare, names, parse_share, play
 from relevo.scheduler.simulation.references import least_mean_response_s
 from relevo.scheduler.simulation.workload import Job, Workload
 
 ANY = Demand(frozenset(), None, None)
 GPU = Demand(frozenset({"gpu"}), None, None)
 WIDE = Demand(frozenset(), 2.0, 10)
+BOARD = Demand(frozenset(), None, None, (("board", 1.0),))
 PREEMPTING = {"srpt"}
 
 
@@ -41,9 +43,10 @@ def loads(draw) -> Workload:
                 draw(times),
                 draw(times),
                 draw(st.sampled_from(["x", "y"])),
-                draw(st.sampled_from([ANY, ANY, GPU, WIDE])),
+                draw(st.sampled_from([ANY, ANY, GPU, WIDE, BOARD])),
                 draw(st.integers(0, 2)),
                 tuple(needs),
+                draw(st.sampled_from([inf, 3.0, 20.0])),
             )
         )
     return Workload(jobs)
@@ -51,7 +54,7 @@ def loads(draw) -> Workload:
 
 @st.composite
 def machines(draw, *, windows: bool = True, failures: bool = True) -> Machines:
-    shapes = [Shape(1, frozenset({"gpu"}), 2.0, 10, 0)]  # takes anything
+    shapes = [Shape(1, frozenset({"gpu"}), 2.0, 10, 0, (("board", 1.0),))]  # takes anything
     shapes += [
         Shape(
             draw(st.integers(1, 3)),
@@ -59,6 +62,7 @@ def machines(draw, *, windows: bool = True, failures: bool = True) -> Machines:
             draw(st.sampled_from([1.0, 4.0])),
             draw(st.sampled_from([5, 25])),
             draw(st.integers(0, 2)) if windows else 0,
+            draw(st.sampled_from([(), (("board", 1.0),)])),
         )
         for _ in range(draw(st.integers(0, 2)))
     ]
@@ -70,7 +74,7 @@ def machines(draw, *, windows: bool = True, failures: bool = True) -> Machines:
     )
 
 
-policies = st.sampled_from(list(POLICIES))
+policies = st.sampled_from(names())
 
 
 @settings(deadline=None, max_examples=150)
@@ -118,11 +122,12 @@ def _within_capacity(load, places, outcome):
             assert len(others) <= shape.slots
             assert sum(demand.cpus or 0 for demand in demands) <= shape.cpus
             assert sum(demand.memory_bytes or 0 for demand in demands) <= shape.memory_bytes
+            assert demands.count(BOARD) <= dict(shape.extras).get("board", 0)
             assert all(demand.labels <= shape.labels for demand in demands)
 
 
 @settings(deadline=None, max_examples=150)
-@given(loads(), machines(windows=False, failures=False), policies)
+@given(loads(), machines(windows=False, failures=False), policies.filter(lambda policy: policy != "reserve"))
 def test_nobody_waits_while_an_agent_has_room_for_him(load, places, policy):
     outcome = play(policy, load, places)
     moments = sorted({span.begin_s for span in outcome.spans} | {span.end_s for span in outcome.spans})
@@ -140,6 +145,7 @@ def test_nobody_waits_while_an_agent_has_room_for_him(load, places, policy):
                 assert not (
                     one.demand.labels <= shape.labels
                     and len(there) < shape.slots
+                    and (one.demand != BOARD or there.count(BOARD) < dict(shape.extras).get("board", 0))
                     and sum(demand.cpus or 0 for demand in there) + (one.demand.cpus or 0) <= shape.cpus
                     and sum(demand.memory_bytes or 0 for demand in there) + (one.demand.memory_bytes or 0)
                     <= shape.memory_bytes
@@ -153,7 +159,7 @@ def test_no_policy_is_better_than_the_bound(load, places, policy):
     assert result.response.mean >= least_mean_response_s(load, places) - 1e-6
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", names())
 def test_the_same_seed_gives_the_same_outcome(policy):
     recipe = Recipe(500, 86_400.0, "bursts", "pareto", 300.0, 3, 0.3, seed=7)
     places = Machines((Shape(2), Shape(2)), 1.0, 20_000.0, 60.0)
@@ -209,6 +215,70 @@ def test_priority_goes_first_and_fifo_knows_none():
     load = Workload([job("a", 0, 10), job("low", 1, 10), job("high", 2, 10, priority=5)])
     assert ends("relevo", load) == {"a": 10, "high": 20, "low": 30}
     assert ends("fifo", load) == {"a": 10, "low": 20, "high": 30}
+
+
+def test_jobs_go_by_arrival_or_by_deadline_where_that_is_asked_for():
+    load = Workload(
+        [
+            job("a", 0, 10),
+            job("b", 1, 10, run="r", deadline_s=100.0),
+            job("c", 2, 10, run="r", deadline_s=20.0),
+            job("d", 3, 10, run="s"),
+        ]
+    )
+    assert ends("arrival", load) == {"a": 10, "b": 20, "c": 30, "d": 40}
+    assert ends("deadline", load) == {"a": 10, "c": 20, "b": 30, "d": 40}
+    assert ends("relevo", load) == {"a": 10, "b": 20, "d": 30, "c": 40}
+    late = [result.late for result in compare(["relevo", "deadline"], load, ONE)]
+    assert late == [1, 0]
+
+
+def test_tenants_take_turns_where_they_share_however_many_runs_one_of_them_has():
+    load = Workload(
+        [
+            *(job(f"x{at}", 0, 10, tenant="x") for at in range(4)),
+            *(job(f"y{at}", 1, 10, tenant="y") for at in range(2)),
+        ]
+    )
+    assert ends("relevo", load) == {"x0": 10, "x1": 20, "x2": 30, "x3": 40, "y0": 50, "y1": 60}
+    shared = ends("fair", load)
+    assert [name for name, _ in sorted(shared.items(), key=lambda item: item[1])] == [
+        "x0",
+        "y0",
+        "x1",
+        "y1",
+        "x2",
+        "x3",
+    ]
+
+
+def test_a_quota_holds():
+    load = Workload([*(job(f"x{at}", 0, 10, tenant="x") for at in range(4)), job("y", 0, 10, tenant="y")])
+    shares = dict([parse_share("x:jobs=1,weight=2")])
+    assert shares == {"x": Share(2.0, {"jobs": 1.0})}
+    outcome = play("fair", load, Machines((Shape(8, window=0),)), 0, shares)
+    assert outcome.end_s == [10, 20, 30, 40, 10]
+    with pytest.raises(UserError, match="4 jobs would wait for ever, the first of them x0 / x0"):
+        play("fair", load, Machines((Shape(8, window=0),)), 0, dict([parse_share("x:jobs=0")]))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        "x",
+        "x:",
+        "x:weight",
+        "x:weight=0",
+        "x:weight=nan",
+        "x:jobs=-1",
+        "x:jobs=1,jobs=2",
+        "x:memory=much",
+    ],
+)
+def test_shares_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(UserError, match="--share"):
+        parse_share(wrong)
 
 
 def test_one_who_knows_the_future_stops_a_long_job_for_a_short_one():
@@ -272,6 +342,6 @@ def test_a_policy_that_lets_jobs_wait_for_ever_is_told_and_does_not_hang(monkeyp
         def waiting(self):
             return self.held
 
-    monkeypatch.setitem(POLICIES, "never", Never)
+    monkeypatch.setitem(REFERENCES, "never", Never)
     with pytest.raises(UserError, match="1 jobs would wait for ever, the first of them a / a"):
         play("never", Workload([job("a", 0, 1)]), ONE)
