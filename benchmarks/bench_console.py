@@ -125,20 +125,20 @@ def _server(folder: Path) -> Iterator[_Server]:
     process = subprocess.Popen(
         [sys.executable, "-m", "relevo.cli.main", "up", "--port", "0", "--jobs", "2"],
         env={**os.environ, "RELEVO_HOME": str(folder / "home")},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
     )
     try:
-        assert process.stderr is not None
-        link = next(word for line in process.stderr for word in line.split() if "#token=" in word)
+        assert process.stdout is not None
+        link = next(word for line in process.stdout for word in line.split() if "#token=" in word)
         url, token = link.split("/#token=")
         yield _Server(url, token, folder)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
-        assert process.stderr is not None
-        process.stderr.close()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def _entered(browser: Any, server: _Server, path: str = "/runs") -> Any:
