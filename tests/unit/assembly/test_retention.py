@@ -6,6 +6,7 @@ from tests.unit.orchestrator.kit import ONE, FakeAgent, World, until
 
 from relevo.agent.caches import Caches, Entry
 from relevo.assembly.retention import Limits, prune, prune_caches
+from relevo.blobs.fresh import KEEP_S, Fresh
 from relevo.domain import commands as c
 from relevo.protocol import messages as m
 from relevo.testing.virtual_loop import run_virtual
@@ -188,3 +189,23 @@ def test_caches_go_by_their_own_limit(tmp_path):
     assert caches.usage() == (1, 5)
     assert prune_caches(folder, Limits(max_cache_bytes=4), now_ms).entries == 1
     assert caches.usage() == (0, 0)
+
+
+def test_what_was_put_and_never_named_goes_after_a_day():
+    async def main():
+        world = World()
+        engine = await world.engine()
+        clock = [0.0]
+        world.blobs.fresh = Fresh(lambda: clock[0])
+        for data in (b"left", b"asked for again"):
+            writer = await world.blobs.create()
+            await writer.write(data)
+            digest = await writer.commit()
+        for clock[0], left in ((KEEP_S - 1, 2), (KEEP_S + 1, 1), (2 * KEEP_S, 0)):
+            if left == 2:
+                world.blobs.fresh.add(digest)
+            await prune(engine.parts, NOTHING_STAYS)
+            assert len(world.blobs.held) == left
+        await engine.close()
+
+    run_virtual(main())

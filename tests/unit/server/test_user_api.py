@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from relevo.assembly.remote.api import RemoteApi, open_remote
-from relevo.testing.contracts.user_api import UserApiContract, asked, followed
+from relevo.orchestrator.api import Submission
+from relevo.testing.contracts.user_api import HELLO, UserApiContract, asked, followed
 from tests.unit.server.conftest import Up
 
 
@@ -74,6 +75,23 @@ async def test_only_what_changed_is_sent_again(api: RemoteApi, up: Up, tmp_path:
     after = await _blobs(up)
     assert len(after) == 3  # the first, what it lacks, and both joined
     assert min(after.values()) * 10 < max(first.values())
+
+
+async def test_a_run_becomes_part_of_the_trace_that_it_was_asked_from(
+    api: RemoteApi, up: Up, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted = []
+    submit = up.embedded.api.submit
+
+    async def noted(submission: Submission) -> str:
+        submitted.append(submission)
+        return await submit(submission)
+
+    monkeypatch.setattr(up.embedded.api, "submit", noted)
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    await followed(api, await api.submit(asked(HELLO, tmp_path, traceparent=parent)))
+    await followed(api, await api.submit(asked(HELLO, tmp_path)))
+    assert [one.traceparent for one in submitted] == [parent, ""]
 
 
 async def test_what_is_gone_is_sent_again(api: RemoteApi, up: Up, tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ class RemoteApi:
                 uploads = Uploads(self._link, tree, fresh=times > 0, told=self._uploading)
                 told = await gather(submission, uploads)
             try:
-                return str((await self._link.post("/runs", _body(told), key=key))["run"])
+                answer = await self._link.post("/runs", _body(told), key=key, traceparent=told.traceparent)
+                return str(answer["run"])
             except BlobsMissing:
                 if submission.source is not None or times == UPLOADS - 1:
                     raise

@@ -125,10 +125,18 @@ class Link:
         return (await self._asked("GET", f"{self.url}{url}")).text
 
     async def post(
-        self, path: str, body: Any = None, *, key: str | None = None, repeatable: bool = True
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        repeatable: bool = True,
+        traceparent: str = "",
     ) -> Any:
         """Post JSON; the answer's JSON. With a `key`, or when it is `repeatable`, it is asked again when the answer got lost."""
         headers = {"content-type": "application/json"}
+        if traceparent:
+            headers["traceparent"] = traceparent
         if key is not None:
             headers["idempotency-key"] = key
         content = msgspec.json.encode({} if body is None else body)
