@@ -31,6 +31,33 @@ describe("a book of lines", () => {
     expect(asked).toHaveLength(2);
   });
 
+  it("reads the rest of a page when an answer was cut short", async () => {
+    const asked: [number, number][] = [];
+    const fetch = (from: number, count: number): Promise<LogPage> => {
+      asked.push([from, count]);
+      return Promise.resolve({ from, lines: lines(from, Math.min(200, count)), lines_total: 2_000, size_bytes: 20_000, complete: true });
+    };
+    const book = new Book(fetch, () => book.want(500, 999));
+    book.take({ from: 0, lines: [], lines_total: 2_000, size_bytes: 20_000, complete: true });
+    book.want(500, 999);
+    await settled();
+    expect(asked).toEqual([[500, 500], [700, 300], [900, 100]]);
+    expect(book.line(999)?.text).toBe("line 999");
+  });
+
+  it("does not ask again and again for what is not there", async () => {
+    let asked = 0;
+    const fetch = (from: number): Promise<LogPage> => {
+      asked++;
+      return Promise.resolve({ from, lines: [], lines_total: 2_000, size_bytes: 20_000, complete: true });
+    };
+    const book = new Book(fetch, () => book.want(500, 999), undefined, () => 0);
+    book.take(await fetch(0));
+    book.want(500, 999);
+    await settled();
+    expect(asked).toBe(2);
+  });
+
   it("gives up what is far away", async () => {
     const { fetch } = server(() => 10_000_000, true);
     const book = new Book(fetch, () => {});

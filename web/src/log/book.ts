@@ -13,8 +13,8 @@ export class Book {
   complete = false;
   /** The stream tells what is added, and when it is complete. */
   followed = false;
-  /** Offset of the last line: who follows begins with it, as it may be unfinished. */
-  last = 0;
+  /** Offset of the last line: who follows begins with it, as it may be unfinished. -1: not known. */
+  last = -1;
   #pages = new Map<number, (LogLine | undefined)[]>();
   #asked = new Map<number, AbortController>();
   #failed = new Map<number, number>();
@@ -50,7 +50,17 @@ export class Book {
     const abort = new AbortController();
     this.#asked.set(page, abort);
     try {
-      this.take(await this.fetch(page * PAGE, PAGE, abort.signal));
+      // An answer is bounded in bytes, too: of long lines it takes several.
+      const end = page * PAGE + Math.min(PAGE, this.total - page * PAGE);
+      for (let from = page * PAGE; from < end; ) {
+        const told = await this.fetch(from, end - from, abort.signal);
+        this.take(told);
+        if (!told.lines.length) {
+          this.#failed.set(page, this.clock() + 2_000);
+          break;
+        }
+        from = told.from + told.lines.length;
+      }
     } catch (error) {
       if (!abort.signal.aborted) {
         this.#failed.set(page, this.clock() + 2_000);
@@ -83,8 +93,8 @@ export class Book {
     const first = this.total;
     const fresh: LogLine[] = [];
     for (const line of lines) {
-      if (this.total > 0 && line.offset < this.last) continue;
-      if (this.total > 0 && line.offset === this.last) {
+      if (line.offset < this.last) continue;
+      if (line.offset === this.last) {
         // It may have been read while it was written.
         this.#put(this.total - 1, line);
         continue;

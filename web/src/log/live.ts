@@ -60,7 +60,7 @@ export class LiveLog {
     }
     try {
       // The end, too: it is where a live log is looked at, and followed from.
-      if (!this.book.complete && this.book.total > PAGE) this.book.take(await this.#page(-PAGE));
+      if (!this.book.complete && this.book.total > 0 && this.book.last < 0) await this.#end();
     } catch (error) {
       if (!this.#closed.signal.aborted) this.error.value = error;
       return;
@@ -77,6 +77,16 @@ export class LiveLog {
     this.#waiting = null;
     for (const { first, lines } of waiting) this.#marks(first, lines);
     this.version.value++;
+  }
+
+  /** Reads up to the last line: an answer is bounded in bytes, and may not reach it. */
+  async #end(): Promise<void> {
+    let told = await this.#page(-PAGE);
+    this.book.take(told);
+    while (told.lines.length && told.from + told.lines.length < told.lines_total) {
+      told = await this.#page(told.from + told.lines.length);
+      this.book.take(told);
+    }
   }
 
   #page(from: number, count = PAGE): Promise<LogPage> {
@@ -106,8 +116,9 @@ export class LiveLog {
 
   /** Groups are lines like others: the server finds them, however long the log is. */
   async #groups(before: number): Promise<void> {
-    if (before <= PAGE) {
-      this.#marks(0, this.#held(0, before));
+    const held = before <= PAGE ? this.#held(0, before) : [];
+    if (held.length === before) {
+      this.#marks(0, held);
       return;
     }
     let from: number | null = 0;
@@ -130,7 +141,7 @@ export class LiveLog {
       return run === this.run && job === this.job && attempt === this.attempt;
     };
     this.#leave = stream.subscribe({
-      topic: () => `log:${this.run}/${this.job}/${this.attempt}@${this.book.last}`,
+      topic: () => `log:${this.run}/${this.job}/${this.attempt}@${Math.max(0, this.book.last)}`,
       heard: (kind, data) => {
         if (kind === "lines" && mine(data)) {
           const { first, lines } = this.book.append(data.lines);
@@ -148,7 +159,7 @@ export class LiveLog {
         this.version.value++;
         if (this.book.complete) this.#stop();
       },
-      reset: () => void this.#page(-PAGE).then((told) => this.book.take(told)),
+      reset: () => void this.#end(),
     });
   }
 
