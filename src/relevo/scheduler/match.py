@@ -78,15 +78,19 @@ def _match_alike(
 
 def choose(capacity: Capacity, demand: Demand) -> str | None:
     """Where the usual policy places a job that nobody competes with and that prefers no node: where most places are free."""
-    from relevo.scheduler.fit import fits
-
     chosen: AgentCapacity | None = None
     plain = demand[1:] == _PLAIN
     for agent in capacity.agents.values():
-        if agent.free > (chosen.free if chosen is not None else 0) and (
-            demand.labels <= agent.labels and not agent.taints and not agent.drained
-            if plain
-            else fits(demand, agent, capacity)
+        if (
+            agent.free > (chosen.free if chosen is not None else 0)
+            and demand.labels <= agent.labels
+            and (not (agent.taints or agent.drained) if plain else _fits(demand, agent, capacity))
         ):
             chosen = agent
     return None if chosen is None else chosen.id
+
+
+def _fits(demand: Demand, agent: AgentCapacity, capacity: Capacity) -> bool:
+    from relevo.scheduler.fit import fits
+
+    return fits(demand, agent, capacity)
