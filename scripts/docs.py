@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from scripts.api import PAGE as API
+from scripts.api import api
 from scripts.man import pages
 from scripts.reference import reference
 from scripts.telemetry import PAGE as TELEMETRY
@@ -70,6 +72,7 @@ if __name__ == "__main__":
     for page, text in (
         (PAGE, command_line()),
         (REFERENCE, reference()),
+        (API, api()),
         (TELEMETRY, telemetry(TELEMETRY.read_text())),
     ):
         page.write_text(text)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+from blake3 import blake3
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
@@ -57,7 +58,7 @@ def test_every_operation_answers_as_the_document_says(server: Server) -> None:
     schema = schemathesis.openapi.from_url(f"{server.url}/api/v1/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
     assert len(operations) > 20
-    real = {"run": run, "number": 0, "name": "result"}
+    real = {"run": run, "number": 0, "name": "result", "digest": blake3(b"").hexdigest()}
     statuses: dict[str, set[int]] = {}
     for operation in operations:
         if operation.path not in ENDLESS:
@@ -99,6 +100,8 @@ def _try(operation: Any, real: dict[str, Any], server: Server, seen: set[int]) -
         )
         if operation.label.endswith("/search"):
             case.query = {"q": "hello"}
+        if operation.label.endswith("/frames"):
+            case.query = {"job": "a"}
         response = case.call(headers=headers, timeout=30)
         seen.add(response.status_code)
         case.validate_response(response, checks=CHECKS)

@@ -190,7 +190,6 @@ class Logs:
             return Answer(200, RETRY + b"event: end\ndata: {}\n\n", HEADERS)  # the job was skipped
         return Stream(
             self._hub,
-            ("log", run, number, attempt),
             lambda position: LogFeed(self._hub, run, number, attempt, position),
             start,
         )

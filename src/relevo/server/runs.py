@@ -298,9 +298,7 @@ class Runs:
                     return Answer(204, b"", [NO_STORE])
             finally:
                 await source.aclose()
-        return Stream(
-            self._hub, ("events", row.run), lambda place: EventsFeed(self._hub, row.run, place), after
-        )
+        return Stream(self._hub, lambda place: EventsFeed(self._hub, row.run, place), after)
 
     # --- decided ------------------------------------------------------------------------------------------------------
 

@@ -93,7 +93,7 @@ class State:
                 "/api/v1/openapi.json",
                 self.openapi,
                 "This document.",
-                (Said(200, "OpenAPI 3.1."),),
+                (Said(200, "OpenAPI 3.1.", dict),),
                 open=True,
             ),
             Endpoint(

@@ -25,11 +25,11 @@ class Stream(Answer):
 
     __slots__ = ("_hub", "_key", "_make", "_position")
 
-    def __init__(self, hub: Hub, key: Any, make: Callable[[Any], Feed[Any]], position: Any) -> None:
+    def __init__(self, hub: Hub, make: Callable[[Any], Feed[Any]], position: Any) -> None:
         """`make`: a feed that begins at a position."""
         super().__init__(200, b"", HEADERS)
         self._hub = hub
-        self._key = key
+        self._key = make(position).key
         self._make = make
         self._position = position
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.unit.orchestrator.kit import ONE, FakeAgent, World, until
 
 from relevo.assembly.reading import Reading
+from relevo.domain import commands as c
 from relevo.protocol import messages as m
 from relevo.testing.virtual_loop import run_virtual
 
@@ -48,3 +49,31 @@ def test_a_summary_that_looks_like_the_name_of_a_fact_is_only_text():
     for text in ("fact:secrets/r1", "fact:context/abc", "fact:summary/r1/0/1/7"):
         found = run_virtual(_told(text, {}, follow=False))
         assert _one(found, "step.finished")["summary"] == text
+
+
+def test_who_asks_follows_a_held_run_to_what_is_decided():
+    async def main():
+        world = World()
+        engine = await world.engine()
+        agent = FakeAgent(engine, slots=1)
+        agent.hello()
+        run = await world.submit(ONE)
+        await until(lambda: agent.assigned())
+        reading = Reading(world.store, engine.parts.logs, engine.parts.bus)
+
+        async def last(**asked) -> str:
+            return [event["event"] async for event in reading.events(run, **asked)][-1]
+
+        to_the_end = engine.spawn(last(past_holds=True))
+        until_held = engine.spawn(last())
+        await until(lambda: engine.parts.bus.followers == 2)
+        agent.finish(agent.assigned()[0], "lost", held=True)
+        assert await until_held == "run.held"
+        assert not to_the_end.done()
+        from_here = engine.spawn(last(past_holds=True))
+        await until(lambda: engine.parts.bus.followers == 2)
+        assert await engine.orchestrator.ask(run, c.FailJob(0, "given up"))
+        assert await to_the_end == await from_here == "run.finished"
+        await engine.close()
+
+    run_virtual(main())

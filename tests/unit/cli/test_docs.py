@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from scripts.api import PAGE as API
+from scripts.api import api
 from scripts.docs import MANUAL, PAGE, REFERENCE, command_line
 from scripts.man import pages
 from scripts.reference import reference
@@ -24,6 +26,10 @@ def test_the_page_of_the_command_line_is_up_to_date() -> None:
 
 def test_the_reference_of_the_language_is_up_to_date() -> None:
     assert REFERENCE.read_text() == reference(), "run: make docs"
+
+
+def test_the_page_of_the_api_is_up_to_date() -> None:
+    assert API.read_text() == api(), "run: make docs"
 
 
 def test_the_page_of_telemetry_is_up_to_date() -> None:
