@@ -9,10 +9,17 @@ from playwright.sync_api import expect
 
 from tests.console.conftest import Up, Visit, workflow
 
-#: Tasks of the page that took longer than 50 ms, as the browser counts them, and what was drawn of a run meanwhile.
+#: Tasks of the page that took longer than 50 ms, as the browser counts them; and beside them how long the same piece of work takes now and
+#: then, which tells how much of the machine the page has.
 WATCH = """() => {
   window.long = [];
+  window.same = [];
   new PerformanceObserver(list => list.getEntries().forEach(each => window.long.push(each.duration))).observe({type: 'longtask'});
+  setInterval(() => {
+    const from = performance.now();
+    for (let turn = 0, sum = 0; turn < 1e6; turn++) sum += turn % 7;
+    window.same.push(performance.now() - from);
+  }, 100);
 }"""
 #: Numbers and texts of the lines that are drawn.
 LINES = """() => [...document.querySelectorAll('.log-line')]
@@ -105,12 +112,14 @@ def test_hundreds_of_events_a_second_do_not_hold_the_page(
     told = up.ended(run)
     expect(page.locator(".head .status-text")).to_have_text("Succeeded")
     expect(page.locator(".counts-legend")).to_contain_text("600 succeeded")
-    events = sum(len(up.ask(f"/runs/{run}/events?after={after}&limit=10000")["items"]) for after in (0,))
+    events = len(up.ask(f"/runs/{run}/events?limit=10000")["items"])
     took_s = (told["ended_ms"] - told["created_ms"]) / 1_000
     longest = max(page.evaluate("window.long"), default=0)
     record_property("events_per_s", round(events / took_s))
     record_property("longest_task_ms", longest)
-    assert longest <= 200, f"{events / took_s:.0f} events/s held the page for {longest} ms"
+    same = sorted(page.evaluate("window.same"))
+    slowness = same[len(same) * 9 // 10] / same[0]
+    assert longest <= 200 * slowness, f"{events / took_s:.0f} events/s held the page for {longest} ms"
 
 
 def test_how_soon_a_line_is_on_the_page(

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from relevo.assembly.remote.link import LONGEST_PAUSE_S, PAUSE_S, BlobsMissing, Link, Lost
+from relevo.assembly.remote.link import ACCEPT_S, LONGEST_PAUSE_S, PAUSE_S, BlobsMissing, Link, Lost
 from relevo.domain.errors import UserError
 from relevo.logs.contract import LogFrame
 from relevo.orchestrator.api import Wait
@@ -53,7 +53,9 @@ class RemoteApi:
                 uploads = Uploads(self._link, tree, fresh=times > 0, told=self._uploading)
                 told = await gather(submission, uploads)
             try:
-                answer = await self._link.post("/runs", _body(told), key=key, traceparent=told.traceparent)
+                answer = await self._link.post(
+                    "/runs", _body(told), key=key, traceparent=told.traceparent, answer_s=ACCEPT_S
+                )
                 return str(answer["run"])
             except BlobsMissing:
                 if submission.source is not None or times == UPLOADS - 1:

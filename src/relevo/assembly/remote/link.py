@@ -28,6 +28,8 @@ BUSY_S: Final = 20.0
 CONNECT_S: Final = 10.0
 #: An answer is there within this time; streams say something every 15 s.
 ANSWER_S: Final = 60.0
+#: So long the server may take over a run: it joins snapshots, and waits for its disk.
+ACCEPT_S: Final = 600.0
 PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 1.0
 _BUSY: Final = frozenset({429, 502, 503, 504})
@@ -132,6 +134,7 @@ class Link:
         key: str | None = None,
         repeatable: bool = True,
         traceparent: str = "",
+        answer_s: float = ANSWER_S,
     ) -> Any:
         """Post JSON; the answer's JSON. With a `key`, or when it is `repeatable`, it is asked again when the answer got lost."""
         headers = {"content-type": "application/json"}
@@ -141,7 +144,14 @@ class Link:
             headers["idempotency-key"] = key
         content = msgspec.json.encode({} if body is None else body)
         return self._json(
-            await self._asked("POST", path, headers=headers, content=content, repeatable=repeatable)
+            await self._asked(
+                "POST",
+                path,
+                headers=headers,
+                content=content,
+                repeatable=repeatable,
+                timeout=httpx.Timeout(answer_s, connect=CONNECT_S),
+            )
         )
 
     async def put(self, path: str, size: int, make: Any) -> None:
@@ -160,6 +170,7 @@ class Link:
     ) -> httpx.Response:
         loop = asyncio.get_running_loop()
         until = loop.time() + BUSY_S
+        lost_since: float | None = None
         while True:
             if make is not None:
                 given["content"] = make()
@@ -173,6 +184,11 @@ class Link:
                     raise NotReached(
                         f"the connection to {self.url} was lost before it answered; look whether it has done it"
                     ) from error
+                if lost_since is None:
+                    lost_since = loop.time()
+                elif loop.time() - lost_since >= self._patience_s:
+                    # It is there, and still gives no answer to this.
+                    raise NotReached(f"{self.url} gives no answer: {_reason(error)}") from error
                 await self.there_again()
                 continue
             if response.status_code in _BUSY and loop.time() < until:

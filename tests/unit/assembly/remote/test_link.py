@@ -112,6 +112,16 @@ async def test_patience_ends(far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
     await link.close()
 
 
+async def test_one_that_is_there_and_never_answers_is_given_up(far: Far) -> None:
+    link = Link(f"http://127.0.0.1:{far.port}", None, patience_s=0.0)
+    await link.meet()
+    far.replies = [None, GOOD] * 5
+    with pytest.raises(NotReached, match="gives no answer"):
+        await link.get("/some")
+    assert [path for _, path in far.asked].count("/api/v1/some") == 2
+    await link.close()
+
+
 async def test_a_busy_server_is_asked_again_when_it_says(far: Far, link: Link) -> None:
     busy = (503, {"retry-after": "0"}, b"")
     far.replies = [busy, (429, {"retry-after": "0"}, b""), GOOD]
