@@ -26,7 +26,7 @@ def test_recorded_runs_become_a_load(user):
     assert exported.err == "8 jobs written to load.jsonl\n"
     jobs = [json.loads(line) for line in (user.tree / "load.jsonl").read_text().splitlines()]
     assert [job["run"] for job in jobs] == [run for run in runs for _ in range(4)]
-    assert {job["tenant"] for job in jobs} == {"pipeline"}
+    assert {job["tenant"] for job in jobs} == {"local/tree"}
     first = {job["job"]: job for job in jobs[:4]}
     names = {job["job"].partition(" ")[0]: job for job in jobs[:4]}
     assert set(names) == {"build", "test", "report"}

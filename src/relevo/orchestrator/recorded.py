@@ -22,7 +22,7 @@ async def recorded(store: EventStore, since_ms: int) -> tuple[Workload, int]:
     """The jobs of all runs that were accepted since then and that had a worker, and how many runs could not be read.
 
     A job's duration is that of its last attempt, from when its worker was being made. It is submitted with its run, and needs what
-    it needed; its tenant is the workflow. What never ran, or still does, is left out, and so is `max-parallel`. Raises UserError.
+    it needed; its tenant is the repository, as in an engine. What never ran, or still does, is left out, and so is `max-parallel`. Raises UserError.
     """
     stored = StoredRuns(store)
     jobs: list[Job] = []
@@ -75,11 +75,15 @@ async def _jobs_of(row: RunRow, history: Sequence[Stored], stored: StoredRuns, b
                         took_ms[event.job] = max(0, (event.at_ms or append.at_ms) - since)
     assert run.accepted is not None
     plan = await stored.plan(run.accepted.spec)
+    contexts = await stored.contexts(run.accepted.contexts)
+    tenant = str(contexts.decoded.github.get("repository", ""))
     place = {index: base + position for position, index in enumerate(sorted(took_ms))}
-    return [_job(row, run, plan, index, took_ms[index], place) for index in place]
+    return [_job(row, run, plan, tenant, index, took_ms[index], place) for index in place]
 
 
-def _job(row: RunRow, run: Run, plan: Plan, index: int, took_ms: int, place: dict[int, int]) -> Job:
+def _job(
+    row: RunRow, run: Run, plan: Plan, tenant: str, index: int, took_ms: int, place: dict[int, int]
+) -> Job:
     assert run.accepted is not None
     job = run.jobs[index]
     node = plan.of(job.node).node
@@ -88,11 +92,17 @@ def _job(row: RunRow, run: Run, plan: Plan, index: int, took_ms: int, place: dic
         run=run.id,
         submit_s=(run.accepted.at_ms or row.created_ms) / 1000,
         duration_s=took_ms / 1000,
-        tenant=run.accepted.workflow,
+        tenant=tenant,
         demand=demand_of(job.decl.labels, node),
-        priority=run.accepted.priority + node.priority,
+        priority=run.accepted.priority + _priority(plan, job.node),
         needs=tuple(sorted(_awaited(run, _needs(run, job.node), place))),
     )
+
+
+def _priority(plan: Plan, node: Node) -> int:
+    """Its own, and those of the jobs that call the file it stands in."""
+    own = plan.of(node).node.priority
+    return own if node.call is None else own + _priority(plan, node.call.node)
 
 
 def _needs(run: Run, node: Node) -> list[Node]:
