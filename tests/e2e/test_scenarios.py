@@ -3,7 +3,7 @@ of its own.
 
 expected.json: `exit`, `status`, `jobs` {id: {status, attempts?, outputs?}} (exactly these jobs); `log` {job: text, exact},
 `log_ends`, `log_hex`, `log_has` {job: [parts]}; `stderr` [parts]; `events` [parts of events that must be there]; `args` for the
-command line; `environment` of relevo; `witness`: the steps get a file to write to in $WITNESS; `programs`: what the machine must have, else the scenario is
+command line; `environment` of relevo; files of its `home`; `witness`: the steps get a file to write to in $WITNESS; `programs`: what the machine must have, else the scenario is
 skipped by their name; `limits`: what it must be able to limit. Whatever lies beside workflow.yml is in the tree, too.
 """
 
@@ -44,6 +44,9 @@ def test_scenario(scenario: str, tmp_path: Path) -> None:
     shutil.copytree(FOLDER / scenario, folder, ignore=shutil.ignore_patterns("expected.json"))
     env = {**os.environ, "RELEVO_HOME": str(tmp_path / "home"), "NO_COLOR": "1"}
     env |= expected.get("environment", {})
+    for name, text in expected.get("home", {}).items():
+        (tmp_path / "home").mkdir(mode=0o700, exist_ok=True)
+        (tmp_path / "home" / name).write_text(text)
     args = [*expected.get("args", [])]
     if expected.get("witness"):
         args += ["--env", f"WITNESS={tmp_path / 'witness'}"]
