@@ -66,8 +66,8 @@ def _steps(rnd: random.Random, count: int) -> tuple[Step, ...]:
 
 
 def workflow(jobs: list[Job], world: World) -> str:
-    """The jobs as a workflow file."""
-    lines = ["on: workflow_dispatch", "jobs:"]
+    """The jobs as a workflow file. The run has a concurrency group, and legs of a matrix share one."""
+    lines = ["on: workflow_dispatch", "concurrency: {group: whole, queue: max}", "jobs:"]
     for job in jobs:
         lines.append(f"  {job.id}:")
         lines.append("    runs-on: ubuntu-latest")
@@ -77,6 +77,7 @@ def workflow(jobs: list[Job], world: World) -> str:
             lines.append(
                 f"    strategy: {{matrix: {{leg: [{', '.join(map(str, range(1, job.legs + 1)))}]}}}}"
             )
+            lines.append(f"    concurrency: {{group: legs-{job.id}, queue: max}}")
         lines.append("    steps:")
         if job.takes:
             lines.append("      - uses: actions/download-artifact@v4")

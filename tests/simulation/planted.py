@@ -272,10 +272,16 @@ def _lost_worker_is_green(patch: pytest.MonkeyPatch) -> None:
 
 def _sent_twice_after_a_reload(patch: pytest.MonkeyPatch) -> None:
     def place(
-        self: WorkerManager, key: AttemptKey, agent: str, timeout_s: float, *, started: bool = False
+        self: WorkerManager,
+        key: AttemptKey,
+        agent: str,
+        timeout_s: float,
+        *,
+        started: bool = False,
+        at_ms: int = 0,
     ) -> None:
         state = self._agent(agent)
-        placed = state.placed[key] = Placed(self._loop.time() + timeout_s)
+        placed = state.placed[key] = Placed(self._loop.time() + timeout_s, at_ms)
         placed.started = started
         if state.ready:
             state.outbox.tell(key)

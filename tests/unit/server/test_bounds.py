@@ -21,7 +21,7 @@ from tests.unit.server.conftest import Up, workflow
 async def test_a_body_has_a_limit_whether_it_tells_its_size_or_not(
     up: Up, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http.Request.body, "__defaults__", (10_000,))
+    monkeypatch.setattr("relevo.server.runs.RUN_LIMIT", 10_000)
     given = {"workflow": {"path": "w", "text": "x" * 20_000}}
     assert (await up.client("POST", "/api/v1/runs", given)).status == 413
     body = json.dumps(given).encode()
