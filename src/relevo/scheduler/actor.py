@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from time import perf_counter
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from relevo.actors import Actor, ActorRef
@@ -202,15 +203,16 @@ class Scheduler(Actor[Look]):
         self._looking = False
         self._keep_pace()
         while len(self.queue) and self.capacity.free:
-            begun = self._time()
-            self.last = self._decide(begun)
+            begun = perf_counter()  # the loop's own time may stand still within a turn
+            self.last = self._decide(self._time())
             placements = self.last.placements
+            MATCH_SECONDS.record(perf_counter() - begun)
             now_s = self._time()
-            MATCH_SECONDS.record(now_s - begun)
             PLACEMENTS.inc(len(placements))
             for (run, job), demand, agent in placements:
                 waiting = Waiting(run, job)
-                QUEUE_WAIT_SECONDS.record(now_s - (self.queue.since(waiting) or now_s))
+                since = self.queue.since(waiting)
+                QUEUE_WAIT_SECONDS.record(0.0 if since is None else now_s - since)
                 place = self.queue.remove(waiting)
                 assert place is not None
                 self.reserve(run, job, agent, demand, place.tenant)
