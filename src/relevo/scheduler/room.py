@@ -24,12 +24,13 @@ NEAR: Final = 1 << 39
 class Shape:
     """A class of jobs in a round: what it uses, and where it may go."""
 
-    __slots__ = ("allowed", "demand", "done", "exact", "parts", "uses")
+    __slots__ = ("allowed", "demand", "done", "exact", "left", "parts", "uses")
 
     def __init__(self, demand: Demand, uses: Uses, allowed: int) -> None:
         self.demand = demand
         self.uses = uses
         self.allowed = allowed
+        self.left = allowed  #: without those that were found to lack something
         self.parts: list[tuple[int, int]] = []  #: (bonus, nodes); empty: no node is preferred
         self.exact = True  #: each of its amounts has a step on its ladder
         self.done = False  #: it fits nowhere any more
@@ -91,7 +92,7 @@ class Room:
 
     def fitting(self, shape: Shape) -> int:
         """The nodes that take one more of a class now; some too many when it is not exact."""
-        found = shape.allowed
+        found = shape.left
         for name, amount in shape.uses:
             ladder = self._ladders.get(name)
             if ladder is None:
@@ -126,7 +127,7 @@ class Room:
                 row = self._top(found) if not shape.parts else self._top_of_parts(found, shape.parts)
             if shape.exact or all(self.free[name][row] >= amount for name, amount in shape.uses):
                 return row
-            shape.allowed &= ~(1 << row)  # it will not have more in this round
+            shape.left &= ~(1 << row)  # it will not have more in this round
         return -1
 
     def _top(self, found: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.scheduler.oracle import NOW_S, Oracle, instance
 
+from relevo.scheduler import nodes, room
 from relevo.scheduler.match import decide
 
 
@@ -24,6 +25,13 @@ def agree(seed: int) -> int:
 
 def test_two_thousand_instances():
     assert sum(map(agree, range(2_000))) > 2_000
+
+
+def test_a_thousand_instances_by_the_ways_of_many_agents(monkeypatch):
+    """Ranks instead of a look at each, and amounts without a step of their own."""
+    monkeypatch.setattr(room, "FEW", 0)
+    monkeypatch.setattr(nodes, "LADDER_LIMIT", 1)
+    assert sum(map(agree, range(2_000, 3_000))) > 1_000
 
 
 @pytest.mark.soak
