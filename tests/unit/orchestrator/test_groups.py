@@ -411,6 +411,34 @@ def test_a_group_that_fails_is_read_again_and_all_ask_again(monkeypatch):
     run_virtual(main())
 
 
+def test_after_a_failure_a_group_is_let_go_of_only_when_the_end_is_stored(monkeypatch):
+    async def main():
+        world, agent = await world_with_agent()
+        told: list[str] = []
+        world.loop.set_exception_handler(lambda loop, context: told.append(context["message"]))
+        first = await world.submit(one())
+        held = await at_work(agent, first)
+        with monkeypatch.context() as broken:
+            broken.setattr("relevo.orchestrator.groups.deadlock", None)
+            second = await world.submit(one())
+            await until(lambda: told)
+        inner, when_released = world.store.inner.append, []
+
+        def late(append, done):
+            if append.stream == STREAM and any(type(one) is g.Released for one in g.decode(append.events)):
+                when_released.append(world.status(first))
+            ends = append.stream == first and any(type(one) is e.JobEnded for one in e.decode(append.events))
+            world.loop.call_later(2 if ends else 0, inner, append, done)
+
+        world.store.inner.append = late
+        agent.finish(held)
+        await at_work(agent, second)
+        assert when_released == ["succeeded"]
+        await world.now.close()
+
+    run_virtual(main())
+
+
 def test_a_group_whose_stream_cannot_be_deleted_for_a_reason_that_nobody_expects():
     async def main():
         world, agent = await world_with_agent()
