@@ -123,7 +123,7 @@ def workflow(jobs: dict[str, dict[str, Any]], name: str = "Test") -> str:
     return json.dumps(told, indent=1)  # which is YAML, too
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def up(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Up]:
     """One server for all tests that do not end it."""
     yield from _serving(tmp_path_factory.mktemp("up"))
@@ -155,8 +155,9 @@ def _end_all(server: Up) -> None:
         server.ended(row["run"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
+    """Its loop counts as running in this thread as long as it is open: no test of another package could run one of its own."""
     if shutil.which("chromium") is None:
         pytest.skip("this machine lacks chromium (as root: apt-get install chromium)")
     from playwright.sync_api import sync_playwright
@@ -165,7 +166,7 @@ def playwright() -> Iterator[Playwright]:
         yield driver
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium(playwright: Playwright) -> Iterator[Browser]:
     browser = playwright.chromium.launch(
         executable_path=shutil.which("chromium"),
