@@ -1,7 +1,7 @@
 /** The keyboard: what each key does on this screen, and the table of them that `?` shows. */
 import { useEffect, useRef } from "preact/hooks";
 import { signal } from "@preact/signals";
-import { go } from "./router";
+import { go, up } from "./router";
 import { nextTheme } from "./theme";
 
 export interface Key {
@@ -20,6 +20,7 @@ export const everywhere: readonly Key[] = [
   { keys: "/", does: "Search or filter", run: () => search() },
   { keys: "j", does: "Next row", run: () => step(1) },
   { keys: "k", does: "Row before", run: () => step(-1) },
+  { keys: "u", does: "Up: from a job to its run, from a run to all", run: up },
   { keys: "g r", does: "Go to runs", run: () => go("/runs") },
   { keys: "g w", does: "Go to workers", run: () => go("/workers") },
   { keys: "g q", does: "Go to the queue", run: () => go("/queue") },

@@ -20,3 +20,9 @@ export function match(path: string): Route {
   if (!second && (first === "workers" || first === "queue" || first === "actors")) return { screen: first };
   return { screen: "nowhere" };
 }
+
+/** The address of what holds a place; null for those that nothing holds. */
+export function above(place: Route): string | null {
+  if (place.screen === "job") return `/runs/${encodeURIComponent(place.run)}`;
+  return place.screen === "run" ? "/runs" : null;
+}

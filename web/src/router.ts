@@ -1,6 +1,6 @@
 /** The address is the state that a link carries: path, query, and the hash for lines of a log. */
 import { computed, signal } from "@preact/signals";
-import { match } from "./places";
+import { above, match } from "./places";
 
 export interface Where {
   path: string;
@@ -29,6 +29,12 @@ export function go(to: string, options: { replace?: boolean } = {}): void {
     // Who hears the page instead of seeing it, and who goes on by Tab, begins at the new screen.
     requestAnimationFrame(() => document.querySelector<HTMLElement>("main")?.focus({ preventScroll: true }));
   }
+}
+
+/** From a job to its run, from a run to all. By the address, which is right at once; the screen follows it. */
+export function up(): void {
+  const to = above(match(where.peek().path));
+  if (to) go(to);
 }
 
 /** The same place with some of its query changed; null removes. */

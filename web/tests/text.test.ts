@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { bytes, duration } from "../src/format";
 import { pieces, plain } from "../src/log/ansi";
 import { highlight, occurrences } from "../src/log/highlight";
-import { match } from "../src/places";
+import { above, match } from "../src/places";
 import { fits, merge } from "../src/run/rows";
 import { bar, ticks, within, zoom } from "../src/run/timescale";
 import { tree } from "../src/run/tree";
@@ -126,5 +126,14 @@ describe("numbers", () => {
       "0 ms", "940 ms", "1.0 s", "9.9 s", "1 min 1 s", "1 h 1 min", "1 d 1 h",
     ]);
     expect([12, 1_200, 999_600, 1e9].map(bytes)).toEqual(["12 B", "1.2 kB", "1.0 MB", "1.0 GB"]);
+  });
+});
+
+describe("what holds a place", () => {
+  it("leads from a job to its run, from a run to all, and from there nowhere", () => {
+    expect(above(match("/runs/01ab/jobs/3"))).toBe("/runs/01ab");
+    expect(above(match("/runs/01ab"))).toBe("/runs");
+    expect(above(match("/runs"))).toBeNull();
+    expect(above(match("/actors"))).toBeNull();
   });
 });

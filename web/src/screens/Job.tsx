@@ -22,7 +22,6 @@ export function JobScreen({ run, number }: { run: string; number: number }) {
   const job = model?.jobs[number];
   useTitle(job && model ? `${job.name} · ${heading(model.title, model.workflow, model.trigger)}` : "Job");
   useKeys([
-    { keys: "u", does: "Up: the run", run: () => go(`/runs/${run}`) },
     { keys: "<", does: "Job before", run: () => number > 0 && go(`/runs/${run}/jobs/${number - 1}`) },
     { keys: ">", does: "Next job", run: () => model && number + 1 < model.jobs.length && go(`/runs/${run}/jobs/${number + 1}`) },
   ]);

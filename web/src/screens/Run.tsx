@@ -111,7 +111,6 @@ export function RunScreen({ run }: { run: string }) {
     { keys: "1", does: "Overview", run: () => query({ view: null }) },
     { keys: "2", does: "Timeline", run: () => query({ view: "timeline" }) },
     { keys: "3", does: "Jobs", run: () => query({ view: "jobs" }) },
-    { keys: "u", does: "Up: all runs", run: () => go("/runs") },
   ]);
   if (live.error.value !== null) {
     return (
