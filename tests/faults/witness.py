@@ -65,9 +65,12 @@ def _steps(rnd: random.Random, count: int) -> tuple[Step, ...]:
     return tuple(found)
 
 
-def workflow(jobs: list[Job], world: World) -> str:
-    """The jobs as a workflow file. The run has a concurrency group, and legs of a matrix share one."""
-    lines = ["on: workflow_dispatch", "concurrency: {group: whole, queue: max}", "jobs:"]
+def workflow(jobs: list[Job], world: World, *, grouped: bool = False) -> str:
+    """The jobs as a workflow file. `grouped`: the run has a concurrency group, and legs of a matrix share one."""
+    lines = ["on: workflow_dispatch"]
+    if grouped:
+        lines.append("concurrency: {group: whole, queue: max}")
+    lines.append("jobs:")
     for job in jobs:
         lines.append(f"  {job.id}:")
         lines.append("    runs-on: ubuntu-latest")
@@ -77,7 +80,8 @@ def workflow(jobs: list[Job], world: World) -> str:
             lines.append(
                 f"    strategy: {{matrix: {{leg: [{', '.join(map(str, range(1, job.legs + 1)))}]}}}}"
             )
-            lines.append(f"    concurrency: {{group: legs-{job.id}, queue: max}}")
+            if grouped:
+                lines.append(f"    concurrency: {{group: legs-{job.id}, queue: max}}")
         lines.append("    steps:")
         if job.takes:
             lines.append("      - uses: actions/download-artifact@v4")
