@@ -5,6 +5,8 @@
 `decide` answers the command alone; `follow` knows what one change entails for the rest of the run (fail-fast, the next
 leg under max-parallel, the nodes that are ready, the end of the run). Both are pure; only `handle` changes the run.
 A command that comes too late, or twice, makes no events.
+
+Longer than most modules: each rule entails others, and what entails what is to be read in one place.
 """
 
 from __future__ import annotations
@@ -362,7 +364,7 @@ def _retry(run: Run, command: c.RetryJob) -> list[e.Event]:
     job = run.jobs[command.job]
     if job.status is not JobStatus.HELD:
         return []
-    return _released(run, _begun(job.node, [command.job]), command.at_ms)
+    return _released(run, [_begun(job.node, [command.job])], command.at_ms)
 
 
 def _released(run: Run, events: list[e.Event], at_ms: int) -> list[e.Event]:
@@ -411,16 +413,15 @@ def _after_expansion(run: Run, event: e.NodeExpanded, at_ms: int) -> list[e.Even
         return []  # a leg failed at once: the others never begin, and a call that opened now would outlive its end
     indexes = [job.index for job in node.jobs if job.status is JobStatus.PENDING][: node.max_parallel]
     return [
-        event
+        _begun(node, indexes[start : start + JOBS_PER_QUEUE_EVENT])
         for start in range(0, len(indexes), JOBS_PER_QUEUE_EVENT)
-        for event in _begun(node, indexes[start : start + JOBS_PER_QUEUE_EVENT])
     ]
 
 
-def _begun(node: Node, jobs: list[int]) -> list[e.Event]:
+def _begun(node: Node, jobs: list[int]) -> e.Event:
     """These jobs of a node begin: those with concurrency groups ask for them first."""
     asking = node.jobs[jobs[0] - node.jobs[0].index].decl.groups  # the legs of a node ask all, or none
-    return [e.JobsWaiting(jobs) if asking else _free_to_go(node, jobs)]
+    return e.JobsWaiting(jobs) if asking else _free_to_go(node, jobs)
 
 
 def _free_to_go(node: Node, jobs: list[int]) -> e.Event:
@@ -445,7 +446,7 @@ def _after_job(run: Run, event: e.JobEnded, at_ms: int) -> list[e.Event]:
         ):
             following = _next_pending(node)
             if following is not None:
-                events += _begun(node, [following])
+                events.append(_begun(node, [following]))
     if run.nodes_left == 0:
         events.append(e.RunEnded(_verdict(run), at_ms))
     elif _stuck(run):

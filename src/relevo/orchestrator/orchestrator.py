@@ -1,4 +1,8 @@
-"""The orchestrator: has an actor for each live run, and connects runs, scheduler and agents."""
+"""The orchestrator: has an actor for each live run, and connects runs, scheduler and agents.
+
+Longer than most modules: it is the one place where what was stored takes effect. What it only reads is in `stored_runs`, the
+groups are in `groups`, the life of a run is in `run_actor`.
+"""
 
 from __future__ import annotations
 
