@@ -1,4 +1,9 @@
-"""The scheduler: what it is told takes effect at once; what waits is matched once a turn."""
+"""The scheduler: what it is told takes effect at once; what waits is matched in turns.
+
+A round over many jobs and agents takes long. It is made in short turns, so that the loop is never held: each turn carries out
+what it has placed, and what comes, goes or becomes free between them is for the next round, but for what makes the
+present one wrong (there is less room than it knew of): that gives it up.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +15,21 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from relevo.actors import Actor, ActorRef
 from relevo.core.measured import MATCH_SECONDS, PLACEMENTS, QUEUE_WAIT_SECONDS
 from relevo.scheduler.capacity import AgentCapacity, Capacity
-from relevo.scheduler.demand import Demand
-from relevo.scheduler.match import Placement, Policy, Round, choose, decide, is_usual
+from relevo.scheduler.demand import Demand, amounts
+from relevo.scheduler.match import FEW_AGENTS, Placement, Policy, Round, at_once, begin, choose, is_usual
 from relevo.scheduler.queue import Order, Queue, Waiting
 
 if TYPE_CHECKING:
+    from relevo.scheduler.rounds import Decision
     from relevo.scheduler.tenants import Ledger
 
 #: All that the actor is told: look whether somebody can be placed.
 Look = Literal["look"]
 LOOK: Final[Look] = "look"
+#: Steps of a round in one turn: each looks at a lane or at a few agents, ten to forty microseconds among 10,000 agents.
+STEPS: Final = 64
+#: What is placed in one turn at most where that takes no steps.
+PLACED_AT_ONCE: Final = 256
 #: Of so many tenants that want nothing any more it is still known what they used.
 REMEMBERED: Final = 1_000
 
@@ -49,6 +59,10 @@ class Scheduler(Actor[Look]):
         self._time = time
         self._policy = policy or Policy()
         self._looking = False  # LOOK was told and is not taken in yet
+        self._again = False  # something has changed since the present round began
+        self._round: Decision | None = None  # under way
+        self._carried_out = 0  # of its placements
+        self._paced: dict[str, AgentCapacity] = {}  # whose places may have to follow how fast jobs end there
         self.queue = Queue()
         self.capacity = Capacity()
         self.reserved: dict[Waiting, Held] = {}  #: who has a place where
@@ -61,7 +75,8 @@ class Scheduler(Actor[Look]):
         return self.capacity.ledger is not None or self._policy.custom is not None
 
     def change(self, policy: Policy) -> None:
-        """Another policy, from the next round on. What runs goes on, whatever it says; what waits keeps its place in it. O(n)."""
+        """Another policy. What runs goes on, whatever it says; what waits keeps its place in it. O(n)."""
+        self._give_up()
         self._policy = policy
         self._usual = is_usual(policy)
         order: Order = "deadline" if policy.custom is not None else policy.order
@@ -84,6 +99,7 @@ class Scheduler(Actor[Look]):
         """An agent takes nothing new, or takes jobs again. Without effect on one that is not there."""
         capacity = self.capacity.agents.get(agent)
         if capacity is not None:
+            self._give_up()
             capacity.drain(on)
             self._look()
 
@@ -109,25 +125,14 @@ class Scheduler(Actor[Look]):
         self.queue.add(waiting, priority, demand, self._time(), tenant, deadline_s)
         self._look()
 
-    def _set_aside(self) -> None:
-        """The custom policy has failed: the usual one decides."""
-        self.change(self._policy._replace(custom=None))
+    def over_quota(self, tenant: str, demand: Demand) -> bool:
+        """Whether its tenant has so much that such a job has to wait."""
+        share, ledger = self._policy.share(tenant), self.capacity.ledger
+        if ledger is None or not share.quota:
+            return False
+        from relevo.scheduler.tenants import Account
 
-    def _decide(self, now_s: float) -> Round:
-        custom = self._policy.custom
-        if custom is None:
-            return decide(self.queue, self.capacity, self._policy, now_s)
-        from relevo.scheduler.custom import PolicyFailed
-
-        try:
-            with custom.round():
-                return decide(self.queue, self.capacity, self._policy, now_s)
-        except PolicyFailed as failure:
-            custom.set_aside(failure)
-            self._set_aside()
-            return decide(
-                self.queue, self.capacity, self._policy, now_s
-            )  # nothing was changed: as if it had not been
+        return Account(ledger, tenant, share).over_quota(amounts(demand))
 
     def _came(self, tenant: str, ledger: Ledger) -> None:
         active = self.queue.tenants.keys() | ledger.used.keys()
@@ -147,7 +152,12 @@ class Scheduler(Actor[Look]):
         None when others wait, or nothing fits: then it has to queue. A place that is not taken is given back by `withdraw`
         or `forget`.
         """
-        if len(self.queue) or not self._usual or demand.rules is not None:
+        if (
+            len(self.queue)
+            or not self._usual
+            or demand.rules is not None
+            or len(self.capacity.agents) > FEW_AGENTS  # `choose` looks at each
+        ):
             return None
         self._keep_pace()
         agent = choose(self.capacity, demand)
@@ -161,6 +171,10 @@ class Scheduler(Actor[Look]):
         """A job has that place: it was placed or adopted there."""
         waiting = Waiting(run, job)
         self._free(waiting)
+        self._give_up()
+        self._hold(waiting, agent, demand, tenant, counted=False)
+
+    def _hold(self, waiting: Waiting, agent: str, demand: Demand, tenant: str, *, counted: bool) -> None:
         since_s = 0.0
         if self.capacity.ledger is not None:
             since_s = self._time()
@@ -168,7 +182,7 @@ class Scheduler(Actor[Look]):
         self.reserved[waiting] = Held(agent, demand, tenant, since_s)
         capacity = self.capacity.agents.get(agent)
         if capacity is not None:
-            capacity.take(demand)
+            capacity.take(demand, counted=counted)
 
     def withdraw(self, run: str, job: int) -> None:
         """A job ended, or its place is not needed any more: it leaves the queue, and its place is free again."""
@@ -178,6 +192,8 @@ class Scheduler(Actor[Look]):
             self.queue.remove(waiting)
         elif place is not None and (agent := self.capacity.agents.get(place.agent)) is not None:
             agent.ended(self._time())
+            if agent.window:
+                self._paced[agent.id] = agent
         self._look()
 
     def forget(self, run: str) -> None:
@@ -189,6 +205,7 @@ class Scheduler(Actor[Look]):
 
     def agent_up(self, agent: AgentCapacity) -> None:
         """An agent takes jobs. What has its place there is counted here."""
+        self.agent_down(agent.id)
         for held in self.reserved.values():
             if held.agent == agent.id:
                 agent.take(held.demand)
@@ -197,37 +214,96 @@ class Scheduler(Actor[Look]):
 
     def agent_down(self, agent: str) -> None:
         """It takes none for now. What it has stays reserved on it."""
-        self.capacity.agents.pop(agent, None)
+        if self.capacity.agents.pop(agent, None) is not None:
+            self._paced.pop(agent, None)
+            self._give_up()
 
     def receive(self, messages: list[Look]) -> None:
         self._looking = False
-        self._keep_pace()
-        while len(self.queue) and self.capacity.free:
-            begun = perf_counter()  # the loop's own time may stand still within a turn
-            self.last = self._decide(self._time())
-            placements = self.last.placements
-            MATCH_SECONDS.record(perf_counter() - begun)
-            now_s = self._time()
-            PLACEMENTS.inc(len(placements))
-            for (run, job), demand, agent in placements:
-                waiting = Waiting(run, job)
-                since = self.queue.since(waiting)
-                QUEUE_WAIT_SECONDS.record(0.0 if since is None else now_s - since)
-                place = self.queue.remove(waiting)
-                assert place is not None
-                self.reserve(run, job, agent, demand, place.tenant)
-            if placements:
-                self._assign(placements)
-            if len(placements) < self._policy.round_limit:
-                break
+        if self._round is None and not len(self.queue):
+            return
+        begun = perf_counter()  # the loop's own time may stand still within a turn
+        placements = self._turn()
+        MATCH_SECONDS.record(perf_counter() - begun)
+        if placements:
+            self._assign(placements)
+        if self._round is not None or (self._again and len(self.queue)):
+            self._tell()
+
+    def _turn(self) -> list[Placement]:
+        """What another turn has placed, carried out."""
+        if self._round is None:
+            self._again = False
+            self._keep_pace()
+            found = at_once(self.queue, self.capacity, self._policy, PLACED_AT_ONCE)
+            if found is not None:
+                self.last = found
+                self._again = len(found.placements) == PLACED_AT_ONCE
+                return self._carry_out(found.placements, counted=False)
+            self._round = begin(self.queue, self.capacity, self._policy, self._time(), claims=False)
+            self._carried_out = 0
+        decision = self._round
+        over = self._advance(decision)
+        if self._round is not decision:  # its policy has failed
+            return []
+        found = decision.result
+        placements = found.placements[self._carried_out :]
+        self._carried_out += len(placements)
+        if over:
+            self._round = None
+            self.last = found
+            self._again |= len(found.placements) >= self._policy.round_limit
+        return self._carry_out(placements, counted=True)
+
+    def _advance(self, decision: Decision) -> bool:
+        custom = self._policy.custom
+        if custom is None:
+            return decision.advance(STEPS)
+        from relevo.scheduler.custom import PolicyFailed
+
+        try:
+            with custom.round():
+                return decision.advance(STEPS)
+        except PolicyFailed as failure:
+            custom.set_aside(failure)
+            self._set_aside()  # nothing of this turn was carried out: as if it had not been
+            return True
+
+    def _set_aside(self) -> None:
+        """The custom policy has failed: the usual one decides."""
+        self.change(self._policy._replace(custom=None))
+
+    def _carry_out(self, placements: list[Placement], *, counted: bool) -> list[Placement]:
+        now_s = self._time()
+        PLACEMENTS.inc(len(placements))
+        for waiting, demand, agent in placements:
+            place = self.queue.remove(waiting)
+            assert place is not None
+            QUEUE_WAIT_SECONDS.record(now_s - place.since_s)
+            self._hold(waiting, agent, demand, place.tenant, counted=counted)
+        return placements
+
+    def _give_up(self) -> None:
+        """The present round is not right any more: begin another."""
+        if self._round is not None:
+            self._round.undo()
+            self._round = None
+            self._look()
 
     def _keep_pace(self) -> None:
         now_s = self._time()
-        for agent in self.capacity.agents.values():
+        for agent in list(self._paced.values()):
             agent.keep_pace(now_s)
+            if agent.places == agent.slots + agent.window:
+                del self._paced[agent.id]
 
     def _look(self) -> None:
-        if len(self.queue) and not self._looking:
+        self._again = True
+        if len(self.queue):
+            self._tell()
+
+    def _tell(self) -> None:
+        if not self._looking:
             self._looking = True
             self.ref.tell(LOOK)
 
