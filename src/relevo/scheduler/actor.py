@@ -7,7 +7,7 @@ present one wrong (there is less room than it knew of): that gives it up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
@@ -20,6 +20,7 @@ from relevo.scheduler.match import FEW_AGENTS, Placement, Policy, Round, at_once
 from relevo.scheduler.queue import Order, Queue, Waiting
 
 if TYPE_CHECKING:
+    from relevo.scheduler.evictions import Eviction, Evictions, Evictor
     from relevo.scheduler.rounds import Decision
     from relevo.scheduler.tenants import Ledger
 
@@ -53,10 +54,14 @@ class Scheduler(Actor[Look]):
         assign: Callable[[list[Placement]], None],
         time: Callable[[], float],
         policy: Policy | None = None,
+        evictor: Evictor | None = None,
     ) -> None:
-        """`time`: the loop's. Runs that are taken up queue jobs before the actor has started."""
+        """`time`: the loop's. Runs that are taken up queue jobs before the actor has started. `evictor` ends jobs for others,
+        where the policy says so."""
         self._assign = assign
         self._time = time
+        self._evictor = evictor
+        self._evictions: Evictions | None = None
         self._policy = policy or Policy()
         self._looking = False  # LOOK was told and is not taken in yet
         self._again = False  # something has changed since the present round began
@@ -77,6 +82,8 @@ class Scheduler(Actor[Look]):
     def change(self, policy: Policy) -> None:
         """Another policy. What runs goes on, whatever it says; what waits keeps its place in it. O(n)."""
         self._give_up()
+        if self._evictions is not None:
+            self._evictions.clear()
         self._policy = policy
         self._usual = is_usual(policy)
         order: Order = "deadline" if policy.custom is not None else policy.order
@@ -93,7 +100,31 @@ class Scheduler(Actor[Look]):
             ledger = self.capacity.ledger = Ledger(policy.shares)
             for held in self.reserved.values():
                 ledger.took(held.tenant, held.demand)
+        if policy.preempt_grace_s is None or self._evictor is None:
+            self._evictions = None
+        elif self._evictions is None:
+            self._begin_evictions(self._evictor)
         self._look()
+
+    def _begin_evictions(self, evictor: Evictor) -> None:
+        from relevo.scheduler.evictions import Evictions
+
+        self._evictions = Evictions(self.capacity, evictor)
+        for waiting, held in self.reserved.items():
+            self._evictions.took(waiting, held.agent, held.demand, held.tenant, held.since_s)
+        for agent in self.capacity.agents.values():
+            agent.window = 0
+            self._paced[agent.id] = agent
+
+    @property
+    def policy(self) -> Policy:
+        """By which it decides now."""
+        return self._policy
+
+    @property
+    def making_room(self) -> Mapping[Waiting, Eviction]:
+        """For whom jobs are being ended."""
+        return {} if self._evictions is None else self._evictions.making
 
     def drain(self, agent: str, on: bool = True) -> None:
         """An agent takes nothing new, or takes jobs again. Without effect on one that is not there."""
@@ -101,6 +132,8 @@ class Scheduler(Actor[Look]):
         if capacity is not None:
             self._give_up()
             capacity.drain(on)
+            if on and self._evictions is not None:
+                self._evictions.agent_down(agent)
             self._look()
 
     def enqueue(
@@ -179,6 +212,9 @@ class Scheduler(Actor[Look]):
         if self.capacity.ledger is not None:
             since_s = self._time()
             self.capacity.ledger.took(tenant, demand)
+        if self._evictions is not None:
+            since_s = self._time()
+            self._evictions.took(waiting, agent, demand, tenant, since_s)
         self.reserved[waiting] = Held(agent, demand, tenant, since_s)
         capacity = self.capacity.agents.get(agent)
         if capacity is not None:
@@ -190,6 +226,8 @@ class Scheduler(Actor[Look]):
         place = self.reserved.get(waiting)
         if not self._free(waiting):
             self.queue.remove(waiting)
+            if self._evictions is not None:
+                self._evictions.drop(waiting)
         elif place is not None and (agent := self.capacity.agents.get(place.agent)) is not None:
             agent.ended(self._time())
             if agent.window:
@@ -198,6 +236,8 @@ class Scheduler(Actor[Look]):
 
     def forget(self, run: str) -> None:
         """Whatever is known of a run is void; it is told again. O(n) in what waits and runs."""
+        if self._evictions is not None:
+            self._evictions.forget(run)
         self.queue.remove_run(run)
         for waiting in [waiting for waiting in self.reserved if waiting.run == run]:
             self._free(waiting)
@@ -210,50 +250,57 @@ class Scheduler(Actor[Look]):
             if held.agent == agent.id:
                 agent.take(held.demand)
         self.capacity.agents[agent.id] = agent
+        if self._evictions is not None:
+            agent.window = 0  # whoever is most important is not to wait behind what an agent has in hand
+            self._paced[agent.id] = agent
         self._look()
 
     def agent_down(self, agent: str) -> None:
         """It takes none for now. What it has stays reserved on it."""
-        if self.capacity.agents.pop(agent, None) is not None:
-            self._paced.pop(agent, None)
-            self._give_up()
+        if self.capacity.agents.pop(agent, None) is None:
+            return
+        self._paced.pop(agent, None)
+        self._give_up()
+        if self._evictions is not None:
+            self._evictions.agent_down(agent)
+
+    # --- rounds -------------------------------------------------------------------------------------------------------
 
     def receive(self, messages: list[Look]) -> None:
         self._looking = False
         if self._round is None and not len(self.queue):
             return
         begun = perf_counter()  # the loop's own time may stand still within a turn
-        placements = self._turn()
-        MATCH_SECONDS.record(perf_counter() - begun)
-        if placements:
-            self._assign(placements)
-        if self._round is not None or (self._again and len(self.queue)):
-            self._tell()
-
-    def _turn(self) -> list[Placement]:
-        """What another turn has placed, carried out."""
         if self._round is None:
             self._again = False
             self._keep_pace()
             found = at_once(self.queue, self.capacity, self._policy, PLACED_AT_ONCE)
-            if found is not None:
-                self.last = found
-                self._again = len(found.placements) == PLACED_AT_ONCE
-                return self._carry_out(found.placements, counted=False)
-            self._round = begin(self.queue, self.capacity, self._policy, self._time(), claims=False)
-            self._carried_out = 0
-        decision = self._round
+            if found is None:
+                self._round = begin(
+                    self.queue, self.capacity, self._policy, self._time(), claims=self._evictions is not None
+                )
+                self._carried_out = 0
+            else:
+                self._carry_out(found.placements, counted=False)
+                self._over(found, PLACED_AT_ONCE)
+        if self._round is not None:
+            self._turn(self._round)
+        MATCH_SECONDS.record(perf_counter() - begun)
+        if self._round is not None or (self._again and len(self.queue)):
+            self._tell()
+
+    def _turn(self, decision: Decision) -> None:
+        """Go on with a round, and carry out what it has placed."""
         over = self._advance(decision)
-        if self._round is not decision:  # its policy has failed
-            return []
+        if self._round is not decision:
+            return  # its policy has failed: nothing of this turn is carried out, as if it had not been
         found = decision.result
         placements = found.placements[self._carried_out :]
         self._carried_out += len(placements)
+        self._carry_out(placements, counted=True)
         if over:
             self._round = None
-            self.last = found
-            self._again |= len(found.placements) >= self._policy.round_limit
-        return self._carry_out(placements, counted=True)
+            self._over(found, self._policy.round_limit)
 
     def _advance(self, decision: Decision) -> bool:
         custom = self._policy.custom
@@ -266,29 +313,70 @@ class Scheduler(Actor[Look]):
                 return decision.advance(STEPS)
         except PolicyFailed as failure:
             custom.set_aside(failure)
-            self._set_aside()  # nothing of this turn was carried out: as if it had not been
+            self._set_aside()
             return True
 
     def _set_aside(self) -> None:
         """The custom policy has failed: the usual one decides."""
         self.change(self._policy._replace(custom=None))
 
-    def _carry_out(self, placements: list[Placement], *, counted: bool) -> list[Placement]:
+    def _carry_out(self, placements: list[Placement], *, counted: bool) -> None:
+        if not placements:
+            return
         now_s = self._time()
         PLACEMENTS.inc(len(placements))
         for waiting, demand, agent in placements:
             place = self.queue.remove(waiting)
             assert place is not None
             QUEUE_WAIT_SECONDS.record(now_s - place.since_s)
+            if self._evictions is not None and self._evictions.drop(waiting) is not None:
+                self._look()  # the room that was kept for it is free
             self._hold(waiting, agent, demand, place.tenant, counted=counted)
-        return placements
+        self._assign(placements)
+
+    def _over(self, found: Round, limit: int) -> None:
+        self.last = found
+        if len(found.placements) >= limit:
+            self._look()
+        if (
+            self._evictions is not None
+            and len(self.queue)
+            and self._evictions.make_room(found, self.queue, self._policy, self._time())
+        ):
+            self._look()
 
     def _give_up(self) -> None:
-        """The present round is not right any more: begin another."""
+        """There is less room than the present round goes by: begin another."""
         if self._round is not None:
             self._round.undo()
             self._round = None
             self._look()
+
+    # --- ending jobs for others ---------------------------------------------------------------------------------------
+
+    def stays(self, run: str, job: int) -> None:
+        """A job that was told to go does not: whoever counted on its place looks for another."""
+        if self._evictions is not None and self._evictions.stays(Waiting(run, job)):
+            self._look()
+
+    def lapse(self, claim: Waiting, eviction: Eviction) -> None:
+        """Making that room took too long. Without effect when it was made, or given up."""
+        evictions = self._evictions
+        if evictions is not None and evictions.making.get(claim) is eviction:
+            evictions.drop(claim)
+            self._look()
+
+    def _grant(self, evictions: Evictions, claims: list[Waiting]) -> None:
+        """What stood in the way of these has gone."""
+        for claim in claims:
+            eviction = evictions.drop(claim)
+            since_s = self.queue.since(claim)
+            if eviction is None or self.queue.remove(claim) is None:
+                continue
+            PLACEMENTS.inc()
+            QUEUE_WAIT_SECONDS.record(0.0 if since_s is None else self._time() - since_s)
+            self._hold(claim, eviction.agent, eviction.demand, eviction.tenant, counted=False)
+            self._assign([Placement(claim, eviction.demand, eviction.agent)])
 
     def _keep_pace(self) -> None:
         now_s = self._time()
@@ -316,4 +404,8 @@ class Scheduler(Actor[Look]):
             capacity.give(held.demand)
         if self.capacity.ledger is not None:
             self.capacity.ledger.gave(held.tenant, held.demand, self._time() - held.since_s)
+        if self._evictions is not None:
+            there = self._evictions.gave(waiting, held.agent)
+            if there:
+                self._grant(self._evictions, there)
         return True
