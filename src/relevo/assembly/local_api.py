@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -21,6 +22,7 @@ from relevo.store.contract import Fact, FactExists, StoreUnavailable
 from relevo.telemetry import ids
 
 if TYPE_CHECKING:
+    from relevo.assembly.admission import Admission
     from relevo.assembly.engine import Engine
     from relevo.assembly.secrets import Vault
     from relevo.logs.contract import LogFrame
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from relevo.store.contract import RunRow
 
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS: Final = [first + second for first in _DIGITS for second in _DIGITS]
+#: Bits below each pair of digits in the 90 that a run's id has.
+_PLACES: Final = range(80, -1, -10)
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -73,22 +78,19 @@ class LocalApi:
             self._newest_ms = max(self._newest_ms, _made_ms(rows[0].run) if rows else 0)
         self._newest_ms = max(self._clock.wall_ms(), self._newest_ms + 1)
         number = (self._newest_ms << 40) | int.from_bytes(self._entropy.token(5), "big")
-        digits = []
-        for _ in range(18):
-            digits.append(_DIGITS[number & 31])
-            number >>= 5
-        return "".join(reversed(digits))
+        return "".join([_PAIRS[number >> place & 1023] for place in _PLACES])
 
     async def submit(self, submission: Submission) -> str:
         """See EngineApi.submit."""
-        from relevo.assembly.admission import admit
+        run = submission.run or await self.new_id()
+        admitted = await self._admission.admit(submission, run=run, number=self._number())
+        return await self._accept(run, admitted.plan, admitted.shared, submission, admitted.title)
 
-        run = await self.new_id()
-        admitted = await admit(
-            submission, self._engine.parts.blobs, labels=self._labels, run=run, number=self._number()
-        )
-        plan = admitted.plan_of(self._engine.orchestrator.stored.plans)
-        return await self._accept(run, plan, admitted.shared, submission, admitted.title)
+    @cached_property
+    def _admission(self) -> Admission:
+        from relevo.assembly.admission import Admission
+
+        return Admission(self._engine.parts.blobs, self._engine.orchestrator.stored.plans, self._labels)
 
     def _number(self) -> int:
         """`github.run_number`: grows by one with each run of this home, as far as this engine knows."""

@@ -43,6 +43,8 @@ class Submission(Struct, frozen=True):
         ""  #: the span that it is submitted within (W3C Trace Context); one that is malformed is let pass
     )
     tracestate: str = ""
+    run: str = ""  #: the id that it is to have, of `new_id`; "": one is made
+    treeless: bool = False  #: it needs no working tree: `directory` is an empty folder of the server's own
 
 
 class PartsMissing(UserError):

@@ -206,6 +206,7 @@ class Runs:
                 secrets=given.secrets,
                 jobs=tuple(given.jobs),
                 directory="" if given.source is not None else directory or self._nowhere,
+                treeless=given.source is None and not directory,
                 source=given.source,
                 committed=given.committed,
                 skip_unmatched=given.skip_unmatched,
