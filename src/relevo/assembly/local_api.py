@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +15,7 @@ from relevo.domain import commands as c
 from relevo.domain.errors import UserError
 from relevo.domain.run import Job, Run, inside, leg_of
 from relevo.domain.states import JobStatus
+from relevo.orchestrator import keys
 from relevo.orchestrator.api import Submission
 from relevo.orchestrator.orchestrator import NoSuchRun
 from relevo.orchestrator.plans import Plan, SharedContexts, digest_of, group_of_run
@@ -104,7 +105,7 @@ class LocalApi:
         submission: Submission,
         title: str,
     ) -> str:
-        facts = _once(submission.idempotency_key, run)
+        facts = _once(submission.idempotency_key, run, lambda: keys.submitted(submission))
         if submission.secrets:
             facts.append(Fact(f"secrets/{run}", self._vault.seal(run, submission.secrets)))
         blob = _encode(shared)
@@ -136,7 +137,9 @@ class LocalApi:
         try:
             await self._engine.orchestrator.submit(submit, plan, shared_blob, tuple(facts), carried)
         except FactExists as error:
-            return error.value.decode()
+            mine = next(fact.value for fact in facts if fact.key == error.key) or b""
+            _, _, asked = mine.decode().partition(" ")
+            return keys.same(error.key.removeprefix(keys.PREFIX), error.value, asked)
         except StoreUnavailable as error:
             raise UserError(
                 f"the run was not accepted: {error}", hint="nothing was lost; make room and try again"
@@ -177,9 +180,9 @@ class LocalApi:
         """See EngineApi.log_search."""
         return await self._reading.log_search(run, job, **asked)
 
-    async def accepted_as(self, key: str) -> str | None:
+    async def accepted_as(self, key: str, asked: str = "") -> str | None:
         """See EngineApi.accepted_as."""
-        return await self._reading.accepted_as(key)
+        return await self._reading.accepted_as(key, asked)
 
     async def runs(
         self, *, live: bool | None = None, limit: int = 50, before: str | None = None
@@ -304,7 +307,10 @@ class LocalApi:
                 run, c.RetryJob(self._held(live.run, job), self._clock.wall_ms())
             )
             return run
-        facts = _once(idempotency_key, again := await self.new_id())
+        again = await self.new_id()
+        facts = _once(
+            idempotency_key, again, lambda: keys.retried(run, failed=failed, job=job, secrets=secrets)
+        )
         return await self._retry_ended(run, again, facts, failed=failed, job=job, secrets=secrets or {})
 
     async def _retry_ended(
@@ -420,10 +426,8 @@ def _made_ms(run: str) -> int:
     return number >> 40 if len(run) == 18 else 0
 
 
-def _once(idempotency_key: str | None, run: str) -> list[Fact]:
-    if idempotency_key is None:
-        return []
-    return [Fact(f"idempotency/{idempotency_key}", run.encode(), if_absent=True)]
+def _once(key: str | None, run: str, asked: Callable[[], str]) -> list[Fact]:
+    return [] if key is None else [keys.fact_of(key, run, asked())]
 
 
 def state_failed(state: Run) -> bool:

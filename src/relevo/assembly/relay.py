@@ -215,8 +215,8 @@ class Relay:
     async def log_search(self, run: str, job: str | int, **asked: Any) -> LogMatches:
         return await self._ask(lambda api: api.log_search(run, job, **asked))
 
-    async def accepted_as(self, key: str) -> str | None:
-        return await self._ask(lambda api: api.accepted_as(key))
+    async def accepted_as(self, key: str, asked: str = "") -> str | None:
+        return await self._ask(lambda api: api.accepted_as(key, asked))
 
     async def rows(self, after: int | None = None) -> AsyncIterator[RowChanges]:
         while True:

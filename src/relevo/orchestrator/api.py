@@ -288,8 +288,11 @@ class EngineApi(UserApi, Protocol):
     async def fail(self, run: str, *, job: str | int) -> None:
         """See UserApi.fail."""
 
-    async def accepted_as(self, key: str) -> str | None:
-        """The run that was accepted with an idempotency key; None when there is none."""
+    async def accepted_as(self, key: str, asked: str = "") -> str | None:
+        """The run that was accepted with an idempotency key; None when there is none.
+
+        `asked`: a digest of what is asked now (`keys.submitted`, `keys.retried`). Raises KeyUsed when it was something else then.
+        """
 
     async def runs(
         self, *, live: bool | None = None, limit: int = 50, before: str | None = None
