@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Look = Literal["look"]
 LOOK: Final[Look] = "look"
 #: Steps of a round in one turn: each looks at a lane or at a few agents, ten to forty microseconds among 10,000 agents.
-STEPS: Final = 64
+STEPS: Final = 32
 #: What is placed in one turn at most where that takes no steps.
 PLACED_AT_ONCE: Final = 256
 #: Of so many tenants that want nothing any more it is still known what they used.
