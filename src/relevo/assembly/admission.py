@@ -14,7 +14,7 @@ from msgspec import Struct
 from relevo.assembly import snapshot
 from relevo.domain.errors import UserError
 from relevo.orchestrator.plans import JOB_LIMIT, Plan, PlanCache, SharedContexts
-from relevo.scheduler.labels import canonical
+from relevo.workflow import templates
 from relevo.workflow.calls import called_by, with_called
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
 from relevo.workflow.events import (
@@ -25,6 +25,7 @@ from relevo.workflow.events import (
     usual_activity,
     usual_event,
 )
+from relevo.workflow.labels import GROUP, canonical
 from relevo.workflow.local_actions import LocalActions, check_local_actions
 from relevo.workflow.model import JobNode, Workflow
 from relevo.workflow.plan import select
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from relevo.assembly.tree import Tree
     from relevo.blobs.contract import BlobStore
     from relevo.orchestrator.api import Submission
+    from relevo.scheduler.reach import Reach
 
 
 class Admitted(Struct, frozen=True):
@@ -88,19 +90,19 @@ async def admit(
     submission: Submission,
     blobs: BlobStore,
     *,
-    labels: frozenset[str],
+    reach: Reach | None,
     run: str,
     number: int,
 ) -> Admitted:
-    """Check a submission. `labels`: what the agents of this engine answer to. Raises UserError (WorkflowInvalid with all diagnostics)."""
+    """Check a submission. `reach`: what jobs are refused beyond; None: they may wait. Raises UserError (WorkflowInvalid with all diagnostics)."""
     from relevo.assembly.github_context import build
     from relevo.assembly.tree import tree_of
 
     tree = tree_of(submission, blobs)
     meant = read_meant(submission, tree)
-    meant = msgspec.structs.replace(
-        meant, workflow=_matched(meant.workflow, labels, submission.skip_unmatched)
-    )
+    if reach is not None:
+        matched = _matched(meant.workflow, reach.labels, submission.skip_unmatched)
+        meant = msgspec.structs.replace(meant, workflow=matched)
     workflow = meant.workflow
     event, activity, inputs = event_of(submission, workflow, tree)
     github = build(
@@ -156,7 +158,7 @@ def _matched(workflow: Workflow, labels: frozenset[str], skip: bool) -> Workflow
         return workflow
     if not skip:
         node, file, places = unmatched[0]
-        asked = node.runs_on if isinstance(node.runs_on, str) else ", ".join(map(str, node.runs_on))
+        asked = ", ".join(_asked(node))
         others = f" (and {len(unmatched) - 1} more like it)" if len(unmatched) > 1 else ""
         raise UserError(
             f"{file.path}:{node.position.line}:{node.position.column}: job '{node.id}' runs on {asked}, "
@@ -188,13 +190,19 @@ def _without_unmatched(workflow: Workflow, labels: frozenset[str]) -> Workflow |
 
 def _may_match(node: JobNode, labels: frozenset[str]) -> bool:
     """Whether labels fit as far as they are known now; those with expressions are known when the job is due."""
+    return all(templates.OPEN in name or canonical(name) in labels for name in _asked(node))
+
+
+def _asked(node: JobNode) -> list[str]:
+    """The labels and the group of `runs-on`, as written; none of a job that calls a workflow."""
     asked: Any = node.runs_on
+    group: list[str] = []
     if isinstance(asked, dict):
+        group = [GROUP + str(asked["group"])] if asked.get("group") else []
         asked = asked.get("labels")
     if asked is None:
-        return True  # it calls a workflow
-    names = [asked] if isinstance(asked, str) else asked
-    return all("${{" in str(name) or canonical(str(name)) in labels for name in names)
+        return group
+    return [*group, *map(str, [asked] if isinstance(asked, str) else asked)]
 
 
 def _title(workflow: Workflow, github: dict[str, Any], inputs: dict[str, Any]) -> str:

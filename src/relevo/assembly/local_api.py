@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from relevo.logs.contract import LogFrame
     from relevo.orchestrator.api import AgentView, LogLines, LogMatches, LogState, QueueView, RowChanges, Wait
     from relevo.protocol.artifacts import ListedArtifact
+    from relevo.scheduler.reach import Reach
     from relevo.store.contract import RunRow
 
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -40,7 +41,7 @@ class LocalApi:
         self,
         engine: Engine,
         vault: Vault,
-        labels: frozenset[str],
+        reach: Reach | None,
         kept: str = "",
         caches: str = "",
         home: str = "",
@@ -53,7 +54,7 @@ class LocalApi:
         self._kept = kept
         self._engine = engine
         self._vault = vault
-        self._labels = labels
+        self._reach = reach
         parts = engine.parts
         self._store = parts.store
         self._reading = Reading(parts.store, parts.logs, parts.bus)
@@ -85,7 +86,7 @@ class LocalApi:
 
         run = await self.new_id()
         admitted = await admit(
-            submission, self._engine.parts.blobs, labels=self._labels, run=run, number=self._number()
+            submission, self._engine.parts.blobs, reach=self._reach, run=run, number=self._number()
         )
         plan = admitted.plan_of(self._engine.orchestrator.stored.plans)
         return await self._accept(run, plan, admitted.shared, submission, admitted.title)

@@ -49,6 +49,9 @@ def _agent(engine: Engine, state: AgentState) -> AgentView:
         spool_bytes=state.spool_bytes,
         held=state.held,
         jobs=jobs,
+        taints=sorted(hello.taints) if hello is not None else [],
+        pool=hello.pool if hello is not None else "",
+        zone=hello.zone if hello is not None else "",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import ceil, isfinite
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from relevo.scheduler.demand import Demand
 
@@ -33,38 +33,6 @@ def jobs_ahead(window: int, between_ends_s: float) -> int:
     if between_ends_s * window * DEEPEST <= TURN_S:
         return window * DEEPEST
     return max(window, ceil(TURN_S / between_ends_s)) if window else 0
-
-
-class Reach(NamedTuple):
-    """What the agents of an engine could take if they had nothing else to do."""
-
-    labels: frozenset[str]
-    cpus: float
-    memory_bytes: int
-    extras: Mapping[str, float] = {}
-
-    def refusal(self, demand: Demand) -> str:
-        """Why no agent could ever take it; "" when one could."""
-        missing = sorted(demand.labels - self.labels)
-        if missing:
-            known = ", ".join(sorted(self.labels))
-            return f"it runs on {', '.join(missing)}, and no agent here does (they answer to {known})"
-        if (demand.cpus or 0) > self.cpus:
-            return f"it asks for {demand.cpus:g} cpus, and no agent here has more than {self.cpus:g}"
-        if (demand.memory_bytes or 0) > self.memory_bytes:
-            most = self.memory_bytes >> 20
-            return f"it asks for {(demand.memory_bytes or 0) >> 20} MiB of memory, and no agent here has more than {most}"
-        for name, amount in demand.extras:
-            if amount > self.extras.get(name, 0):
-                return _too_much(name, amount, self.extras.get(name, 0))
-        return ""
-
-
-def _too_much(name: str, asked: float, most: float) -> str:
-    if name == "disk":
-        return f"it asks for {int(asked) >> 20} MiB of disk, and no agent here has more than {int(most) >> 20} free"
-    has = f"more than {most:g}" if most else "any"
-    return f"it asks for {asked:g} of {name}, and no agent here has {has}; RELEVO_RESOURCES={name}=N says what there is"
 
 
 class AgentCapacity:
@@ -114,7 +82,9 @@ class AgentCapacity:
         zone: str = "",
     ) -> None:
         self.id = id
-        self.labels = labels
+        self.labels = (
+            labels | {f"pool:{pool.lower()}"} if pool else labels
+        )  #: jobs ask for a pool as for a label
         self.slots = slots
         self.window = window  #: what it takes beyond them at least
         self.places = slots + window  #: slots, and what it takes beyond them now

@@ -20,7 +20,7 @@ from relevo.blobs.memory import MemoryBlobs
 from relevo.domain.errors import UserError
 from relevo.orchestrator.api import PartsMissing, Submission
 from relevo.protocol.snapshot import MAGIC
-from relevo.scheduler.labels import local_labels
+from relevo.workflow.labels import local_labels
 
 LABELS = local_labels("x86_64")
 CHECKOUT = """
