@@ -20,9 +20,11 @@ from relevo.blobs.memory import MemoryBlobs
 from relevo.domain.errors import UserError
 from relevo.orchestrator.api import PartsMissing, Submission
 from relevo.protocol.snapshot import MAGIC
+from relevo.scheduler.capacity import AgentCapacity
+from relevo.scheduler.reach import Reach
 from relevo.workflow.labels import local_labels
 
-LABELS = local_labels("x86_64")
+REACH = Reach([AgentCapacity("local", local_labels("x86_64"), 1, 1.0, 1 << 30)])
 CHECKOUT = """
 name: CI
 on:
@@ -75,7 +77,7 @@ def submission(directory: Path, **given: Any) -> Submission:
 
 
 async def admitted(asked: Submission, blobs: MemoryBlobs) -> Admitted:
-    return await admit(asked, blobs, labels=LABELS, run="r1", number=1)
+    return await admit(asked, blobs, reach=REACH, run="r1", number=1)
 
 
 @pytest.mark.parametrize(
