@@ -124,7 +124,7 @@ class Template(Struct, frozen=True):
 class Plan:
     """A workflow, with what it calls, and everything that is derived from it once."""
 
-    __slots__ = ("__weakref__", "blob", "digest", "templates", "workflow")
+    __slots__ = ("__weakref__", "_declared", "blob", "digest", "templates", "workflow")
 
     def __init__(self, digest: str, blob: bytes) -> None:
         self.digest = digest
@@ -132,14 +132,27 @@ class Plan:
         self.workflow = _workflow_decoder.decode(blob)
         #: those of the first file first, in its order: there a node of a run has the index of its template
         self.templates: list[Template] = _laid_out(self.workflow)
+        self._declared: list[e.NodeDecl] = []  # of the first file
+
+    @classmethod
+    def made_of(cls, workflow: Workflow) -> Plan:
+        """The plan of a workflow that was just read."""
+        blob = _workflow_encoder.encode(workflow)
+        return cls(digest_of(blob), blob)
 
     def of(self, node: Node) -> Template:
         """What a node of a run was made from."""
         return self.templates[node.template]
 
     def declarations(self, of: range | None = None) -> list[e.NodeDecl]:
-        """The nodes of a file as events name them; None: of the first one."""
-        of = range(len(self.workflow.jobs)) if of is None else of
+        """The nodes of a file as events name them; None: of the first one, each time the same list."""
+        if of is not None:
+            return self._declarations(of)
+        if not self._declared:
+            self._declared = self._declarations(range(len(self.workflow.jobs)))
+        return self._declared
+
+    def _declarations(self, of: range) -> list[e.NodeDecl]:
         nodes = [self.templates[index].node for index in of]
         position = {node.id: index for index, node in enumerate(nodes)}
         return [
@@ -185,8 +198,11 @@ class PlanCache:
 
     def of(self, workflow: Workflow) -> Plan:
         """The plan of a workflow that was just read."""
-        blob = _workflow_encoder.encode(workflow)
-        return self.decode(digest_of(blob), blob)
+        return self.shared(Plan.made_of(workflow))
+
+    def shared(self, plan: Plan) -> Plan:
+        """The one that is held already, if it is, instead of another that is the same."""
+        return self._plans.setdefault(plan.digest, plan)
 
     def get(self, digest: str) -> Plan | None:
         return self._plans.get(digest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
@@ -15,6 +15,7 @@ from relevo.scheduler.match import Placement, Policy, Round, choose, decide, is_
 from relevo.scheduler.queue import Order, Queue, Waiting
 
 if TYPE_CHECKING:
+    from relevo.scheduler.evictions import Eviction, Evictions, Evictor
     from relevo.scheduler.tenants import Ledger
 
 #: All that the actor is told: look whether somebody can be placed.
@@ -43,10 +44,14 @@ class Scheduler(Actor[Look]):
         assign: Callable[[list[Placement]], None],
         time: Callable[[], float],
         policy: Policy | None = None,
+        evictor: Evictor | None = None,
     ) -> None:
-        """`time`: the loop's. Runs that are taken up queue jobs before the actor has started."""
+        """`time`: the loop's. Runs that are taken up queue jobs before the actor has started. `evictor` ends jobs for others,
+        where the policy says so."""
         self._assign = assign
         self._time = time
+        self._evictor = evictor
+        self._evictions: Evictions | None = None
         self._policy = policy or Policy()
         self._looking = False  # LOOK was told and is not taken in yet
         self.queue = Queue()
@@ -62,6 +67,8 @@ class Scheduler(Actor[Look]):
 
     def change(self, policy: Policy) -> None:
         """Another policy, from the next round on. What runs goes on, whatever it says; what waits keeps its place in it. O(n)."""
+        if self._evictions is not None:
+            self._evictions.clear()
         self._policy = policy
         self._usual = is_usual(policy)
         order: Order = "deadline" if policy.custom is not None else policy.order
@@ -78,13 +85,38 @@ class Scheduler(Actor[Look]):
             ledger = self.capacity.ledger = Ledger(policy.shares)
             for held in self.reserved.values():
                 ledger.took(held.tenant, held.demand)
+        if policy.preempt_grace_s is None or self._evictor is None:
+            self._evictions = None
+        elif self._evictions is None:
+            self._begin_evictions(self._evictor)
         self._look()
+
+    def _begin_evictions(self, evictor: Evictor) -> None:
+        from relevo.scheduler.evictions import Evictions
+
+        self._evictions = Evictions(self.capacity, evictor)
+        for waiting, held in self.reserved.items():
+            self._evictions.took(waiting, held.agent, held.demand, held.tenant, held.since_s)
+        for agent in self.capacity.agents.values():
+            agent.window = 0
+
+    @property
+    def policy(self) -> Policy:
+        """By which it decides now."""
+        return self._policy
+
+    @property
+    def making_room(self) -> Mapping[Waiting, Eviction]:
+        """For whom jobs are being ended."""
+        return {} if self._evictions is None else self._evictions.making
 
     def drain(self, agent: str, on: bool = True) -> None:
         """An agent takes nothing new, or takes jobs again. Without effect on one that is not there."""
         capacity = self.capacity.agents.get(agent)
         if capacity is not None:
             capacity.drain(on)
+            if on and self._evictions is not None:
+                self._evictions.agent_down(agent)
             self._look()
 
     def enqueue(
@@ -165,6 +197,9 @@ class Scheduler(Actor[Look]):
         if self.capacity.ledger is not None:
             since_s = self._time()
             self.capacity.ledger.took(tenant, demand)
+        if self._evictions is not None:
+            since_s = self._time()
+            self._evictions.took(waiting, agent, demand, tenant, since_s)
         self.reserved[waiting] = Held(agent, demand, tenant, since_s)
         capacity = self.capacity.agents.get(agent)
         if capacity is not None:
@@ -176,12 +211,16 @@ class Scheduler(Actor[Look]):
         place = self.reserved.get(waiting)
         if not self._free(waiting):
             self.queue.remove(waiting)
+            if self._evictions is not None:
+                self._evictions.drop(waiting)
         elif place is not None and (agent := self.capacity.agents.get(place.agent)) is not None:
             agent.ended(self._time())
         self._look()
 
     def forget(self, run: str) -> None:
         """Whatever is known of a run is void; it is told again. O(n) in what waits and runs."""
+        if self._evictions is not None:
+            self._evictions.forget(run)
         self.queue.remove_run(run)
         for waiting in [waiting for waiting in self.reserved if waiting.run == run]:
             self._free(waiting)
@@ -189,20 +228,26 @@ class Scheduler(Actor[Look]):
 
     def agent_up(self, agent: AgentCapacity) -> None:
         """An agent takes jobs. What has its place there is counted here."""
+        if self._evictions is not None:
+            self._evictions.agent_down(agent.id)
         for held in self.reserved.values():
             if held.agent == agent.id:
                 agent.take(held.demand)
         self.capacity.agents[agent.id] = agent
+        if self._evictions is not None:
+            agent.window = 0  # whoever is most important is not to wait behind what an agent has in hand
         self._look()
 
     def agent_down(self, agent: str) -> None:
         """It takes none for now. What it has stays reserved on it."""
+        if self._evictions is not None:
+            self._evictions.agent_down(agent)
         self.capacity.agents.pop(agent, None)
 
     def receive(self, messages: list[Look]) -> None:
         self._looking = False
         self._keep_pace()
-        while len(self.queue) and self.capacity.free:
+        while len(self.queue) and (self.capacity.free or self._evictions is not None):
             begun = perf_counter()  # the loop's own time may stand still within a turn
             self.last = self._decide(self._time())
             placements = self.last.placements
@@ -215,11 +260,45 @@ class Scheduler(Actor[Look]):
                 QUEUE_WAIT_SECONDS.record(0.0 if since is None else now_s - since)
                 place = self.queue.remove(waiting)
                 assert place is not None
+                if self._evictions is not None and self._evictions.drop(waiting) is not None:
+                    self._look()  # the room that was kept for it is free
                 self.reserve(run, job, agent, demand, place.tenant)
             if placements:
                 self._assign(placements)
             if len(placements) < self._policy.round_limit:
                 break
+        if (
+            self._evictions is not None
+            and len(self.queue)
+            and self._evictions.make_room(self.last, self.queue, self._policy, self._time())
+        ):
+            self._look()
+
+    # --- ending jobs for others ---------------------------------------------------------------------------------------
+
+    def stays(self, run: str, job: int) -> None:
+        """A job that was told to go does not: whoever counted on its place looks for another."""
+        if self._evictions is not None and self._evictions.stays(Waiting(run, job)):
+            self._look()
+
+    def lapse(self, claim: Waiting, eviction: Eviction) -> None:
+        """Making that room took too long. Without effect when it was made, or given up."""
+        evictions = self._evictions
+        if evictions is not None and evictions.making.get(claim) is eviction:
+            evictions.drop(claim)
+            self._look()
+
+    def _grant(self, evictions: Evictions, claims: list[Waiting]) -> None:
+        """What stood in the way of these has gone."""
+        for claim in claims:
+            eviction = evictions.drop(claim)
+            since_s = self.queue.since(claim)
+            if eviction is None or self.queue.remove(claim) is None:
+                continue
+            PLACEMENTS.inc()
+            QUEUE_WAIT_SECONDS.record(0.0 if since_s is None else self._time() - since_s)
+            self.reserve(claim.run, claim.job, eviction.agent, eviction.demand, eviction.tenant)
+            self._assign([Placement(claim, eviction.demand, eviction.agent)])
 
     def _keep_pace(self) -> None:
         now_s = self._time()
@@ -240,4 +319,8 @@ class Scheduler(Actor[Look]):
             capacity.give(held.demand)
         if self.capacity.ledger is not None:
             self.capacity.ledger.gave(held.tenant, held.demand, self._time() - held.since_s)
+        if self._evictions is not None:
+            there = self._evictions.gave(waiting, held.agent)
+            if there:
+                self._grant(self._evictions, there)
         return True

@@ -46,12 +46,13 @@ def decide(queue: Queue, capacity: Capacity, policy: Policy, now_s: float = 0.0)
 
 
 def is_usual(policy: Policy) -> bool:
-    """Whether nothing counts for where a job goes but what fits and where most places are free."""
+    """Whether nothing counts for where a job goes but what fits and where most places are free, and nobody asks who was left out."""
     return (
         policy.placement is None
         and not policy.shares
         and policy.reserve_after_s is None
         and policy.custom is None
+        and policy.preempt_grace_s is None
     )
 
 

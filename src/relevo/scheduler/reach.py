@@ -13,15 +13,17 @@ class Reach:
 
     def __init__(self, agents: Iterable[AgentCapacity]) -> None:
         self.agents = {agent.id: agent for agent in agents}
-
-    @property
-    def labels(self) -> frozenset[str]:
-        """All that some agent answers to."""
-        return frozenset[str]().union(*(agent.labels for agent in self.agents.values()))
+        self.labels = self._all_labels()  #: all that some agent answers to
 
     def met(self, agent: AgentCapacity) -> None:
         """An agent says what it is; that replaces what was known of it."""
+        known = self.agents.get(agent.id)
         self.agents[agent.id] = agent
+        if known is None or known.labels != agent.labels:
+            self.labels = self._all_labels()
+
+    def _all_labels(self) -> frozenset[str]:
+        return frozenset[str]().union(*(agent.labels for agent in self.agents.values()))
 
     def refusal(self, demand: Demand) -> str:
         """Why no agent could ever take a job; "" when one could."""
