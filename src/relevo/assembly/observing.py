@@ -88,7 +88,7 @@ def scene(engine: Engine, most: int | None = None) -> Scene:
         group=orchestrator.groups.known,
         agents={id: _seen(state, now_s) for id, state in engine.manager.agents.items()},
         capacity=capacity,
-        places=places_of(scheduler.queue, capacity, most, scheduler.last.left),
+        places=places_of(scheduler.queue, capacity, most, scheduler.over_quota),
         retry_in_s=orchestrator.retry_in_s,
     )
 

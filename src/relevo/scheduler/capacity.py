@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from math import ceil, isfinite
 from typing import TYPE_CHECKING, Final
@@ -104,25 +105,27 @@ class AgentCapacity:
         self.warm: dict[str, None] = {}  #: keys of jobs that ran here, the latest last
         self.between_ends_s = SLOW_S  #: on the average
         self.last_end_s = 0.0
-        self.stale: list[AgentCapacity] | None = (
-            None  # where it says that it has changed; None: it has said so
+        self.stale: deque[AgentCapacity] | None = (
+            None  #: where it says that it has changed; None: it has said so
         )
 
-    def take(self, demand: Demand) -> None:
+    def take(self, demand: Demand, *, counted: bool = False) -> None:
+        """A job has a place here. `counted`: a round has placed it, so that columns have it already."""
         self.free -= 1
         _, cpus, memory_bytes, extras, rules = demand
         if cpus or memory_bytes or extras or rules:
             self._use(demand, 1)
-        if self.stale is not None:
-            self._changed()
+        if self.stale is not None and (rules is not None or not counted):
+            self.changed()
 
     def give(self, demand: Demand) -> None:
+        """It gives its place back."""
         self.free += 1
         _, cpus, memory_bytes, extras, rules = demand
         if cpus or memory_bytes or extras or rules:
             self._use(demand, -1)
         if self.stale is not None:
-            self._changed()
+            self.changed()
 
     def _use(self, demand: Demand, times: int) -> None:
         if demand.cpus:
@@ -148,12 +151,12 @@ class AgentCapacity:
     def drain(self, on: bool = True) -> None:
         """Take nothing new, or take jobs again. What it has goes on."""
         self.drained = on
-        self._changed()
+        self.changed()
 
     def report(self, load: float) -> None:
         """What it says of its load; what cannot be is taken for nothing said."""
         self.load = min(load, 100.0) if isfinite(load) and load > 0 else 0.0
-        self._changed()
+        self.changed()
 
     def ended(self, now_s: float) -> None:
         """A job ended on it."""
@@ -169,9 +172,10 @@ class AgentCapacity:
             self.free += places - self.places
             self.places = places
             if self.stale is not None:
-                self._changed()
+                self.changed()
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
+        """Say so where agents are kept as columns."""
         if self.stale is not None:
             self.stale.append(self)
             self.stale = None
@@ -191,11 +195,16 @@ class Capacity:
         return sum(agent.free for agent in self.agents.values() if agent.free > 0)
 
     def nodes(self) -> Nodes:
-        """The agents as columns, brought up to date. O(agents that changed), all of them when one came or went."""
+        """The agents as columns, brought up to date. O(agents that changed)."""
+        nodes = self.columns()
+        for _ in nodes.refresh(self.agents):
+            pass
+        return nodes
+
+    def columns(self) -> Nodes:
+        """The agents as columns, as they were last brought up to date by `refresh`."""
         from relevo.scheduler.nodes import Nodes
 
-        rows = list(self.agents.values())
-        if self._nodes is None or self._nodes.rows != rows:
-            self._nodes = Nodes(rows)
-        self._nodes.refresh()
+        if self._nodes is None or self._nodes.crowded:
+            self._nodes = Nodes()
         return self._nodes

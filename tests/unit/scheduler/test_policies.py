@@ -246,7 +246,8 @@ def test_over_quota_waits_and_never_fails():
         world.submit("a", run=f"r{number}", lasts_s=1)
     world.look()
     assert world.held() == {"a": 2}
-    assert set(world.scheduler.last.left.values()) == {"quota"}
+    assert world.scheduler.over_quota("a", ONE)
+    assert not world.scheduler.over_quota("b", ONE)
     while world.step():
         assert world.held()["a"] <= 2
     assert len(world.placed) == 5
