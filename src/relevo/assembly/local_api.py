@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from relevo.logs.contract import LogFrame
     from relevo.orchestrator.api import AgentView, LogLines, LogMatches, LogState, QueueView, RowChanges, Wait
     from relevo.protocol.artifacts import ListedArtifact
+    from relevo.scheduler.reach import Reach
     from relevo.store.contract import RunRow
 
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -46,7 +47,7 @@ class LocalApi:
         self,
         engine: Engine,
         vault: Vault,
-        labels: frozenset[str],
+        reach: Reach | None,
         kept: str = "",
         caches: str = "",
         home: str = "",
@@ -59,7 +60,7 @@ class LocalApi:
         self._kept = kept
         self._engine = engine
         self._vault = vault
-        self._labels = labels
+        self._reach = reach
         parts = engine.parts
         self._store = parts.store
         self._reading = Reading(parts.store, parts.logs, parts.bus)
@@ -91,7 +92,7 @@ class LocalApi:
     def _admission(self) -> Admission:
         from relevo.assembly.admission import Admission
 
-        return Admission(self._engine.parts.blobs, self._engine.orchestrator.stored.plans, self._labels)
+        return Admission(self._engine.parts.blobs, self._engine.orchestrator.stored.plans, self._reach)
 
     def _number(self) -> int:
         """`github.run_number`: grows by one with each run of this home, as far as this engine knows."""

@@ -141,6 +141,9 @@ class AgentView(Struct, frozen=True):
     spool_bytes: int
     held: bool  #: it holds its steps back: its disk is full, or too much waits in its spool
     jobs: list[JobAtAgent]
+    taints: list[str] = []  #: only jobs that tolerate all of them run there
+    pool: str = ""
+    zone: str = ""
 
 
 class QueuedJob(Struct, frozen=True):

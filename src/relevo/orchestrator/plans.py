@@ -6,7 +6,7 @@ Here expressions of jobs are evaluated; the command that results carries the ver
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -18,15 +18,19 @@ from relevo.domain import events as e
 from relevo.domain.errors import UserError
 from relevo.domain.run import Node, Run, leg_of
 from relevo.domain.states import JobStatus
-from relevo.scheduler.capacity import Reach
-from relevo.scheduler.demand import Demand
-from relevo.scheduler.labels import canonical
+from relevo.scheduler.demand import Demand, Rules
+from relevo.scheduler.reach import Reach
+from relevo.workflow import label_expressions
 from relevo.workflow.calls import called_by, place_of
 from relevo.workflow.concurrency import ConcurrencyWrong
 from relevo.workflow.concurrency import evaluate as evaluate_concurrency
 from relevo.workflow.evaluate import Names, evaluate_job
 from relevo.workflow.expressions import ExpressionError, Scope
-from relevo.workflow.model import Concurrency, JobNode, Leg, Verdict, Workflow
+from relevo.workflow.labels import canonical
+from relevo.workflow.model import Concurrency, JobNode, Leg, PlaceRules, Verdict, Workflow
+
+if TYPE_CHECKING:
+    from relevo.scheduler.demand import Domain
 
 #: What the streams of concurrency groups begin with.
 GROUP_STREAM: Final = "group-"
@@ -37,6 +41,8 @@ _workflow_encoder = msgspec.msgpack.Encoder()
 _workflow_decoder = msgspec.msgpack.Decoder(Workflow)
 #: Contexts that are kept decoded, of runs that were in hand last.
 DECODED_CONTEXTS: Final = 64
+#: Rules of jobs that are kept parsed.
+RULES_KEPT: Final = 1_024
 
 
 def stream_of(repository: str, group: str) -> str:
@@ -212,7 +218,20 @@ class PlanCache:
 def demand_of(labels: list[str], node: JobNode) -> Demand:
     """What a leg asks of its place."""
     extras = tuple(sorted(node.resources.items())) if node.resources else ()
-    return Demand(frozenset(map(canonical, labels)), node.cpus, node.memory_bytes, extras)
+    rules = None if node.place is None else _rules(node.place)
+    return Demand(frozenset(map(canonical, labels)), node.cpus, node.memory_bytes, extras, rules)
+
+
+@lru_cache(maxsize=RULES_KEPT)
+def _rules(place: PlaceRules) -> Rules:
+    return Rules(
+        label_expressions.parse(place.where) if place.where else None,
+        frozenset(map(str.lower, place.tolerates)),
+        label_expressions.parse(place.prefers) if place.prefers else None,
+        place.near,
+        place.apart,
+        cast("Domain", place.apart_over),
+    )
 
 
 def needs_of(run: Run, node: Node) -> dict[str, dict[str, Any]]:
