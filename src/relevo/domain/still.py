@@ -22,7 +22,7 @@ def _waits(run: Run, event: e.JobsQueued | e.CallsOpened | e.JobsWaiting) -> boo
     node = jobs[event.jobs[0]].node
     if node.max_parallel is not None and node.active >= node.max_parallel:
         return False
-    return all([jobs[index].status is _PENDING for index in event.jobs])  # no generator: most often it is one
+    return all(jobs[index].status is _PENDING for index in event.jobs)
 
 
 def _lives(run: Run, event: e.RunEnded) -> bool:

@@ -160,7 +160,8 @@ class Scheduler(Actor[Look]):
     def reserve(self, run: str, job: int, agent: str, demand: Demand, tenant: str = "") -> None:
         """A job has that place: it was placed or adopted there."""
         waiting = Waiting(run, job)
-        self._free(waiting)
+        if waiting in self.reserved:
+            self._free(waiting)
         since_s = 0.0
         if self.capacity.ledger is not None:
             since_s = self._time()
