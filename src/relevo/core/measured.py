@@ -42,7 +42,9 @@ QUEUE_WAIT_SECONDS: Final = _histogram(
     "relevo_queue_wait_seconds", "How long a job waited for its place; 0 when there was one at once."
 ).labels()
 PLACEMENTS: Final = _counter("relevo_placements", "Jobs that the scheduler placed.").labels()
-MATCH_SECONDS: Final = _histogram("relevo_match_seconds", "How long one round of matching takes.").labels()
+MATCH_SECONDS: Final = _histogram(
+    "relevo_match_seconds", "How long one turn of matching holds the loop."
+).labels()
 
 # --- the store and the bus --------------------------------------------------------------------------------------------
 

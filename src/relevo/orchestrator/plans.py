@@ -6,7 +6,7 @@ Here expressions of jobs are evaluated; the command that results carries the ver
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -18,15 +18,19 @@ from relevo.domain import events as e
 from relevo.domain.errors import UserError
 from relevo.domain.run import Node, Run, leg_of
 from relevo.domain.states import JobStatus
-from relevo.scheduler.capacity import Reach
-from relevo.scheduler.demand import Demand
-from relevo.scheduler.labels import canonical
+from relevo.scheduler.demand import Demand, Rules
+from relevo.scheduler.reach import Reach
+from relevo.workflow import label_expressions
 from relevo.workflow.calls import called_by, place_of
 from relevo.workflow.concurrency import ConcurrencyWrong
 from relevo.workflow.concurrency import evaluate as evaluate_concurrency
 from relevo.workflow.evaluate import Names, evaluate_job
 from relevo.workflow.expressions import ExpressionError, Scope
-from relevo.workflow.model import Concurrency, JobNode, Leg, Verdict, Workflow
+from relevo.workflow.labels import canonical
+from relevo.workflow.model import Concurrency, JobNode, Leg, PlaceRules, Verdict, Workflow
+
+if TYPE_CHECKING:
+    from relevo.scheduler.demand import Domain
 
 #: What the streams of concurrency groups begin with.
 GROUP_STREAM: Final = "group-"
@@ -40,6 +44,8 @@ NO_RESULTS: Final[frozenset[str]] = frozenset()
 ALL_WELL: Final = frozenset({"success"})
 #: Contexts that are kept decoded, of runs that were in hand last.
 DECODED_CONTEXTS: Final = 64
+#: Rules of jobs that are kept parsed.
+RULES_KEPT: Final = 1_024
 
 
 def stream_of(repository: str, group: str) -> str:
@@ -121,7 +127,7 @@ class Template(Struct, frozen=True):
 class Plan:
     """A workflow, with what it calls, and everything that is derived from it once."""
 
-    __slots__ = ("__weakref__", "_alike", "blob", "digest", "templates", "workflow")
+    __slots__ = ("__weakref__", "_alike", "_declared", "_demands", "blob", "digest", "templates", "workflow")
 
     def __init__(self, digest: str, blob: bytes) -> None:
         self.digest = digest
@@ -129,15 +135,29 @@ class Plan:
         self.workflow = _workflow_decoder.decode(blob)
         #: those of the first file first, in its order: there a node of a run has the index of its template
         self.templates: list[Template] = _laid_out(self.workflow)
-        self._alike: dict[int, tuple[Verdict, list[e.JobDecl]]] = {}
+        self._alike: dict[int, tuple[Verdict, list[e.JobDecl]]] = {}  # by template: legs that runs share
+        self._demands: dict[tuple[object, ...], Demand] = {}  # by template and labels
+        self._declared: list[e.NodeDecl] = []  # of the first file
+
+    @classmethod
+    def made_of(cls, workflow: Workflow) -> Plan:
+        """The plan of a workflow that was just read."""
+        blob = _workflow_encoder.encode(workflow)
+        return cls(digest_of(blob), blob)
 
     def of(self, node: Node) -> Template:
         """What a node of a run was made from."""
         return self.templates[node.template]
 
     def declarations(self, of: range | None = None) -> list[e.NodeDecl]:
-        """The nodes of a file as events name them; None: of the first one."""
-        of = range(len(self.workflow.jobs)) if of is None else of
+        """The nodes of a file as events name them; None: of the first one, each time the same list."""
+        if of is not None:
+            return self._declarations(of)
+        if not self._declared:
+            self._declared = self._declarations(range(len(self.workflow.jobs)))
+        return self._declared
+
+    def _declarations(self, of: range) -> list[e.NodeDecl]:
         nodes = [self.templates[index].node for index in of]
         position = {node.id: index for index, node in enumerate(nodes)}
         return [
@@ -175,6 +195,14 @@ class Plan:
             self._alike[template] = (verdict, legs)
         return legs
 
+    def demand(self, template: int, labels: list[str]) -> Demand:
+        """What a leg asks of its place."""
+        key = (template, *labels)
+        found = self._demands.get(key)
+        if found is None:
+            found = self._demands[key] = demand_of(labels, self.templates[template].node)
+        return found
+
     def least_jobs(self, template: int) -> int:
         """How many jobs a leg of this job comes to at least."""
         inner = self.templates[template].inner
@@ -205,8 +233,11 @@ class PlanCache:
 
     def of(self, workflow: Workflow) -> Plan:
         """The plan of a workflow that was just read."""
-        blob = _workflow_encoder.encode(workflow)
-        return self.decode(digest_of(blob), blob)
+        return self.shared(Plan.made_of(workflow))
+
+    def shared(self, plan: Plan) -> Plan:
+        """The one that is held already, if it is, instead of another that is the same."""
+        return self._plans.setdefault(plan.digest, plan)
 
     def get(self, digest: str) -> Plan | None:
         return self._plans.get(digest)
@@ -222,7 +253,20 @@ class PlanCache:
 def demand_of(labels: list[str], node: JobNode) -> Demand:
     """What a leg asks of its place."""
     extras = tuple(sorted(node.resources.items())) if node.resources else ()
-    return Demand(frozenset(map(canonical, labels)), node.cpus, node.memory_bytes, extras)
+    rules = None if node.place is None else _rules(node.place)
+    return Demand(frozenset(map(canonical, labels)), node.cpus, node.memory_bytes, extras, rules)
+
+
+@lru_cache(maxsize=RULES_KEPT)
+def _rules(place: PlaceRules) -> Rules:
+    return Rules(
+        label_expressions.parse(place.where) if place.where else None,
+        frozenset(map(str.lower, place.tolerates)),
+        label_expressions.parse(place.prefers) if place.prefers else None,
+        place.near,
+        place.apart,
+        cast("Domain", place.apart_over),
+    )
 
 
 def needs_of(run: Run, node: Node) -> dict[str, dict[str, Any]]:
@@ -412,7 +456,7 @@ def _command(
     if reach is not None:
         end = (JobStatus.SKIPPED if shared.skip_unmatched else JobStatus.FAILED).value
         for position, job in enumerate(jobs):
-            refusal = reach.refusal(demand_of(job.labels, plan.templates[template].node))
+            refusal = reach.refusal(plan.demand(template, job.labels))
             if refusal and position not in ends:
                 ends[position] = (end, refusal)
     return c.ExpandNode(

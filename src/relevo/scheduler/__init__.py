@@ -6,8 +6,8 @@
     queue.py    lanes: priority, tenant, class      rounds.py      one round: groups ─► lane ─► best node ─► placement
     nodes.py    agents as columns and bit sets      room.py        what is left of them during a round
     policy.py   what operators set                  tenants.py     shares, quotas, guarantees
-    fit.py      why an agent does not take a job    preemption.py  who would have to go
-    custom.py   an operator's own policy, guarded
+    fit.py      why an agent does not take a job    preemption.py  who has to go for whom
+    custom.py   an operator's own policy, guarded   evictions.py   those who were told to, and the room kept
 
 `match` is a pure function: it can be simulated, tested against an oracle, and replaced by an accelerated twin. The actor
 owns queue and capacity; both are rebuilt from the runs when an engine starts. What tenants used before is not kept: shares

@@ -53,6 +53,8 @@ class Policy(NamedTuple):
     reservations: int = 8
     shares: Mapping[str, Share] = {}  #: by tenant; the others are as `EVEN`
     custom: Guard | None = None  #: an operator's own: it orders and grades instead
+    #: how long who is ended for others has to get ready; None: nobody is
+    preempt_grace_s: float | None = None
 
     def share(self, tenant: str) -> Share:
         """What a tenant gets."""

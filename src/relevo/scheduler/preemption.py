@@ -1,4 +1,4 @@
-"""Which running jobs would have to go for others: a decision only. Victims go back to the queue; nobody is ended here.
+"""Which running jobs have to go for others: a decision only. `evictions.py` has it carried out; victims go back to the queue.
 
 A job may be ended for one of higher priority, and for one whose tenant has less than is guaranteed to it, when its own tenant
 has more. On each node as many are spared as can be, the most important and longest running first; of the nodes that one is
@@ -7,7 +7,7 @@ taken where least is lost: lowest priority, then fewest jobs, then least work. A
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from relevo.scheduler.capacity import Capacity
@@ -19,6 +19,8 @@ from relevo.scheduler.policy import Policy
 from relevo.scheduler.queue import Waiting
 from relevo.scheduler.tenants import Account, Ledger
 
+#: A job is ended for others so often at most. After that it runs to its end: nobody is kept from it for ever.
+MOST_TIMES: Final = 3
 #: Of so many nodes that could be made to fit the best is taken; with more of them, where to begin moves on.
 COMPARED: Final = 64
 
@@ -58,8 +60,23 @@ class _Cost(NamedTuple):
     lost_s: float
 
 
+#: Jobs that have places, by agent.
+ByAgent = Mapping[str, Mapping[Waiting, Running]]
+
+
+_NOBODY: Final[Mapping[Waiting, Running]] = {}
+
+
+def by_agent(running: Iterable[Running]) -> dict[str, dict[Waiting, Running]]:
+    """As `preemptions` wants them."""
+    found: dict[str, dict[Waiting, Running]] = {}
+    for job in running:
+        found.setdefault(job.agent, {})[job.waiting] = job
+    return found
+
+
 def preemptions(
-    found: Round, running: Iterable[Running], capacity: Capacity, policy: Policy, now_s: float
+    found: Round, running: ByAgent, capacity: Capacity, policy: Policy, now_s: float
 ) -> list[Preemption]:
     """For the jobs that a round found no room for, in their order. `capacity`: with what the round placed.
 
@@ -70,28 +87,29 @@ def preemptions(
 
 
 class _Eviction:
-    def __init__(self, running: Iterable[Running], capacity: Capacity, policy: Policy, now_s: float) -> None:
+    def __init__(self, running: ByAgent, capacity: Capacity, policy: Policy, now_s: float) -> None:
+        self._running = running
         self._capacity = capacity
         self._policy = policy
         self._now_s = now_s
         self._ledger = capacity.ledger or Ledger(policy.shares)
         self._nodes = capacity.nodes()
         self._accounts: dict[str, Account] = {}
-        self._by_agent: dict[str, list[Running]] = {}
-        for job in running:
-            self._by_agent.setdefault(job.agent, []).append(job)
-        for jobs in self._by_agent.values():
-            jobs.sort(key=lambda job: (-job.priority, job.since_s, job.waiting))
+        self._sorted: dict[str, list[Running]] = {}  # of agents that were looked at, whom to spare first
         self._taken: dict[tuple[int, str], int] = {}  # beyond what the columns say, by row and resource
         self._keys: dict[int, set[str]] = {}
         self._begin = 0
 
     def run(self, claims: list[tuple[Waiting, int, str, Demand]]) -> list[Preemption]:
         found = []
+        hopeless = set()
         for waiting, priority, tenant, demand in claims:
+            if (priority, tenant, demand) in hopeless:
+                continue
             uses, allowed = self._nodes.of_class(demand)
             account = self._account(tenant)
             if account.over_quota(uses):
+                hopeless.add((priority, tenant, demand))
                 continue
             reclaims = bool(self._policy.share(tenant).guaranteed) and not account.borrows(uses)
             claim = _Claim(priority, tenant, demand, uses, reclaims)
@@ -100,6 +118,8 @@ class _Eviction:
                 self._evict(row, victims, claim)
                 agent = self._nodes.rows[row].id
                 found.append(Preemption(waiting, demand, agent, tuple(job.waiting for job in victims)))
+            else:
+                hopeless.add((priority, tenant, demand))
         return found
 
     def _account(self, tenant: str) -> Account:
@@ -134,7 +154,7 @@ class _Eviction:
     def _victims(self, row: int, claim: _Claim) -> list[Running] | None:
         """Who must go for a claim; None when it does not help."""
         agent = self._nodes.rows[row]
-        jobs = self._by_agent.get(agent.id, ())
+        jobs = self._jobs(agent.id)
         room = {name: self._free(row, name) - amount for name, amount in claim.uses}
         if any(self._nodes.totals.get(name, [0] * (row + 1))[row] < amount for name, amount in claim.uses):
             return None
@@ -161,6 +181,15 @@ class _Eviction:
             else:
                 victims.append(job)
         return victims if not claim.reclaims or self._leaves_guarantees(victims, claim) else None
+
+    def _jobs(self, agent: str) -> list[Running]:
+        jobs = self._sorted.get(agent)
+        if jobs is None:
+            jobs = self._sorted[agent] = sorted(
+                self._running.get(agent, _NOBODY).values(),
+                key=lambda job: (-job.priority, job.since_s, job.waiting),
+            )
+        return jobs
 
     def _may_go(self, job: Running, claim: _Claim) -> bool:
         if not job.preemptible:
@@ -209,4 +238,4 @@ class _Eviction:
         gone = {job.waiting for job in victims}
         agent = self._nodes.rows[row].id
         if gone:
-            self._by_agent[agent] = [job for job in self._by_agent[agent] if job.waiting not in gone]
+            self._sorted[agent] = [job for job in self._jobs(agent) if job.waiting not in gone]

@@ -11,7 +11,7 @@ from relevo.scheduler.capacity import AgentCapacity, Capacity
 from relevo.scheduler.demand import Demand, Rules, amounts
 from relevo.scheduler.match import Policy, decide
 from relevo.scheduler.policy import Share
-from relevo.scheduler.preemption import Preemption, Running, preemptions
+from relevo.scheduler.preemption import Preemption, Running, by_agent, preemptions
 from relevo.scheduler.queue import Queue, Waiting
 from relevo.scheduler.tenants import Ledger
 
@@ -43,7 +43,7 @@ def ask(
         queue.add(Waiting("new", number), priority, demand, 0.0, tenant)
     found = decide(queue, capacity, policy, NOW_S)
     assert not found.placements
-    return preemptions(found, running, capacity, policy, NOW_S)
+    return preemptions(found, by_agent(running), capacity, policy, NOW_S)
 
 
 def job(number: int, agent: str, cpu: float, priority: int = 0, **more: object) -> Running:
@@ -130,7 +130,7 @@ def check(seed: int) -> bool:
     queue = Queue()
     queue.add(Waiting("new", 0), 2, asked)
     found = decide(queue, capacity, Policy(), NOW_S)
-    got = preemptions(found, running, capacity, Policy(), NOW_S)
+    got = preemptions(found, by_agent(running), capacity, Policy(), NOW_S)
     if found.placements:
         assert not got
         return False
