@@ -40,6 +40,7 @@ _PROBLEMS: Final = {
     413: "The body is too large.",
     415: "The body is not of a type that is taken.",
     422: "It is understood, and cannot be done.",
+    426: "It is sent as it comes: that needs HTTP/1.1.",
     429: "Too many requests: Retry-After tells when to come again.",
     503: "Not now: Retry-After tells when to come again.",
 }
