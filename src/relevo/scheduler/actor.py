@@ -213,7 +213,8 @@ class Scheduler(Actor[Look]):
     def reserve(self, run: str, job: int, agent: str, demand: Demand, tenant: str = "") -> None:
         """A job has that place: it was placed or adopted there."""
         waiting = Waiting(run, job)
-        self._free(waiting)
+        if waiting in self.reserved:
+            self._free(waiting)
         self._give_up()
         self._hold(waiting, agent, demand, tenant, counted=False)
 

@@ -201,7 +201,7 @@ class SqliteStore(SqliteReader):
         if self._closed:
             self._loop.call_soon(done, StoreUnavailable(f"{self._path} is closed"))
         else:
-            self._writer.append(append, done)
+            self._writer.put(append, done)
 
     async def delete_run(self, run: str, *, facts: Sequence[str] = ()) -> None:
         if self._closed:

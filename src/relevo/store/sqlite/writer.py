@@ -23,7 +23,7 @@ from relevo.core.measured import APPENDS, COMMIT_APPENDS, COMMIT_SECONDS, COMMIT
 from relevo.domain.errors import DamagedError, RelevoError
 from relevo.domain.ids import LEASE
 from relevo.runtime.failpoints import reach
-from relevo.store.contract import Append, Done, Fact, Fenced, LiveRun, StoreUnavailable
+from relevo.store.contract import Append, Fact, Fenced, LiveRun, StoreUnavailable
 from relevo.store.sqlite.commit import Commit, Head, put_facts
 from relevo.store.sqlite.connection import is_full, running_error, transaction
 from relevo.store.sqlite.deletion import delete_run
@@ -80,28 +80,26 @@ class Writer:
 
     # --- on the loop ------------------------------------------------------------------------------------------------
 
-    def append(self, append: Append, done: Done) -> None:
-        """Queue an append."""
-        self._hand_over((append, done))
+    def put(self, work: Append | Deletion, done: Callable[[Any], None]) -> None:
+        """Queue an append or a deletion."""
+        turn = self._turn
+        if not turn:
+            self._loop.call_soon(self._flush)
+        turn.append((work, done))
 
     def delete(self, run: str, facts: tuple[str, ...], done: Callable[[RelevoError | None], None]) -> None:
         """Queue the removal of a run."""
-        self._hand_over((Deletion(run, facts), done))
+        self.put(Deletion(run, facts), done)
 
     def put_facts(self, facts: tuple[Fact, ...], done: Callable[[RelevoError | None], None]) -> None:
         """Queue facts that belong to no run."""
-        self._hand_over((FactsAlone(facts), done))
+        self.put(FactsAlone(facts), done)
 
     def end(self, ended: Callable[[], None]) -> None:
         """Commit what is queued, then close the connection and call `ended` on the loop."""
         self._flush()
         self._ended = ended
         self._queue.put(None)
-
-    def _hand_over(self, work: Work) -> None:
-        if not self._turn:
-            self._loop.call_soon(self._flush)
-        self._turn.append(work)
 
     def _flush(self) -> None:
         if self._turn:
