@@ -80,8 +80,8 @@ class Writer:
 
     # --- on the loop ------------------------------------------------------------------------------------------------
 
-    def put(self, work: Append | Deletion, done: Callable[[Any], None]) -> None:
-        """Queue an append or a deletion."""
+    def put(self, work: Append | Deletion | FactsAlone, done: Callable[[Any], None]) -> None:
+        """Queue an append, a deletion, or facts."""
         turn = self._turn
         if not turn:
             self._loop.call_soon(self._flush)
