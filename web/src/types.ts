@@ -164,6 +164,14 @@ export interface AgentState {
   /** It holds its steps back: its disk is full, or too much waits in its spool. */
   held: boolean;
   jobs: { run: string; job: number; name: string; attempt: number; since_ms: number }[];
+  /** Only jobs that tolerate all of them run there. */
+  taints: string[];
+  /** "", here and in the next: none. */
+  pool: string;
+  zone: string;
+  /** It takes nothing new, for that reason ("": none was given). */
+  drained: boolean;
+  drained_for: string;
 }
 
 export interface QueueItem {

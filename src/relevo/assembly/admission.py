@@ -19,7 +19,7 @@ from msgspec import Struct
 from relevo.assembly import snapshot
 from relevo.domain.errors import UserError
 from relevo.orchestrator.plans import JOB_LIMIT, Plan, PlanCache, SharedContexts
-from relevo.scheduler.labels import canonical
+from relevo.workflow import templates
 from relevo.workflow.calls import called_by, with_called
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
 from relevo.workflow.events import (
@@ -30,6 +30,7 @@ from relevo.workflow.events import (
     usual_activity,
     usual_event,
 )
+from relevo.workflow.labels import GROUP, canonical
 from relevo.workflow.local_actions import LocalActions, check_local_actions
 from relevo.workflow.model import JobNode, Workflow
 from relevo.workflow.names import is_local
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from relevo.assembly.tree import Tree
     from relevo.blobs.contract import BlobStore
     from relevo.orchestrator.api import Submission
+    from relevo.scheduler.reach import Reach
 
 
 #: Texts of workflows whose meaning is remembered, in all: a model takes some ten times their room.
@@ -83,17 +85,17 @@ class Read(Struct, frozen=True):
 
 
 #: What a meaning depends on when it depends on no tree.
-_Text = tuple[bytes, str, tuple[str, ...], bool]
+_Text = tuple[bytes, str, tuple[str, ...], bool, frozenset[str]]
 
 
 class Admission:
     """Admits submissions to an engine, and remembers what texts mean that use nothing of their trees."""
 
-    def __init__(self, blobs: BlobStore, plans: PlanCache, labels: frozenset[str]) -> None:
-        """`labels`: what the agents of this engine answer to."""
+    def __init__(self, blobs: BlobStore, plans: PlanCache, reach: Reach | None) -> None:
+        """`reach`: jobs that run on nothing that is within it are refused; None: they wait."""
         self._blobs = blobs
         self._plans = plans
-        self._labels = labels
+        self._reach = reach
         self._known: OrderedDict[_Text, tuple[Meant, Plan]] = OrderedDict()
         self._known_bytes = 0
 
@@ -101,7 +103,7 @@ class Admission:
         """Check a submission. Raises UserError (WorkflowInvalid with all diagnostics)."""
         from relevo.assembly.github_context import build
 
-        text = _text_of(submission)
+        text = _text_of(submission, self._reach)
         known = None if text is None else self._known.get(text)
         if known is not None and (submission.treeless or submission.source is not None):
             found = self._read(submission, known)  # no disk, no parser: not worth a thread
@@ -138,7 +140,9 @@ class Admission:
         tree = tree_of(submission, self._blobs)
         if known is None:
             meant = read_meant(submission, tree)
-            workflow = _matched(meant.workflow, self._labels, submission.skip_unmatched)
+            workflow = meant.workflow
+            if self._reach is not None:
+                workflow = _matched(workflow, self._reach.labels, submission.skip_unmatched)
             plan = Plan.made_of(workflow)
             meant = msgspec.structs.replace(meant, workflow=workflow)
             # of all its jobs, those too that were not asked for: their files are checked with them
@@ -159,11 +163,18 @@ class Admission:
                 self._known_bytes -= len(gone)
 
 
-def _text_of(submission: Submission) -> _Text | None:
+def _text_of(submission: Submission, reach: Reach | None) -> _Text | None:
     """None: which text is meant is known only once the tree was read."""
     if submission.committed:
         return None
-    return submission.workflow_text, submission.workflow_path, submission.jobs, submission.skip_unmatched
+    labels = frozenset[str]() if reach is None else reach.labels
+    return (
+        submission.workflow_text,
+        submission.workflow_path,
+        submission.jobs,
+        submission.skip_unmatched,
+        labels,
+    )
 
 
 def uses_its_tree(workflow: Workflow) -> bool:
@@ -230,7 +241,7 @@ def _matched(workflow: Workflow, labels: frozenset[str], skip: bool) -> Workflow
         return workflow
     if not skip:
         node, file, places = unmatched[0]
-        asked = node.runs_on if isinstance(node.runs_on, str) else ", ".join(map(str, node.runs_on))
+        asked = ", ".join(_asked(node))
         others = f" (and {len(unmatched) - 1} more like it)" if len(unmatched) > 1 else ""
         raise UserError(
             f"{file.path}:{node.position.line}:{node.position.column}: job '{node.id}' runs on {asked}, "
@@ -262,13 +273,19 @@ def _without_unmatched(workflow: Workflow, labels: frozenset[str]) -> Workflow |
 
 def _may_match(node: JobNode, labels: frozenset[str]) -> bool:
     """Whether labels fit as far as they are known now; those with expressions are known when the job is due."""
+    return all(templates.OPEN in name or canonical(name) in labels for name in _asked(node))
+
+
+def _asked(node: JobNode) -> list[str]:
+    """The labels and the group of `runs-on`, as written; none of a job that calls a workflow."""
     asked: Any = node.runs_on
+    group: list[str] = []
     if isinstance(asked, dict):
+        group = [GROUP + str(asked["group"])] if asked.get("group") else []
         asked = asked.get("labels")
     if asked is None:
-        return True  # it calls a workflow
-    names = [asked] if isinstance(asked, str) else asked
-    return all("${{" in str(name) or canonical(str(name)) in labels for name in names)
+        return group
+    return [*group, *map(str, [asked] if isinstance(asked, str) else asked)]
 
 
 def _title(workflow: Workflow, github: dict[str, Any], inputs: dict[str, Any]) -> str:

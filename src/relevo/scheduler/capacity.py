@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from math import ceil, isfinite
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from relevo.scheduler.demand import Demand
 
@@ -36,38 +36,6 @@ def jobs_ahead(window: int, between_ends_s: float) -> int:
     return max(window, ceil(TURN_S / between_ends_s)) if window else 0
 
 
-class Reach(NamedTuple):
-    """What the agents of an engine could take if they had nothing else to do."""
-
-    labels: frozenset[str]
-    cpus: float
-    memory_bytes: int
-    extras: Mapping[str, float] = {}
-
-    def refusal(self, demand: Demand) -> str:
-        """Why no agent could ever take it; "" when one could."""
-        missing = sorted(demand.labels - self.labels)
-        if missing:
-            known = ", ".join(sorted(self.labels))
-            return f"it runs on {', '.join(missing)}, and no agent here does (they answer to {known})"
-        if (demand.cpus or 0) > self.cpus:
-            return f"it asks for {demand.cpus:g} cpus, and no agent here has more than {self.cpus:g}"
-        if (demand.memory_bytes or 0) > self.memory_bytes:
-            most = self.memory_bytes >> 20
-            return f"it asks for {(demand.memory_bytes or 0) >> 20} MiB of memory, and no agent here has more than {most}"
-        for name, amount in demand.extras:
-            if amount > self.extras.get(name, 0):
-                return _too_much(name, amount, self.extras.get(name, 0))
-        return ""
-
-
-def _too_much(name: str, asked: float, most: float) -> str:
-    if name == "disk":
-        return f"it asks for {int(asked) >> 20} MiB of disk, and no agent here has more than {int(most) >> 20} free"
-    has = f"more than {most:g}" if most else "any"
-    return f"it asks for {asked:g} of {name}, and no agent here has {has}; RELEVO_RESOURCES={name}=N says what there is"
-
-
 class AgentCapacity:
     """One agent's room. `free` may be negative when an agent came back with fewer slots than it runs.
 
@@ -80,6 +48,7 @@ class AgentCapacity:
         "cpus",
         "cpus_free",
         "drained",
+        "drained_for",
         "extras",
         "extras_free",
         "free",
@@ -115,7 +84,9 @@ class AgentCapacity:
         zone: str = "",
     ) -> None:
         self.id = id
-        self.labels = labels
+        self.labels = (
+            labels | {f"pool:{pool.lower()}"} if pool else labels
+        )  #: jobs ask for a pool as for a label
         self.slots = slots
         self.window = window  #: what it takes beyond them at least
         self.places = slots + window  #: slots, and what it takes beyond them now
@@ -130,6 +101,7 @@ class AgentCapacity:
         own = (f"node:{id}", *((f"pool:{pool}",) if pool else ()), *((f"zone:{zone}",) if zone else ()))
         self.names = labels.union(name.lower() for name in own)  #: what expressions may call it
         self.drained = False  #: it takes nothing new
+        self.drained_for = ""  #: why, as whoever did it says
         self.load = 0.0  #: as it says: the share of its processors that is busy, whoever keeps them so
         self.apart: dict[str, int] = {}  #: how many jobs with such a key it has
         self.warm: dict[str, None] = {}  #: keys of jobs that ran here, the latest last
@@ -178,9 +150,10 @@ class AgentCapacity:
             if len(self.warm) > WARM_LIMIT:
                 del self.warm[next(iter(self.warm))]
 
-    def drain(self, on: bool = True) -> None:
+    def drain(self, on: bool = True, reason: str = "") -> None:
         """Take nothing new, or take jobs again. What it has goes on."""
         self.drained = on
+        self.drained_for = reason if on else ""
         self.changed()
 
     def report(self, load: float) -> None:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from relevo.scheduler.expressions import Expression
+    from relevo.workflow.label_expressions import Expression
 
 
 #: Over what jobs with the same key are kept apart.

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping
 from operator import neg
 from typing import Final
 
-from relevo.scheduler import expressions
 from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.demand import Demand, Rules, amounts, thousandths
 from relevo.scheduler.policy import Weights
+from relevo.workflow import label_expressions as expressions
 
 #: Amounts of one resource that have a bit set of their own at most; with more of them, what is picked is looked at again.
 LADDER_LIMIT: Final = 64

@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
-from relevo.scheduler import expressions
 from relevo.scheduler.demand import Demand, Rules
 from relevo.scheduler.nodes import Nodes, Uses, rows_of
 from relevo.scheduler.policy import Weights
+from relevo.workflow import label_expressions as expressions
 
 if TYPE_CHECKING:
     from relevo.scheduler.custom import Guard, JobView, NodeView

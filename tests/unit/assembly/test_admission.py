@@ -16,18 +16,21 @@ from relevo.blobs.memory import MemoryBlobs
 from relevo.domain.errors import UserError
 from relevo.orchestrator.api import Submission
 from relevo.orchestrator.plans import PlanCache
-from relevo.scheduler.labels import local_labels
+from relevo.scheduler.capacity import AgentCapacity
+from relevo.scheduler.reach import Reach
 from relevo.workflow.diagnostics import WorkflowInvalid
+from relevo.workflow.labels import local_labels
 
 PLAIN = "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo\n"
 LOCAL = "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: ./tool\n"
 TWO = f"{PLAIN}  b:\n    uses: ./.github/workflows/other.yml\n"
 ACTION = "name: t\nruns:\n  using: composite\n  steps:\n    - run: echo\n      shell: bash\n"
+REACH = Reach([AgentCapacity("local", local_labels("x86_64"), 1, 1.0, 1 << 30)])
 
 
 @pytest.fixture
 def made() -> Admission:
-    return Admission(MemoryBlobs(), PlanCache(), local_labels("x86_64"))
+    return Admission(MemoryBlobs(), PlanCache(), REACH)
 
 
 def asked(text: str, folder: Path, **given: Any) -> Submission:
@@ -128,3 +131,26 @@ async def test_a_run_without_a_tree_is_not_one_of_the_repository_that_its_folder
 def _commit(folder: Path) -> None:
     for command in ("init -q -b theirs", "-c user.name=n -c user.email=e commit -q --allow-empty -m Theirs"):
         subprocess.run(["git", *command.split()], cwd=folder, check=True)
+
+
+async def test_what_agents_answer_to_counts_also_for_texts_that_are_known(
+    tmp_path: Path, read: list[str]
+) -> None:
+    reach = Reach(REACH.agents.values())
+    made = Admission(MemoryBlobs(), PlanCache(), reach)
+    gpu = PLAIN.replace("ubuntu-latest", "GPU")
+    with pytest.raises(UserError, match="runs on GPU, and no agent here does"):
+        await made.admit(asked(gpu, tmp_path), run="r1", number=1)
+    reach.met(AgentCapacity("g", frozenset({"gpu"}), 1, 1.0, 1 << 30))
+    await made.admit(asked(gpu, tmp_path), run="r2", number=2)
+    reach.met(AgentCapacity("g", frozenset({"fast"}), 1, 1.0, 1 << 30))
+    with pytest.raises(UserError, match="runs on GPU, and no agent here does"):
+        await made.admit(asked(gpu, tmp_path), run="r3", number=3)
+
+
+async def test_where_jobs_may_wait_no_label_is_refused(tmp_path: Path) -> None:
+    made = Admission(MemoryBlobs(), PlanCache(), None)
+    admitted = await made.admit(
+        asked(PLAIN.replace("ubuntu-latest", "{group: x}"), tmp_path), run="r1", number=1
+    )
+    assert list(admitted.workflow.jobs) == ["a"]

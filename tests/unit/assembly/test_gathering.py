@@ -21,9 +21,11 @@ from relevo.domain.errors import UserError
 from relevo.orchestrator.api import PartsMissing, Submission
 from relevo.orchestrator.plans import PlanCache
 from relevo.protocol.snapshot import MAGIC
-from relevo.scheduler.labels import local_labels
+from relevo.scheduler.capacity import AgentCapacity
+from relevo.scheduler.reach import Reach
+from relevo.workflow.labels import local_labels
 
-LABELS = local_labels("x86_64")
+REACH = Reach([AgentCapacity("local", local_labels("x86_64"), 1, 1.0, 1 << 30)])
 CHECKOUT = """
 name: CI
 on:
@@ -76,7 +78,7 @@ def submission(directory: Path, **given: Any) -> Submission:
 
 
 async def admitted(asked: Submission, blobs: MemoryBlobs) -> Admitted:
-    return await Admission(blobs, PlanCache(), LABELS).admit(asked, run="r1", number=1)
+    return await Admission(blobs, PlanCache(), REACH).admit(asked, run="r1", number=1)
 
 
 @pytest.mark.parametrize(

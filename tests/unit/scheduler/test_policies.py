@@ -12,10 +12,10 @@ import pytest
 from relevo.scheduler.actor import LOOK, Scheduler
 from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.demand import Demand, Rules
-from relevo.scheduler.expressions import parse
 from relevo.scheduler.match import Placement, Policy, match
 from relevo.scheduler.policy import Share, Weights
 from relevo.scheduler.queue import Waiting
+from relevo.workflow.label_expressions import parse
 
 ONE = Demand(frozenset(), None, None)
 
