@@ -27,6 +27,7 @@ from relevo.domain.states import JOB_ENDS
 from relevo.domain.stored import Stored
 from relevo.orchestrator.artifacts import artifacts_of, stored_carried
 from relevo.orchestrator.calling import secrets_seen
+from relevo.orchestrator.drains import Drains
 from relevo.orchestrator.groups import Groups
 from relevo.orchestrator.plans import (
     Carried,
@@ -108,6 +109,7 @@ class Orchestrator:
         self.stored = StoredRuns(store)
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
         self.groups = Groups(self, system, store, loop, clock)
+        self.drains = Drains(store, clock, lambda *said: self.scheduler.drain(*said))
         self.scheduler = Scheduler(self._assign, loop.time, policy)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
         self.ended: Callable[[str, int], None] | None = (
@@ -138,6 +140,7 @@ class Orchestrator:
 
         A run that cannot be taken up is told of and left out: the others are not to suffer for it.
         """
+        await self.drains.load()
         current = ""
         history: list[Stored] = []
         async for batch in self.store.scan_live():
@@ -526,6 +529,9 @@ class Orchestrator:
             pool=hello.pool,
             zone=hello.zone,
         )
+        drain = self.drains.agents.get(agent.id)
+        if drain is not None:
+            capacity.drain(True, drain.reason)
         if self.reach is not None:
             self.reach.met(capacity)
         self.scheduler.agent_up(capacity)
