@@ -110,7 +110,7 @@ class Orchestrator:
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
         self.groups = Groups(self, system, store, loop, clock)
         self.drains = Drains(store, clock, lambda *said: self.scheduler.drain(*said))
-        self.scheduler = Scheduler(self._assign, loop.time, policy)
+        self.scheduler = Scheduler(self._assign, loop.time, policy, later=loop.call_soon)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
         self.ended: Callable[[str, int], None] | None = (
             None  #: gets each run whose end is stored, and its sequence
