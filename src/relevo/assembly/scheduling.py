@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from relevo.scheduler.policy import Policy
 
 FILE: Final = "scheduling.toml"
-_ORDERS: Final = ("turns", "arrival")
+_ORDERS: Final = ("turns", "arrival", "deadline")
+#: What jobs get to end in for others, unless it is said.
+PREEMPT_GRACE_S: Final = 30.0
 #: Tenants that may be named.
 TENANTS_LIMIT: Final = 10_000
 
@@ -38,7 +40,11 @@ def _policy(read: dict[str, Any], home: str) -> Policy:
     from relevo.scheduler.policy import Policy
     from relevo.workflow.quantities import seconds
 
-    _only(read, ("order", "fair", "ageing", "reserve-after", "tenants", "policy"), "")
+    _only(
+        read,
+        ("order", "fair", "ageing", "reserve-after", "preempt", "preempt-grace", "tenants", "policy"),
+        "",
+    )
     order = read.get("order", "turns")
     if order not in _ORDERS:
         raise ValueError(f"order is one of {', '.join(_ORDERS)}")
@@ -56,12 +62,25 @@ def _policy(read: dict[str, Any], home: str) -> Policy:
         ageing_s=0.0 if ageing is None else max(1.0, seconds(str(ageing))),
         reserve_after_s=None if after is None else seconds(str(after)),
         shares={name: _share(name, table) for name, table in tenants.items()},
+        preempt_grace_s=_preempt_grace_s(read),
     )
     if "policy" in read:
         from relevo.scheduler.custom import Guard
 
         policy = policy._replace(custom=Guard(_loaded(str(read["policy"]), home)))
     return policy
+
+
+def _preempt_grace_s(read: dict[str, Any]) -> float | None:
+    from relevo.workflow.quantities import seconds
+
+    preempt = read.get("preempt", False)
+    if not isinstance(preempt, bool):
+        raise ValueError("preempt is true or false")
+    grace_s = seconds(str(read.get("preempt-grace", PREEMPT_GRACE_S)))
+    if not 0 < grace_s <= 3_600:
+        raise ValueError("preempt-grace is a time of up to 1h")
+    return grace_s if preempt else None
 
 
 def _share(name: str, table: Any) -> Any:

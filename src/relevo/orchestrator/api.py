@@ -104,6 +104,7 @@ WAITS: Final = (
     "resources",
     "agent",
     "disk",
+    "preempting",
     "cancelling",
     "held",
     "starting",

@@ -117,6 +117,8 @@ class RunActor(Actor[Envelope]):
                 facts += envelope.facts
             elif type(command) is c.AssignJob:
                 home.unplaced(run.id, command.job)
+            elif type(command) is c.PreemptJob:
+                home.scheduler.stays(run.id, command.job)
         while (run.ready or run.returning) and not run.waiting:
             at_ms = home.clock.wall_ms()
             for node in list(run.ready):
@@ -275,6 +277,10 @@ class RunActor(Actor[Envelope]):
         key = AttemptKey(self.run.id, event.job, job.number)
         self._home.manager.cancel(key, job.agent, event.reason, event.forced)
 
+    def _preempting(self, event: e.JobPreempting) -> None:
+        job = self.run.jobs[event.job]
+        self._home.preempting.told(AttemptKey(self.run.id, event.job, job.number), job)
+
     def _over(self, event: e.JobEnded) -> None:
         self._home.withdraw(self.run.id, event.job)
         if self.run.jobs[event.job].asked:
@@ -352,6 +358,7 @@ _EFFECTS: Final[dict[type, Callable[[RunActor, Any], None]]] = {
     e.AttemptStarted: RunActor._started,
     e.AttemptEnded: RunActor._ended,
     e.JobRetrying: RunActor._retry,
+    e.JobPreempting: RunActor._preempting,
     e.JobCancelling: RunActor._cancelling,
     e.JobEnded: RunActor._over,
 }

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from relevo.scheduler.custom import Guard
 
 
+#: A job is ended for others so often at most. After that it runs to its end: nobody is kept from it for ever.
+MOST_TIMES: Final = 3
+
+
 class Weights(NamedTuple):
     """How much each reason counts to prefer a node. Each is a grade from 0 to 100; the node with the greatest sum is taken."""
 

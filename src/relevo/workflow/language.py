@@ -54,7 +54,14 @@ _RETRY: Final = Fields(
     },
 )
 _JOB_OWN: Final = Fields(
-    "`relevo`", {"resources": _RESOURCES, "priority": Number(whole=True), "retry": _RETRY}
+    "`relevo`",
+    {
+        "resources": _RESOURCES,
+        "priority": Number(whole=True),
+        "retry": _RETRY,
+        "preemptible": Flag(),
+        "deadline": Text(says="a time"),
+    },
 )
 STEP_OWN: Final = Fields("`relevo` of a step", {"idempotent": Flag()})
 

@@ -12,8 +12,7 @@ from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.demand import Demand
 from relevo.scheduler.evictions import CLAIMS, Eviction
 from relevo.scheduler.match import Placement, Policy
-from relevo.scheduler.policy import Share
-from relevo.scheduler.preemption import MOST_TIMES
+from relevo.scheduler.policy import MOST_TIMES, Share
 from relevo.scheduler.queue import Waiting
 
 POLICY = Policy(preempt_grace_s=30.0)
