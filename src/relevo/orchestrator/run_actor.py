@@ -156,8 +156,15 @@ class RunActor(Actor[Envelope]):
         run = self.run
         made: list[e.Event] = []
         queued = [index for event in events if type(event) is e.JobsQueued for index in event.jobs]
-        if len(queued) > 1:  # those of higher priority first, as the queue would have them
-            queued.sort(key=lambda index: -self._home.priority(self, run.jobs[index]))
+        if (
+            len(queued) > 1
+        ):  # those of higher priority first, then by their deadlines, as the queue would have them
+            queued.sort(
+                key=lambda index: (
+                    -self._home.priority(self, run.jobs[index]),
+                    self._home.deadline_in_s(run.id, index),
+                )
+            )
         for index in queued:
             if run.jobs[index].status is not JobStatus.QUEUED:
                 continue
