@@ -165,6 +165,11 @@ export interface AgentState {
   /** It holds its steps back: its disk is full, or too much waits in its spool. */
   held: boolean;
   jobs: { run: string; job: number; name: string; attempt: number; since_ms: number }[];
+  /** Only jobs that tolerate all of them run there. */
+  taints: string[];
+  /** "", here and in the next: none. */
+  pool: string;
+  zone: string;
 }
 
 export interface QueueItem {

@@ -75,6 +75,9 @@ class AgentConfig(Struct, frozen=True):
     folder: str = ""  #: holds spool and workspaces
     lonely_s: float = LONELY_S
     resources: dict[str, float] = {}  #: what there is beside cpus and memory
+    taints: tuple[str, ...] = ()  #: only jobs that tolerate all of them run here
+    pool: str = ""
+    zone: str = ""
 
 
 class Attempt(Protocol):
@@ -208,6 +211,9 @@ class Agent:
             epoch,
             config.window,
             config.resources,
+            list(config.taints),
+            config.pool,
+            config.zone,
         )
 
     def _beat(self) -> m.Beat:

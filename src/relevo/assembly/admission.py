@@ -1,12 +1,17 @@
 """From a submission to what can be accepted: read, check, decide the event, choose the jobs, take the snapshot.
 
 What the tree holds is asked of a Tree (`tree.py`): it lies here, or a client has told of it. Everything that can be wrong is found here, before anything starts, and told in one pass.
+
+Reading takes milliseconds (git, files, a parser), and is done in a thread. A file that uses nothing of its tree means the same
+each time that it is submitted: that is remembered.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -14,7 +19,7 @@ from msgspec import Struct
 from relevo.assembly import snapshot
 from relevo.domain.errors import UserError
 from relevo.orchestrator.plans import JOB_LIMIT, Plan, PlanCache, SharedContexts
-from relevo.scheduler.labels import canonical
+from relevo.workflow import templates
 from relevo.workflow.calls import called_by, with_called
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
 from relevo.workflow.events import (
@@ -25,8 +30,10 @@ from relevo.workflow.events import (
     usual_activity,
     usual_event,
 )
+from relevo.workflow.labels import GROUP, canonical
 from relevo.workflow.local_actions import LocalActions, check_local_actions
 from relevo.workflow.model import JobNode, Workflow
+from relevo.workflow.names import is_local
 from relevo.workflow.plan import select
 from relevo.workflow.reader import read
 from relevo.workflow.support import unsupported
@@ -36,19 +43,25 @@ if TYPE_CHECKING:
     from relevo.assembly.tree import Tree
     from relevo.blobs.contract import BlobStore
     from relevo.orchestrator.api import Submission
+    from relevo.scheduler.reach import Reach
+
+
+#: Texts of workflows whose meaning is remembered, in all: a model takes some ten times their room.
+REMEMBERED_BYTES: Final = 256 << 10
 
 
 class Admitted(Struct, frozen=True):
     """A submission that may be accepted."""
 
-    workflow: Workflow
+    plan: Plan
     shared: SharedContexts
     title: str
     warnings: tuple[Diagnostic, ...]
 
-    def plan_of(self, plans: PlanCache) -> Plan:
-        """Its plan."""
-        return plans.of(self.workflow)
+    @property
+    def workflow(self) -> Workflow:
+        """What will run."""
+        return self.plan.workflow
 
 
 class Meant(Struct, frozen=True):
@@ -57,6 +70,119 @@ class Meant(Struct, frozen=True):
     workflow: Workflow
     local: LocalActions
     warnings: tuple[Diagnostic, ...]
+
+
+class Read(Struct, frozen=True):
+    """A submission that was read, with what its tree says to it."""
+
+    tree: Tree
+    meant: Meant
+    plan: Plan
+    anywhere: bool  #: it means the same with any other tree
+    event: str
+    activity: str
+    inputs: dict[str, Any]
+
+
+#: What a meaning depends on when it depends on no tree.
+_Text = tuple[bytes, str, tuple[str, ...], bool, frozenset[str]]
+
+
+class Admission:
+    """Admits submissions to an engine, and remembers what texts mean that use nothing of their trees."""
+
+    def __init__(self, blobs: BlobStore, plans: PlanCache, reach: Reach | None) -> None:
+        """`reach`: jobs that run on nothing that is within it are refused; None: they wait."""
+        self._blobs = blobs
+        self._plans = plans
+        self._reach = reach
+        self._known: OrderedDict[_Text, tuple[Meant, Plan]] = OrderedDict()
+        self._known_bytes = 0
+
+    async def admit(self, submission: Submission, *, run: str, number: int) -> Admitted:
+        """Check a submission. Raises UserError (WorkflowInvalid with all diagnostics)."""
+        from relevo.assembly.github_context import build
+
+        text = _text_of(submission, self._reach)
+        known = None if text is None else self._known.get(text)
+        if known is not None and (submission.treeless or submission.source is not None):
+            found = self._read(submission, known)  # no disk, no parser: not worth a thread
+        else:
+            found = await asyncio.to_thread(self._read, submission, known)
+        meant, plan = found.meant, self._plans.shared(found.plan)
+        if text is not None and found.anywhere:
+            self._remember(text, meant, plan)
+        workflow = meant.workflow
+        github = build(
+            msgspec.structs.replace(submission, event=found.event),
+            found.tree.facts,
+            await snapshot_of(meant, found.tree),
+            run=run,
+            workflow_name=workflow.name or workflow.path,
+            run_number=number,
+            inputs=found.inputs,
+            activity=found.activity,
+        )
+        shared = SharedContexts(
+            github=github,
+            inputs=found.inputs,
+            env=submission.env,
+            directory=found.tree.directory,
+            skip_unmatched=submission.skip_unmatched,
+            keep=submission.keep,
+            job_limit=job_limit(),
+        )
+        return Admitted(plan, shared, _title(workflow, github, found.inputs), meant.warnings)
+
+    def _read(self, submission: Submission, known: tuple[Meant, Plan] | None) -> Read:
+        from relevo.assembly.tree import tree_of
+
+        tree = tree_of(submission, self._blobs)
+        if known is None:
+            meant = read_meant(submission, tree)
+            workflow = meant.workflow
+            if self._reach is not None:
+                workflow = _matched(workflow, self._reach.labels, submission.skip_unmatched)
+            plan = Plan.made_of(workflow)
+            meant = msgspec.structs.replace(meant, workflow=workflow)
+            # of all its jobs, those too that were not asked for: their files are checked with them
+            anywhere = not uses_its_tree(read(tree.workflow_text, submission.workflow_path))
+        else:
+            meant, plan = known
+            anywhere = True
+        return Read(tree, meant, plan, anywhere, *event_of(submission, meant.workflow, tree))
+
+    def _remember(self, text: _Text, meant: Meant, plan: Plan) -> None:
+        if text in self._known:
+            self._known.move_to_end(text)
+        elif len(text[0]) <= REMEMBERED_BYTES:
+            self._known[text] = meant, plan
+            self._known_bytes += len(text[0])
+            while self._known_bytes > REMEMBERED_BYTES:
+                (gone, *_), _ = self._known.popitem(last=False)
+                self._known_bytes -= len(gone)
+
+
+def _text_of(submission: Submission, reach: Reach | None) -> _Text | None:
+    """None: which text is meant is known only once the tree was read."""
+    if submission.committed:
+        return None
+    labels = frozenset[str]() if reach is None else reach.labels
+    return (
+        submission.workflow_text,
+        submission.workflow_path,
+        submission.jobs,
+        submission.skip_unmatched,
+        labels,
+    )
+
+
+def uses_its_tree(workflow: Workflow) -> bool:
+    """Whether a workflow calls files of its tree, or uses local actions that stand there."""
+    return any(
+        job.uses is not None or any(is_local(step.uses) for step in job.spec.steps)
+        for job in workflow.jobs.values()
+    )
 
 
 def read_meant(submission: Submission, tree: Tree) -> Meant:
@@ -82,47 +208,6 @@ async def snapshot_of(meant: Meant, tree: Tree) -> Snapshot | None:
     """The snapshot for its checkouts; None when it has none."""
     checkouts = snapshot.checkouts(meant.workflow, meant.local.steps)
     return await tree.snapshot(history=snapshot.wants_history(checkouts)) if checkouts else None
-
-
-async def admit(
-    submission: Submission,
-    blobs: BlobStore,
-    *,
-    labels: frozenset[str],
-    run: str,
-    number: int,
-) -> Admitted:
-    """Check a submission. `labels`: what the agents of this engine answer to. Raises UserError (WorkflowInvalid with all diagnostics)."""
-    from relevo.assembly.github_context import build
-    from relevo.assembly.tree import tree_of
-
-    tree = tree_of(submission, blobs)
-    meant = read_meant(submission, tree)
-    meant = msgspec.structs.replace(
-        meant, workflow=_matched(meant.workflow, labels, submission.skip_unmatched)
-    )
-    workflow = meant.workflow
-    event, activity, inputs = event_of(submission, workflow, tree)
-    github = build(
-        msgspec.structs.replace(submission, event=event),
-        tree.facts,
-        await snapshot_of(meant, tree),
-        run=run,
-        workflow_name=workflow.name or workflow.path,
-        run_number=number,
-        inputs=inputs,
-        activity=activity,
-    )
-    shared = SharedContexts(
-        github=github,
-        inputs=inputs,
-        env=submission.env,
-        directory=tree.directory,
-        skip_unmatched=submission.skip_unmatched,
-        keep=submission.keep,
-        job_limit=job_limit(),
-    )
-    return Admitted(workflow, shared, _title(workflow, github, inputs), meant.warnings)
 
 
 def _filter_facts(tree: Tree, workflow: Workflow, event: str, activity: str) -> GitFacts:
@@ -156,7 +241,7 @@ def _matched(workflow: Workflow, labels: frozenset[str], skip: bool) -> Workflow
         return workflow
     if not skip:
         node, file, places = unmatched[0]
-        asked = node.runs_on if isinstance(node.runs_on, str) else ", ".join(map(str, node.runs_on))
+        asked = ", ".join(_asked(node))
         others = f" (and {len(unmatched) - 1} more like it)" if len(unmatched) > 1 else ""
         raise UserError(
             f"{file.path}:{node.position.line}:{node.position.column}: job '{node.id}' runs on {asked}, "
@@ -188,13 +273,19 @@ def _without_unmatched(workflow: Workflow, labels: frozenset[str]) -> Workflow |
 
 def _may_match(node: JobNode, labels: frozenset[str]) -> bool:
     """Whether labels fit as far as they are known now; those with expressions are known when the job is due."""
+    return all(templates.OPEN in name or canonical(name) in labels for name in _asked(node))
+
+
+def _asked(node: JobNode) -> list[str]:
+    """The labels and the group of `runs-on`, as written; none of a job that calls a workflow."""
     asked: Any = node.runs_on
+    group: list[str] = []
     if isinstance(asked, dict):
+        group = [GROUP + str(asked["group"])] if asked.get("group") else []
         asked = asked.get("labels")
     if asked is None:
-        return True  # it calls a workflow
-    names = [asked] if isinstance(asked, str) else asked
-    return all("${{" in str(name) or canonical(str(name)) in labels for name in names)
+        return group
+    return [*group, *map(str, [asked] if isinstance(asked, str) else asked)]
 
 
 def _title(workflow: Workflow, github: dict[str, Any], inputs: dict[str, Any]) -> str:

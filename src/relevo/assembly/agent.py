@@ -46,6 +46,9 @@ class Options(Struct, frozen=True):
     provider: str = "process"
     lonely_s: float = LONELY_S
     resources: dict[str, float] = {}
+    taints: tuple[str, ...] = ()
+    pool: str = ""
+    zone: str = ""
 
 
 async def run(options: Options) -> int:
@@ -79,6 +82,9 @@ async def run(options: Options) -> int:
         options.folder,
         options.lonely_s,
         options.resources,
+        options.taints,
+        options.pool,
+        options.zone,
     )
     agent = Agent(
         config,

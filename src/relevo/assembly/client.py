@@ -162,8 +162,8 @@ class Client:
         found: LogMatches = await self._call("log_search", run=run, job=job, **asked)
         return found
 
-    async def accepted_as(self, key: str) -> str | None:
-        found: str | None = await self._call("accepted_as", key=key)
+    async def accepted_as(self, key: str, asked: str = "") -> str | None:
+        found: str | None = await self._call("accepted_as", key=key, asked=asked)
         return found
 
     def rows(self, after: int | None = None) -> AsyncIterator[RowChanges]:

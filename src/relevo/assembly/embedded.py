@@ -19,6 +19,7 @@ from relevo.assembly.door import Door
 from relevo.assembly.engine import Engine, Parts
 from relevo.assembly.home import AGENT, Home
 from relevo.assembly.local_api import LocalApi
+from relevo.assembly.place import local_place
 from relevo.assembly.resources import local_resources
 from relevo.assembly.scheduling import policy_of
 from relevo.assembly.secrets import Vault
@@ -31,8 +32,8 @@ from relevo.runtime.entropy import SystemEntropy
 from relevo.runtime.failpoints import reach
 from relevo.runtime.notices import NOTICES
 from relevo.runtime.processes import identity
-from relevo.scheduler.capacity import Reach
-from relevo.scheduler.labels import local_labels
+from relevo.scheduler.capacity import AgentCapacity
+from relevo.scheduler.reach import Reach
 from relevo.telemetry import settings
 from relevo.telemetry.diary import Keeping, wish
 from relevo.telemetry.vitals import GcWatch
@@ -159,7 +160,7 @@ async def open_engine(
     blobs = DirectoryBlobs(home.blobs)
     parts = Parts(store, logs, blobs, InProcessBus(), clock, SystemEntropy())
     vault = Vault(home.key)
-    labels = local_labels(os.uname().machine)
+    place = local_place()
     made: list[Embedded] = []
 
     def fenced(epoch: int) -> None:
@@ -178,12 +179,18 @@ async def open_engine(
         threads.close()
         blobs.close()
 
-    within = Reach(
-        labels,
+    own = AgentCapacity(
+        AGENT,
+        place.labels,
+        slots or os.cpu_count() or 1,
         float(os.cpu_count() or 1),
         os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        local_resources(home.path),
+        extras=local_resources(home.path),
+        taints=place.taints,
+        pool=place.pool,
+        zone=place.zone,
     )
+    within = Reach([own])
     engine = Engine(
         parts,
         loop,
@@ -193,7 +200,7 @@ async def open_engine(
         reach=within,
         policy=policy,
     )
-    api = LocalApi(engine, vault, labels, f"{home.agent}/kept", home.caches, home.path)
+    api = LocalApi(engine, vault, within, f"{home.agent}/kept", home.caches, home.path)
     door = Door(home.socket, loop, engine.manager.accept, api)
     keeper = LocalAgentKeeper(_agent(home, slots, provider, window), loop, lambda: _connected(engine))
     exporter = _exporter(home, engine)

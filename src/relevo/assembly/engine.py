@@ -22,8 +22,8 @@ from relevo.orchestrator.orchestrator import Orchestrator
 from relevo.runtime.clock import Clock
 from relevo.runtime.entropy import Entropy
 from relevo.runtime.loop import LagMeter
-from relevo.scheduler.capacity import Reach
 from relevo.scheduler.policy import Policy
+from relevo.scheduler.reach import Reach
 from relevo.store.contract import EventStore, Fenced
 from relevo.telemetry import vitals
 from relevo.workers.bulk import Bulk

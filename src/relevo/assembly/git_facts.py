@@ -53,9 +53,7 @@ def read(directory: str) -> GitFacts:
     if repository is not None and _is_foreign(repository, directory):
         repository = None
     if repository is None:
-        root = os.path.realpath(directory)
-        name = _slug(os.path.basename(root)) or "folder"
-        return GitFacts(root, None, None, "main", (), {}, "", "local", name, "main", _login())
+        return plain_folder(directory)
     try:
         return _read_repository(repository)
     except git.GitFailed as error:
@@ -63,6 +61,13 @@ def read(directory: str) -> GitFacts:
             f"the repository in {repository.root} cannot be read: {error.stderr}",
             hint="`git status` and `git fsck` there tell more",
         ) from error
+
+
+def plain_folder(directory: str) -> GitFacts:
+    """The facts of a folder that is in no repository, or is taken as such."""
+    root = os.path.realpath(directory)
+    name = _slug(os.path.basename(root)) or "folder"
+    return GitFacts(root, None, None, "main", (), {}, "", "local", name, "main", _login())
 
 
 def environment(repository: Repository) -> dict[str, str]:

@@ -6,6 +6,7 @@ only the agent knows (workspace, job, action, the paths of command files) it add
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from relevo.protocol.snapshot import CONTEXT_KEY
@@ -42,7 +43,7 @@ def build(
     pull_request = submission.event in _PULL_REQUESTS
     context: dict[str, Any] = {
         "actor": facts.actor,
-        "actor_id": _number(facts.actor),
+        "actor_id": _known_number(facts.actor),
         "api_url": "https://api.github.com" if server == "https://github.com" else f"{server}/api/v3",
         "base_ref": facts.default_branch if pull_request else "",
         "event": _event(
@@ -58,9 +59,9 @@ def build(
         "ref_protected": False,
         "ref_type": facts.ref_type,
         "repository": repository,
-        "repository_id": _number(repository),
+        "repository_id": _known_number(repository),
         "repository_owner": facts.owner,
-        "repository_owner_id": _number(facts.owner),
+        "repository_owner_id": _known_number(facts.owner),
         "repositoryUrl": facts.remote_url,
         "retention_days": "0",
         "run_attempt": str(run_attempt),
@@ -109,7 +110,7 @@ def _event(
 def _repository(facts: GitFacts, server: str) -> dict[str, Any]:
     full_name = f"{facts.owner}/{facts.name}"
     return {
-        "id": int(_number(full_name)),
+        "id": int(_known_number(full_name)),
         "name": facts.name,
         "full_name": full_name,
         "owner": {"login": facts.owner, "name": facts.owner},
@@ -189,3 +190,7 @@ def _number(name: str) -> str:
     import hashlib
 
     return str(int.from_bytes(hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=6).digest()))
+
+
+#: As `_number`, for names that come again and again.
+_known_number: Final = lru_cache(maxsize=256)(_number)

@@ -12,8 +12,8 @@ import sys
 from typing import Final
 
 from relevo.assembly.home import Home
+from relevo.assembly.place import local_place
 from relevo.assembly.resources import local_resources
-from relevo.scheduler.labels import local_labels
 from relevo.workers.spawn import spawn
 
 #: The agent's program. Imports make no garbage: looking for it meanwhile costs a fifth of the start.
@@ -45,14 +45,18 @@ def arguments(
     import json
 
     count = slots or os.cpu_count() or 1
+    place = local_place()
     options = {
         "folder": home.agent,
         "socket": home.socket,
-        "labels": sorted(local_labels(os.uname().machine)),
+        "labels": sorted(place.labels),
         "slots": count,
         "window": count if window is None else window,
         "provider": provider,
         "resources": local_resources(home.path),
+        "taints": sorted(place.taints),
+        "pool": place.pool,
+        "zone": place.zone,
     }
     # -P: what lies in the folder that the user stands in is none of our modules.
     return [sys.executable, "-P", "-c", AGENT, json.dumps(options)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -14,6 +15,7 @@ from relevo.domain import commands as c
 from relevo.domain.errors import UserError
 from relevo.domain.run import Job, Run, inside, leg_of
 from relevo.domain.states import JobStatus
+from relevo.orchestrator import keys
 from relevo.orchestrator.api import Submission
 from relevo.orchestrator.orchestrator import NoSuchRun
 from relevo.orchestrator.plans import Plan, SharedContexts, digest_of, group_of_run
@@ -21,14 +23,19 @@ from relevo.store.contract import Fact, FactExists, StoreUnavailable
 from relevo.telemetry import ids
 
 if TYPE_CHECKING:
+    from relevo.assembly.admission import Admission
     from relevo.assembly.engine import Engine
     from relevo.assembly.secrets import Vault
     from relevo.logs.contract import LogFrame
     from relevo.orchestrator.api import AgentView, LogLines, LogMatches, LogState, QueueView, RowChanges, Wait
     from relevo.protocol.artifacts import ListedArtifact
+    from relevo.scheduler.reach import Reach
     from relevo.store.contract import RunRow
 
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS: Final = [first + second for first in _DIGITS for second in _DIGITS]
+#: Bits below each pair of digits in the 90 that a run's id has.
+_PLACES: Final = range(80, -1, -10)
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -40,7 +47,7 @@ class LocalApi:
         self,
         engine: Engine,
         vault: Vault,
-        labels: frozenset[str],
+        reach: Reach | None,
         kept: str = "",
         caches: str = "",
         home: str = "",
@@ -53,7 +60,7 @@ class LocalApi:
         self._kept = kept
         self._engine = engine
         self._vault = vault
-        self._labels = labels
+        self._reach = reach
         parts = engine.parts
         self._store = parts.store
         self._reading = Reading(parts.store, parts.logs, parts.bus)
@@ -73,22 +80,19 @@ class LocalApi:
             self._newest_ms = max(self._newest_ms, _made_ms(rows[0].run) if rows else 0)
         self._newest_ms = max(self._clock.wall_ms(), self._newest_ms + 1)
         number = (self._newest_ms << 40) | int.from_bytes(self._entropy.token(5), "big")
-        digits = []
-        for _ in range(18):
-            digits.append(_DIGITS[number & 31])
-            number >>= 5
-        return "".join(reversed(digits))
+        return "".join([_PAIRS[number >> place & 1023] for place in _PLACES])
 
     async def submit(self, submission: Submission) -> str:
         """See EngineApi.submit."""
-        from relevo.assembly.admission import admit
+        run = submission.run or await self.new_id()
+        admitted = await self._admission.admit(submission, run=run, number=self._number())
+        return await self._accept(run, admitted.plan, admitted.shared, submission, admitted.title)
 
-        run = await self.new_id()
-        admitted = await admit(
-            submission, self._engine.parts.blobs, labels=self._labels, run=run, number=self._number()
-        )
-        plan = admitted.plan_of(self._engine.orchestrator.stored.plans)
-        return await self._accept(run, plan, admitted.shared, submission, admitted.title)
+    @cached_property
+    def _admission(self) -> Admission:
+        from relevo.assembly.admission import Admission
+
+        return Admission(self._engine.parts.blobs, self._engine.orchestrator.stored.plans, self._reach)
 
     def _number(self) -> int:
         """`github.run_number`: grows by one with each run of this home, as far as this engine knows."""
@@ -102,7 +106,7 @@ class LocalApi:
         submission: Submission,
         title: str,
     ) -> str:
-        facts = _once(submission.idempotency_key, run)
+        facts = _once(submission.idempotency_key, run, lambda: keys.submitted(submission))
         if submission.secrets:
             facts.append(Fact(f"secrets/{run}", self._vault.seal(run, submission.secrets)))
         blob = _encode(shared)
@@ -134,7 +138,9 @@ class LocalApi:
         try:
             await self._engine.orchestrator.submit(submit, plan, shared_blob, tuple(facts), carried)
         except FactExists as error:
-            return error.value.decode()
+            mine = next(fact.value for fact in facts if fact.key == error.key) or b""
+            _, _, asked = mine.decode().partition(" ")
+            return keys.same(error.key.removeprefix(keys.PREFIX), error.value, asked)
         except StoreUnavailable as error:
             raise UserError(
                 f"the run was not accepted: {error}", hint="nothing was lost; make room and try again"
@@ -175,9 +181,9 @@ class LocalApi:
         """See EngineApi.log_search."""
         return await self._reading.log_search(run, job, **asked)
 
-    async def accepted_as(self, key: str) -> str | None:
+    async def accepted_as(self, key: str, asked: str = "") -> str | None:
         """See EngineApi.accepted_as."""
-        return await self._reading.accepted_as(key)
+        return await self._reading.accepted_as(key, asked)
 
     async def runs(
         self, *, live: bool | None = None, limit: int = 50, before: str | None = None
@@ -302,7 +308,10 @@ class LocalApi:
                 run, c.RetryJob(self._held(live.run, job), self._clock.wall_ms())
             )
             return run
-        facts = _once(idempotency_key, again := await self.new_id())
+        again = await self.new_id()
+        facts = _once(
+            idempotency_key, again, lambda: keys.retried(run, failed=failed, job=job, secrets=secrets)
+        )
         return await self._retry_ended(run, again, facts, failed=failed, job=job, secrets=secrets or {})
 
     async def _retry_ended(
@@ -418,10 +427,8 @@ def _made_ms(run: str) -> int:
     return number >> 40 if len(run) == 18 else 0
 
 
-def _once(idempotency_key: str | None, run: str) -> list[Fact]:
-    if idempotency_key is None:
-        return []
-    return [Fact(f"idempotency/{idempotency_key}", run.encode(), if_absent=True)]
+def _once(key: str | None, run: str, asked: Callable[[], str]) -> list[Fact]:
+    return [] if key is None else [keys.fact_of(key, run, asked())]
 
 
 def state_failed(state: Run) -> bool:

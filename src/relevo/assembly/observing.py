@@ -49,6 +49,9 @@ def _agent(engine: Engine, state: AgentState) -> AgentView:
         spool_bytes=state.spool_bytes,
         held=state.held,
         jobs=jobs,
+        taints=sorted(hello.taints) if hello is not None else [],
+        pool=hello.pool if hello is not None else "",
+        zone=hello.zone if hello is not None else "",
     )
 
 
@@ -85,7 +88,7 @@ def scene(engine: Engine, most: int | None = None) -> Scene:
         group=orchestrator.groups.known,
         agents={id: _seen(state, now_s) for id, state in engine.manager.agents.items()},
         capacity=capacity,
-        places=places_of(scheduler.queue, capacity, most, scheduler.last.left),
+        places=places_of(scheduler.queue, capacity, most, scheduler.over_quota),
         rooms={
             claim: Room(
                 tuple(room.victims),

@@ -87,9 +87,9 @@ class Offline:
         """See EngineApi.log_search."""
         return await self._there().log_search(run, job, **asked)
 
-    async def accepted_as(self, key: str) -> str | None:
+    async def accepted_as(self, key: str, asked: str = "") -> str | None:
         """See EngineApi.accepted_as."""
-        return None if self._reading is None else await self._reading.accepted_as(key)
+        return None if self._reading is None else await self._reading.accepted_as(key, asked)
 
     async def runs(
         self, *, live: bool | None = None, limit: int = 50, before: str | None = None

@@ -170,10 +170,12 @@ class Reading:
             raise UserError(f"there is no run {run}", hint="relevo runs lists them")
         return sorted((await artifacts_of(self._store, run)).values(), key=lambda one: one.name)
 
-    async def accepted_as(self, key: str) -> str | None:
+    async def accepted_as(self, key: str, asked: str = "") -> str | None:
         """See EngineApi.accepted_as."""
-        found = await self._store.fact(f"idempotency/{key}")
-        return None if found is None else found.decode()
+        from relevo.orchestrator import keys
+
+        found = await self._store.fact(keys.PREFIX + key)
+        return None if found is None else keys.same(key, found, asked)
 
     async def rows(self, after: int | None = None) -> AsyncIterator[RowChanges]:
         """See EngineApi.rows."""

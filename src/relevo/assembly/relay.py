@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from relevo.assembly.embedded import Embedded, attach
 from relevo.assembly.home import Home
-from relevo.domain.errors import RelevoError
+from relevo.domain.errors import RelevoError, UserError
 
 if TYPE_CHECKING:
     from relevo.assembly.client import Client
@@ -121,12 +121,24 @@ class Relay:
                     raise
 
     async def submit(self, submission: Submission) -> str:
-        if submission.idempotency_key is None:
-            # An engine may die between the commit and its answer: asked again, the next one knows the run.
-            from msgspec.structs import replace
+        if submission.idempotency_key is not None:
+            return await self._ask(lambda api: api.submit(submission))
+        from msgspec.structs import replace
 
-            submission = replace(submission, idempotency_key=os.urandom(16).hex())
-        return await self._ask(lambda api: api.submit(submission))
+        # An engine may die between the commit and its answer: asked again, the next one knows the run. One of this process is
+        # given its id, which costs nothing; another a key, which it stores.
+        own = None if self._embedded is None else self._embedded.api
+        run = "" if own is None else await own.new_id()
+        keyed = replace(submission, run=run, idempotency_key=run or os.urandom(16).hex())
+
+        async def ask(api: EngineApi) -> str:
+            if api is own:
+                return await api.submit(replace(submission, run=run))
+            if run and await _has(api, run):
+                return run
+            return await api.submit(keyed)
+
+        return await self._ask(ask)
 
     async def events(
         self, run: str, after: int = 0, *, follow: bool = True, past_holds: bool = False
@@ -203,8 +215,8 @@ class Relay:
     async def log_search(self, run: str, job: str | int, **asked: Any) -> LogMatches:
         return await self._ask(lambda api: api.log_search(run, job, **asked))
 
-    async def accepted_as(self, key: str) -> str | None:
-        return await self._ask(lambda api: api.accepted_as(key))
+    async def accepted_as(self, key: str, asked: str = "") -> str | None:
+        return await self._ask(lambda api: api.accepted_as(key, asked))
 
     async def rows(self, after: int | None = None) -> AsyncIterator[RowChanges]:
         while True:
@@ -282,6 +294,13 @@ class Relay:
 
     async def metrics(self) -> str:
         return await self._ask(lambda api: api.metrics())
+
+
+async def _has(api: EngineApi, run: str) -> bool:
+    try:
+        return (await api.find(run)).run == run
+    except UserError:
+        return False
 
 
 async def _leave_when_taken_over(embedded: Embedded) -> None:

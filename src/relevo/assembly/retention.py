@@ -14,6 +14,7 @@ from relevo.agent.caches import Caches, Gone
 from relevo.assembly.engine import Parts
 from relevo.domain import events as e
 from relevo.domain.errors import DamagedError
+from relevo.orchestrator import keys
 from relevo.orchestrator.plans import context_fact, spec_fact
 
 KEEP_DAYS: Final = 90.0
@@ -112,10 +113,15 @@ async def _prune(
         if all_known:
             freed += sum(blobs.get(digest, 0) for digest in mine.blobs if not users[digest])
     if not dry:
+        keyed = await _keyed(parts)
         for run in gone:
             await parts.logs.delete(run)
-            await parts.store.delete_run(run, facts=unnamed(unshared[run]) if all_known else ())
+            shared = unnamed(unshared[run]) if all_known else ()
+            await parts.store.delete_run(run, facts=(*shared, *keyed.pop(run, ())))
             await remove_kept(run)
+        for run, lost in keyed.items():
+            if await parts.store.run(run) is None:  # an earlier version left them when it removed the run
+                await parts.store.delete_run(run, facts=lost)
         # Runs that were accepted meanwhile may name what an old one named; what was just put, nobody names yet.
         await _look(parts, named)
         kept = set().union(*(run.blobs for run in named.values()))
@@ -133,6 +139,14 @@ def prune_caches(folder: str, limits: Limits, now_ms: int, *, dry: bool = False)
     if not folder:
         return Gone(0, 0)
     return Caches(folder).evict(now_ms / 1000, max_bytes=limits.max_cache_bytes, dry=dry)
+
+
+async def _keyed(parts: Parts) -> dict[str, list[str]]:
+    """The idempotency keys of runs, as keys of facts."""
+    found: dict[str, list[str]] = {}
+    for key, value in await parts.store.facts(keys.PREFIX):
+        found.setdefault(keys.run_of(value), []).append(key)
+    return found
 
 
 async def _look(parts: Parts, named: dict[str, Named]) -> None:

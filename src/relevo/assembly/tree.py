@@ -2,16 +2,19 @@
 
 WorkingTree   reads the disk; a client that gathers a Source records what was read of it (gathering.py)
 ToldTree      knows what a Source says, and never looks at this machine
+NoTree        of a run that needs none: nothing is looked for
 """
 
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from relevo.assembly import git_facts, snapshot
 from relevo.assembly.snapshot import Snapshot
 from relevo.assembly.workflow_files import files_of
+from relevo.domain.errors import UserError
 from relevo.workflow.action_reader import ActionFile
 from relevo.workflow.action_reader import find as find_action
 from relevo.workflow.calls import LOCAL
@@ -114,8 +117,45 @@ class ToldTree:
         return Snapshot(joined.digest, joined.commit, False, self.facts)
 
 
+class NoTree:
+    """An empty folder, which stands for no tree. What it says is known, whatever repository it may lie in."""
+
+    def __init__(self, submission: Submission) -> None:
+        self.directory = submission.directory
+        self.facts = _plain_folder(submission.directory)
+        self.workflow_text = submission.workflow_text
+
+    def load(self, reference: str) -> bytes | None:
+        """See Tree."""
+        if not reference.startswith(LOCAL):
+            return None
+        raise OSError("there is no such file")
+
+    def find_action(self, uses: str) -> ActionFile | None:
+        """See Tree."""
+        return None
+
+    def changed(self, event: str) -> tuple[str, ...] | None:
+        """See Tree."""
+        return None
+
+    async def snapshot(self, *, history: bool) -> Snapshot:
+        """See Tree."""
+        raise UserError(
+            "a step checks out, and the run has no working tree",
+            hint="`directory` names one on the server's machine; `relevo run` brings its own where RELEVO_SERVER is set",
+        )
+
+
+@lru_cache(maxsize=4)
+def _plain_folder(directory: str) -> GitFacts:
+    return git_facts.plain_folder(directory)
+
+
 def tree_of(submission: Submission, blobs: BlobStore) -> Tree:
     """The tree that a submission means. Raises UserError when it cannot be read."""
+    if submission.treeless:
+        return NoTree(submission)
     if submission.source is not None:
         return ToldTree(submission, submission.source, blobs)
     return WorkingTree(submission, submission.directory or os.getcwd(), blobs)

@@ -29,6 +29,7 @@ def examine(home: str) -> list[Finding]:
         "limits": held.limits,
         "libraries": _libraries,
         "terminal": _terminal,
+        "agent": lambda: places.agent(home),
         "sandbox": held.sandbox,
         "cgroups": held.cgroups,
         "isolation": lambda: held.isolation(home),

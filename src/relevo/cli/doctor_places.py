@@ -119,6 +119,25 @@ def logs(home: str) -> list[Finding]:
     return [Finding("engine log", "good", "; ".join(found) or nothing)]
 
 
+def agent(home: str) -> list[Finding]:
+    """What the agent of this machine answers to, and what it has."""
+    from relevo.assembly.place import local_place
+    from relevo.assembly.resources import VARIABLE, parse
+    from relevo.domain.errors import UserError
+
+    try:
+        place = local_place()
+        counted = parse(os.environ.get(VARIABLE, ""))
+    except UserError as error:
+        return [Finding("agent", "bad", str(error), f"no agent starts: {error.hint}")]
+    told = [f"answers to {', '.join(sorted(place.labels))}"]
+    told += [f"{name} {value}" for name, value in (("pool", place.pool), ("zone", place.zone)) if value]
+    if place.taints:
+        told.append(f"only for jobs that tolerate {', '.join(sorted(place.taints))}")
+    told += [f"{name}={amount:g}" for name, amount in sorted(counted.items()) if name != "disk"]
+    return [Finding("agent", "good", "; ".join(told))]
+
+
 def socket(home: str) -> list[Finding]:
     """Where engine, agent and clients meet."""
     from relevo.assembly.home import Home

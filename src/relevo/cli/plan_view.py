@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from relevo.workflow.diagnostics import Diagnostic
-    from relevo.workflow.model import JobNode, Workflow
+    from relevo.workflow.model import JobNode, PlaceRules, Workflow
 
 
 def as_text(workflow: Workflow) -> list[str]:
@@ -17,6 +17,8 @@ def as_text(workflow: Workflow) -> list[str]:
     rows = [["stage", "job", "needs", "runs-on", "steps", ""]]
     for stage, name, job in _rows(workflow, "", 1):
         extra = [_matrix_text(job), f"if: {one_line(job.if_)}" if job.if_ is not None else ""]
+        if job.place is not None:
+            extra.extend(_place_texts(job.place))
         if job.uses is not None:
             extra.insert(0, f"calls {job.uses}")
         steps = "" if job.uses is not None else str(len(job.spec.steps))
@@ -66,6 +68,7 @@ def _jobs_json(workflow: Workflow) -> list[dict[str, Any]]:
                 "uses": job.uses,
                 "preemptible": job.may_be_preempted,
                 "deadline_s": job.deadline_s,
+                "place": None if job.place is None else _place_json(job.place),
                 "jobs": _jobs_json(job.called) if job.called else [],
             }
         )
@@ -118,6 +121,30 @@ def _runs_on(job: JobNode) -> str:
         named = [labels] if isinstance(labels, str) else labels
         return ", ".join([*([f"group {group}"] if group else []), *map(str, named)])
     return ", ".join(map(str, job.runs_on)) if isinstance(job.runs_on, list) else str(job.runs_on)
+
+
+def _place_json(place: PlaceRules) -> dict[str, Any]:
+    """What `relevo:` of a job says of where it may run, as it would be written; what it does not say is left out."""
+    apart: Any = place.apart
+    if place.apart and place.apart_over != "node":
+        apart = {"key": place.apart, "over": place.apart_over}
+    said = {
+        "where": place.where,
+        "prefers": place.prefers,
+        "tolerates": list(place.tolerates),
+        "near": place.near,
+        "apart": apart,
+    }
+    return {key: value for key, value in said.items() if value}
+
+
+def _place_texts(place: PlaceRules) -> Iterator[str]:
+    from relevo.cli.text import one_line
+
+    for key, value in _place_json(place).items():
+        if isinstance(value, dict):
+            value = f"{value['key']} over {value['over']}"
+        yield f"{key}: {one_line(', '.join(value) if isinstance(value, list) else value)}"
 
 
 def _matrix_text(job: JobNode) -> str:

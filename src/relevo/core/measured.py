@@ -45,7 +45,9 @@ PLACEMENTS: Final = _counter("relevo_placements", "Jobs that the scheduler place
 PREEMPTIONS: Final = _counter(
     "relevo_preemptions", "Jobs that were told to make room for others, and wait again."
 ).labels()
-MATCH_SECONDS: Final = _histogram("relevo_match_seconds", "How long one round of matching takes.").labels()
+MATCH_SECONDS: Final = _histogram(
+    "relevo_match_seconds", "How long one turn of matching holds the loop."
+).labels()
 
 # --- the store and the bus --------------------------------------------------------------------------------------------
 

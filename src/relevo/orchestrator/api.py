@@ -43,6 +43,8 @@ class Submission(Struct, frozen=True):
         ""  #: the span that it is submitted within (W3C Trace Context); one that is malformed is let pass
     )
     tracestate: str = ""
+    run: str = ""  #: the id that it is to have, of `new_id`; "": one is made
+    treeless: bool = False  #: it needs no working tree: `directory` is an empty folder of the server's own
 
 
 class PartsMissing(UserError):
@@ -140,6 +142,9 @@ class AgentView(Struct, frozen=True):
     spool_bytes: int
     held: bool  #: it holds its steps back: its disk is full, or too much waits in its spool
     jobs: list[JobAtAgent]
+    taints: list[str] = []  #: only jobs that tolerate all of them run there
+    pool: str = ""
+    zone: str = ""
 
 
 class QueuedJob(Struct, frozen=True):
@@ -287,8 +292,11 @@ class EngineApi(UserApi, Protocol):
     async def fail(self, run: str, *, job: str | int) -> None:
         """See UserApi.fail."""
 
-    async def accepted_as(self, key: str) -> str | None:
-        """The run that was accepted with an idempotency key; None when there is none."""
+    async def accepted_as(self, key: str, asked: str = "") -> str | None:
+        """The run that was accepted with an idempotency key; None when there is none.
+
+        `asked`: a digest of what is asked now (`keys.submitted`, `keys.retried`). Raises KeyUsed when it was something else then.
+        """
 
     async def runs(
         self, *, live: bool | None = None, limit: int = 50, before: str | None = None

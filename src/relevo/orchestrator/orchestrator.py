@@ -44,12 +44,14 @@ from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
 from relevo.runtime.notices import NOTICES
 from relevo.scheduler.actor import Scheduler
-from relevo.scheduler.capacity import AgentCapacity, Reach
+from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.demand import Demand
 from relevo.scheduler.match import Placement, Policy
+from relevo.scheduler.reach import Reach
 from relevo.store.contract import Append, EventStore, Fact, Fenced
 from relevo.workers.link import Batch
 from relevo.workers.manager import AgentState, WorkerManager
+from relevo.workflow.labels import OWN_PREFIXES, canonical
 
 if TYPE_CHECKING:
     from relevo.blobs.contract import BlobStore
@@ -416,7 +418,7 @@ class Orchestrator:
     def demand(self, actor: RunActor, job: Job) -> Demand:
         node = actor.plan.of(job.node).node
         extras = tuple(node.resources.items()) if node.resources else ()
-        key = (tuple(job.decl.labels), node.cpus, node.memory_bytes, extras)
+        key = (tuple(job.decl.labels), node.cpus, node.memory_bytes, extras, node.place)
         found = self._demands.get(key)
         if found is None:
             found = self._demands[key] = demand_of(job.decl.labels, node)
@@ -555,17 +557,21 @@ class Orchestrator:
     def agent_ready(self, agent: AgentState) -> None:
         hello = agent.hello
         assert hello is not None
-        self.scheduler.agent_up(
-            AgentCapacity(
-                agent.id,
-                frozenset(hello.labels),
-                hello.slots,
-                hello.cpus,
-                hello.memory_bytes,
-                hello.window,
-                extras=hello.resources,
-            )
+        capacity = AgentCapacity(
+            agent.id,
+            frozenset(label for label in map(canonical, hello.labels) if not label.startswith(OWN_PREFIXES)),
+            hello.slots,
+            hello.cpus,
+            hello.memory_bytes,
+            hello.window,
+            extras=hello.resources,
+            taints=frozenset(map(str.lower, hello.taints)),
+            pool=hello.pool,
+            zone=hello.zone,
         )
+        if self.reach is not None:
+            self.reach.met(capacity)
+        self.scheduler.agent_up(capacity)
 
     def agent_away(self, agent: AgentState) -> None:
         self.scheduler.agent_down(agent.id)

@@ -6,7 +6,7 @@ Here expressions of jobs are evaluated; the command that results carries the ver
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -18,15 +18,19 @@ from relevo.domain import events as e
 from relevo.domain.errors import UserError
 from relevo.domain.run import Node, Run, leg_of
 from relevo.domain.states import JobStatus
-from relevo.scheduler.capacity import Reach
-from relevo.scheduler.demand import Demand
-from relevo.scheduler.labels import canonical
+from relevo.scheduler.demand import Demand, Rules
+from relevo.scheduler.reach import Reach
+from relevo.workflow import label_expressions
 from relevo.workflow.calls import called_by, place_of
 from relevo.workflow.concurrency import ConcurrencyWrong
 from relevo.workflow.concurrency import evaluate as evaluate_concurrency
 from relevo.workflow.evaluate import Names, evaluate_job
 from relevo.workflow.expressions import ExpressionError, Scope
-from relevo.workflow.model import Concurrency, JobNode, Leg, Verdict, Workflow
+from relevo.workflow.labels import canonical
+from relevo.workflow.model import Concurrency, JobNode, Leg, PlaceRules, Verdict, Workflow
+
+if TYPE_CHECKING:
+    from relevo.scheduler.demand import Domain
 
 #: What the streams of concurrency groups begin with.
 GROUP_STREAM: Final = "group-"
@@ -37,6 +41,8 @@ _workflow_encoder = msgspec.msgpack.Encoder()
 _workflow_decoder = msgspec.msgpack.Decoder(Workflow)
 #: Contexts that are kept decoded, of runs that were in hand last.
 DECODED_CONTEXTS: Final = 64
+#: Rules of jobs that are kept parsed.
+RULES_KEPT: Final = 1_024
 
 
 def stream_of(repository: str, group: str) -> str:
@@ -118,7 +124,7 @@ class Template(Struct, frozen=True):
 class Plan:
     """A workflow, with what it calls, and everything that is derived from it once."""
 
-    __slots__ = ("__weakref__", "blob", "digest", "templates", "workflow")
+    __slots__ = ("__weakref__", "_declared", "blob", "digest", "templates", "workflow")
 
     def __init__(self, digest: str, blob: bytes) -> None:
         self.digest = digest
@@ -126,14 +132,27 @@ class Plan:
         self.workflow = _workflow_decoder.decode(blob)
         #: those of the first file first, in its order: there a node of a run has the index of its template
         self.templates: list[Template] = _laid_out(self.workflow)
+        self._declared: list[e.NodeDecl] = []  # of the first file
+
+    @classmethod
+    def made_of(cls, workflow: Workflow) -> Plan:
+        """The plan of a workflow that was just read."""
+        blob = _workflow_encoder.encode(workflow)
+        return cls(digest_of(blob), blob)
 
     def of(self, node: Node) -> Template:
         """What a node of a run was made from."""
         return self.templates[node.template]
 
     def declarations(self, of: range | None = None) -> list[e.NodeDecl]:
-        """The nodes of a file as events name them; None: of the first one."""
-        of = range(len(self.workflow.jobs)) if of is None else of
+        """The nodes of a file as events name them; None: of the first one, each time the same list."""
+        if of is not None:
+            return self._declarations(of)
+        if not self._declared:
+            self._declared = self._declarations(range(len(self.workflow.jobs)))
+        return self._declared
+
+    def _declarations(self, of: range) -> list[e.NodeDecl]:
         nodes = [self.templates[index].node for index in of]
         position = {node.id: index for index, node in enumerate(nodes)}
         return [
@@ -179,8 +198,11 @@ class PlanCache:
 
     def of(self, workflow: Workflow) -> Plan:
         """The plan of a workflow that was just read."""
-        blob = _workflow_encoder.encode(workflow)
-        return self.decode(digest_of(blob), blob)
+        return self.shared(Plan.made_of(workflow))
+
+    def shared(self, plan: Plan) -> Plan:
+        """The one that is held already, if it is, instead of another that is the same."""
+        return self._plans.setdefault(plan.digest, plan)
 
     def get(self, digest: str) -> Plan | None:
         return self._plans.get(digest)
@@ -196,7 +218,20 @@ class PlanCache:
 def demand_of(labels: list[str], node: JobNode) -> Demand:
     """What a leg asks of its place."""
     extras = tuple(sorted(node.resources.items())) if node.resources else ()
-    return Demand(frozenset(map(canonical, labels)), node.cpus, node.memory_bytes, extras)
+    rules = None if node.place is None else _rules(node.place)
+    return Demand(frozenset(map(canonical, labels)), node.cpus, node.memory_bytes, extras, rules)
+
+
+@lru_cache(maxsize=RULES_KEPT)
+def _rules(place: PlaceRules) -> Rules:
+    return Rules(
+        label_expressions.parse(place.where) if place.where else None,
+        frozenset(map(str.lower, place.tolerates)),
+        label_expressions.parse(place.prefers) if place.prefers else None,
+        place.near,
+        place.apart,
+        cast("Domain", place.apart_over),
+    )
 
 
 def needs_of(run: Run, node: Node) -> dict[str, dict[str, Any]]:

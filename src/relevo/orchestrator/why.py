@@ -17,7 +17,6 @@ from relevo.domain.run import Job, Node, Run
 from relevo.domain.states import JOB_ENDS, JobStatus, MemberStatus
 from relevo.orchestrator.api import Wait
 from relevo.scheduler.capacity import AgentCapacity
-from relevo.scheduler.placement import Left
 from relevo.scheduler.queue import Demand, Queue, Waiting
 
 #: Names that a sentence lists at most.
@@ -80,12 +79,13 @@ def places_of(
     queue: Queue,
     capacity: Mapping[str, AgentCapacity],
     most: int | None = None,
-    left: Mapping[tuple[str, Demand], Left] = {},
+    over_quota: Callable[[str, Demand], bool] = lambda tenant, demand: False,
 ) -> dict[Waiting, Place]:
     """Where the first jobs of a queue stand, in order. O(most), times how many different sets of agents labels allow.
 
-    `left`: why the latest round left tenants and classes out.
+    `over_quota`: whether a tenant may not have one more of a class now.
     """
+    over: dict[tuple[str, Demand], bool] = {}
     found: dict[Waiting, Place] = {}
     fitting: dict[frozenset[str], frozenset[str]] = {}
     counts: dict[frozenset[str], int] = {}
@@ -96,8 +96,10 @@ def places_of(
                 id for id, agent in capacity.items() if demand.labels <= agent.labels
             )
         ahead = sum(count for others, count in counts.items() if others & agents)
-        tenant = queue.tenant(waiting) if left else ""
-        quota = tenant if left.get((tenant, demand)) == "quota" else ""
+        tenant = queue.tenant(waiting)
+        if (tenant, demand) not in over:
+            over[tenant, demand] = over_quota(tenant, demand)
+        quota = tenant if over[tenant, demand] else ""
         found[waiting] = Place(len(found), ahead, priority, since_s, demand, quota)
         counts[agents] = counts.get(agents, 0) + 1
     return found

@@ -185,6 +185,9 @@ class Hello(Message, frozen=True, array_like=True):
     epoch: int  #: highest epoch seen, 0 at first
     window: int = 0  #: assignments taken beyond the slots (prefetch)
     resources: dict[str, float] = {}  #: what it has beside cpus and memory, by name; disk in bytes
+    taints: list[str] = []  #: only jobs that tolerate all of them run there
+    pool: str = ""
+    zone: str = ""
 
 
 class Beat(Message, frozen=True, array_like=True, gc=False):

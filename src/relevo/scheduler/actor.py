@@ -1,4 +1,9 @@
-"""The scheduler: what it is told takes effect at once; what waits is matched once a turn."""
+"""The scheduler: what it is told takes effect at once; what waits is matched in turns.
+
+A round over many jobs and agents takes long. It is made in short turns, so that the loop is never held: each turn carries out
+what it has placed, and what comes, goes or becomes free between them is for the next round, but for what makes the
+present one wrong (there is less room than it knew of): that gives it up.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +15,22 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from relevo.actors import Actor, ActorRef
 from relevo.core.measured import MATCH_SECONDS, PLACEMENTS, QUEUE_WAIT_SECONDS
 from relevo.scheduler.capacity import AgentCapacity, Capacity
-from relevo.scheduler.demand import Demand
-from relevo.scheduler.match import Placement, Policy, Round, choose, decide, is_usual
+from relevo.scheduler.demand import Demand, amounts
+from relevo.scheduler.match import FEW_AGENTS, Placement, Policy, Round, at_once, begin, choose, is_usual
 from relevo.scheduler.queue import Order, Queue, Waiting
 
 if TYPE_CHECKING:
     from relevo.scheduler.evictions import Eviction, Evictions, Evictor
+    from relevo.scheduler.rounds import Decision
     from relevo.scheduler.tenants import Ledger
 
 #: All that the actor is told: look whether somebody can be placed.
 Look = Literal["look"]
 LOOK: Final[Look] = "look"
+#: Steps of a round in one turn: each looks at a lane or at a few agents, ten to forty microseconds among 10,000 agents.
+STEPS: Final = 64
+#: What is placed in one turn at most where that takes no steps.
+PLACED_AT_ONCE: Final = 256
 #: Of so many tenants that want nothing any more it is still known what they used.
 REMEMBERED: Final = 1_000
 
@@ -54,6 +64,10 @@ class Scheduler(Actor[Look]):
         self._evictions: Evictions | None = None
         self._policy = policy or Policy()
         self._looking = False  # LOOK was told and is not taken in yet
+        self._again = False  # something has changed since the present round began
+        self._round: Decision | None = None  # under way
+        self._carried_out = 0  # of its placements
+        self._paced: dict[str, AgentCapacity] = {}  # whose places may have to follow how fast jobs end there
         self.queue = Queue()
         self.capacity = Capacity()
         self.reserved: dict[Waiting, Held] = {}  #: who has a place where
@@ -66,7 +80,8 @@ class Scheduler(Actor[Look]):
         return self.capacity.ledger is not None or self._policy.custom is not None
 
     def change(self, policy: Policy) -> None:
-        """Another policy, from the next round on. What runs goes on, whatever it says; what waits keeps its place in it. O(n)."""
+        """Another policy. What runs goes on, whatever it says; what waits keeps its place in it. O(n)."""
+        self._give_up()
         if self._evictions is not None:
             self._evictions.clear()
         self._policy = policy
@@ -99,6 +114,7 @@ class Scheduler(Actor[Look]):
             self._evictions.took(waiting, held.agent, held.demand, held.tenant, held.since_s)
         for agent in self.capacity.agents.values():
             agent.window = 0
+            self._paced[agent.id] = agent
 
     @property
     def policy(self) -> Policy:
@@ -114,6 +130,7 @@ class Scheduler(Actor[Look]):
         """An agent takes nothing new, or takes jobs again. Without effect on one that is not there."""
         capacity = self.capacity.agents.get(agent)
         if capacity is not None:
+            self._give_up()
             capacity.drain(on)
             if on and self._evictions is not None:
                 self._evictions.agent_down(agent)
@@ -141,25 +158,14 @@ class Scheduler(Actor[Look]):
         self.queue.add(waiting, priority, demand, self._time(), tenant, deadline_s)
         self._look()
 
-    def _set_aside(self) -> None:
-        """The custom policy has failed: the usual one decides."""
-        self.change(self._policy._replace(custom=None))
+    def over_quota(self, tenant: str, demand: Demand) -> bool:
+        """Whether its tenant has so much that such a job has to wait."""
+        share, ledger = self._policy.share(tenant), self.capacity.ledger
+        if ledger is None or not share.quota:
+            return False
+        from relevo.scheduler.tenants import Account
 
-    def _decide(self, now_s: float) -> Round:
-        custom = self._policy.custom
-        if custom is None:
-            return decide(self.queue, self.capacity, self._policy, now_s)
-        from relevo.scheduler.custom import PolicyFailed
-
-        try:
-            with custom.round():
-                return decide(self.queue, self.capacity, self._policy, now_s)
-        except PolicyFailed as failure:
-            custom.set_aside(failure)
-            self._set_aside()
-            return decide(
-                self.queue, self.capacity, self._policy, now_s
-            )  # nothing was changed: as if it had not been
+        return Account(ledger, tenant, share).over_quota(amounts(demand))
 
     def _came(self, tenant: str, ledger: Ledger) -> None:
         active = self.queue.tenants.keys() | ledger.used.keys()
@@ -179,7 +185,12 @@ class Scheduler(Actor[Look]):
         None when others wait, or nothing fits: then it has to queue. A place that is not taken is given back by `withdraw`
         or `forget`.
         """
-        if len(self.queue) or not self._usual or demand.rules is not None:
+        if (
+            len(self.queue)
+            or not self._usual
+            or demand.rules is not None
+            or len(self.capacity.agents) > FEW_AGENTS  # `choose` looks at each
+        ):
             return None
         self._keep_pace()
         agent = choose(self.capacity, demand)
@@ -193,6 +204,10 @@ class Scheduler(Actor[Look]):
         """A job has that place: it was placed or adopted there."""
         waiting = Waiting(run, job)
         self._free(waiting)
+        self._give_up()
+        self._hold(waiting, agent, demand, tenant, counted=False)
+
+    def _hold(self, waiting: Waiting, agent: str, demand: Demand, tenant: str, *, counted: bool) -> None:
         since_s = 0.0
         if self.capacity.ledger is not None:
             since_s = self._time()
@@ -203,7 +218,7 @@ class Scheduler(Actor[Look]):
         self.reserved[waiting] = Held(agent, demand, tenant, since_s)
         capacity = self.capacity.agents.get(agent)
         if capacity is not None:
-            capacity.take(demand)
+            capacity.take(demand, counted=counted)
 
     def withdraw(self, run: str, job: int) -> None:
         """A job ended, or its place is not needed any more: it leaves the queue, and its place is free again."""
@@ -215,6 +230,8 @@ class Scheduler(Actor[Look]):
                 self._evictions.drop(waiting)
         elif place is not None and (agent := self.capacity.agents.get(place.agent)) is not None:
             agent.ended(self._time())
+            if agent.window:
+                self._paced[agent.id] = agent
         self._look()
 
     def forget(self, run: str) -> None:
@@ -228,50 +245,111 @@ class Scheduler(Actor[Look]):
 
     def agent_up(self, agent: AgentCapacity) -> None:
         """An agent takes jobs. What has its place there is counted here."""
-        if self._evictions is not None:
-            self._evictions.agent_down(agent.id)
+        self.agent_down(agent.id)
         for held in self.reserved.values():
             if held.agent == agent.id:
                 agent.take(held.demand)
         self.capacity.agents[agent.id] = agent
         if self._evictions is not None:
             agent.window = 0  # whoever is most important is not to wait behind what an agent has in hand
+            self._paced[agent.id] = agent
         self._look()
 
     def agent_down(self, agent: str) -> None:
         """It takes none for now. What it has stays reserved on it."""
+        if self.capacity.agents.pop(agent, None) is None:
+            return
+        self._paced.pop(agent, None)
+        self._give_up()
         if self._evictions is not None:
             self._evictions.agent_down(agent)
-        self.capacity.agents.pop(agent, None)
+
+    # --- rounds -------------------------------------------------------------------------------------------------------
 
     def receive(self, messages: list[Look]) -> None:
         self._looking = False
-        self._keep_pace()
-        while len(self.queue) and (self.capacity.free or self._evictions is not None):
-            begun = perf_counter()  # the loop's own time may stand still within a turn
-            self.last = self._decide(self._time())
-            placements = self.last.placements
-            MATCH_SECONDS.record(perf_counter() - begun)
-            now_s = self._time()
-            PLACEMENTS.inc(len(placements))
-            for (run, job), demand, agent in placements:
-                waiting = Waiting(run, job)
-                since = self.queue.since(waiting)
-                QUEUE_WAIT_SECONDS.record(0.0 if since is None else now_s - since)
-                place = self.queue.remove(waiting)
-                assert place is not None
-                if self._evictions is not None and self._evictions.drop(waiting) is not None:
-                    self._look()  # the room that was kept for it is free
-                self.reserve(run, job, agent, demand, place.tenant)
-            if placements:
-                self._assign(placements)
-            if len(placements) < self._policy.round_limit:
-                break
+        if self._round is None and not len(self.queue):
+            return
+        begun = perf_counter()  # the loop's own time may stand still within a turn
+        if self._round is None:
+            self._again = False
+            self._keep_pace()
+            found = at_once(self.queue, self.capacity, self._policy, PLACED_AT_ONCE)
+            if found is None:
+                self._round = begin(
+                    self.queue, self.capacity, self._policy, self._time(), claims=self._evictions is not None
+                )
+                self._carried_out = 0
+            else:
+                self._carry_out(found.placements, counted=False)
+                self._over(found, PLACED_AT_ONCE)
+        if self._round is not None:
+            self._turn(self._round)
+        MATCH_SECONDS.record(perf_counter() - begun)
+        if self._round is not None or (self._again and len(self.queue)):
+            self._tell()
+
+    def _turn(self, decision: Decision) -> None:
+        """Go on with a round, and carry out what it has placed."""
+        over = self._advance(decision)
+        if self._round is not decision:
+            return  # its policy has failed: nothing of this turn is carried out, as if it had not been
+        found = decision.result
+        placements = found.placements[self._carried_out :]
+        self._carried_out += len(placements)
+        self._carry_out(placements, counted=True)
+        if over:
+            self._round = None
+            self._over(found, self._policy.round_limit)
+
+    def _advance(self, decision: Decision) -> bool:
+        custom = self._policy.custom
+        if custom is None:
+            return decision.advance(STEPS)
+        from relevo.scheduler.custom import PolicyFailed
+
+        try:
+            with custom.round():
+                return decision.advance(STEPS)
+        except PolicyFailed as failure:
+            custom.set_aside(failure)
+            self._set_aside()
+            return True
+
+    def _set_aside(self) -> None:
+        """The custom policy has failed: the usual one decides."""
+        self.change(self._policy._replace(custom=None))
+
+    def _carry_out(self, placements: list[Placement], *, counted: bool) -> None:
+        if not placements:
+            return
+        now_s = self._time()
+        PLACEMENTS.inc(len(placements))
+        for waiting, demand, agent in placements:
+            place = self.queue.remove(waiting)
+            assert place is not None
+            QUEUE_WAIT_SECONDS.record(now_s - place.since_s)
+            if self._evictions is not None and self._evictions.drop(waiting) is not None:
+                self._look()  # the room that was kept for it is free
+            self._hold(waiting, agent, demand, place.tenant, counted=counted)
+        self._assign(placements)
+
+    def _over(self, found: Round, limit: int) -> None:
+        self.last = found
+        if len(found.placements) >= limit:
+            self._look()
         if (
             self._evictions is not None
             and len(self.queue)
-            and self._evictions.make_room(self.last, self.queue, self._policy, self._time())
+            and self._evictions.make_room(found, self.queue, self._policy, self._time())
         ):
+            self._look()
+
+    def _give_up(self) -> None:
+        """There is less room than the present round goes by: begin another."""
+        if self._round is not None:
+            self._round.undo()
+            self._round = None
             self._look()
 
     # --- ending jobs for others ---------------------------------------------------------------------------------------
@@ -297,16 +375,23 @@ class Scheduler(Actor[Look]):
                 continue
             PLACEMENTS.inc()
             QUEUE_WAIT_SECONDS.record(0.0 if since_s is None else self._time() - since_s)
-            self.reserve(claim.run, claim.job, eviction.agent, eviction.demand, eviction.tenant)
+            self._hold(claim, eviction.agent, eviction.demand, eviction.tenant, counted=False)
             self._assign([Placement(claim, eviction.demand, eviction.agent)])
 
     def _keep_pace(self) -> None:
         now_s = self._time()
-        for agent in self.capacity.agents.values():
+        for agent in list(self._paced.values()):
             agent.keep_pace(now_s)
+            if agent.places == agent.slots + agent.window:
+                del self._paced[agent.id]
 
     def _look(self) -> None:
-        if len(self.queue) and not self._looking:
+        self._again = True
+        if len(self.queue):
+            self._tell()
+
+    def _tell(self) -> None:
+        if not self._looking:
             self._looking = True
             self.ref.tell(LOOK)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from math import ceil, isfinite
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from relevo.scheduler.demand import Demand
 
@@ -33,38 +34,6 @@ def jobs_ahead(window: int, between_ends_s: float) -> int:
     if between_ends_s * window * DEEPEST <= TURN_S:
         return window * DEEPEST
     return max(window, ceil(TURN_S / between_ends_s)) if window else 0
-
-
-class Reach(NamedTuple):
-    """What the agents of an engine could take if they had nothing else to do."""
-
-    labels: frozenset[str]
-    cpus: float
-    memory_bytes: int
-    extras: Mapping[str, float] = {}
-
-    def refusal(self, demand: Demand) -> str:
-        """Why no agent could ever take it; "" when one could."""
-        missing = sorted(demand.labels - self.labels)
-        if missing:
-            known = ", ".join(sorted(self.labels))
-            return f"it runs on {', '.join(missing)}, and no agent here does (they answer to {known})"
-        if (demand.cpus or 0) > self.cpus:
-            return f"it asks for {demand.cpus:g} cpus, and no agent here has more than {self.cpus:g}"
-        if (demand.memory_bytes or 0) > self.memory_bytes:
-            most = self.memory_bytes >> 20
-            return f"it asks for {(demand.memory_bytes or 0) >> 20} MiB of memory, and no agent here has more than {most}"
-        for name, amount in demand.extras:
-            if amount > self.extras.get(name, 0):
-                return _too_much(name, amount, self.extras.get(name, 0))
-        return ""
-
-
-def _too_much(name: str, asked: float, most: float) -> str:
-    if name == "disk":
-        return f"it asks for {int(asked) >> 20} MiB of disk, and no agent here has more than {int(most) >> 20} free"
-    has = f"more than {most:g}" if most else "any"
-    return f"it asks for {asked:g} of {name}, and no agent here has {has}; RELEVO_RESOURCES={name}=N says what there is"
 
 
 class AgentCapacity:
@@ -114,7 +83,9 @@ class AgentCapacity:
         zone: str = "",
     ) -> None:
         self.id = id
-        self.labels = labels
+        self.labels = (
+            labels | {f"pool:{pool.lower()}"} if pool else labels
+        )  #: jobs ask for a pool as for a label
         self.slots = slots
         self.window = window  #: what it takes beyond them at least
         self.places = slots + window  #: slots, and what it takes beyond them now
@@ -134,25 +105,27 @@ class AgentCapacity:
         self.warm: dict[str, None] = {}  #: keys of jobs that ran here, the latest last
         self.between_ends_s = SLOW_S  #: on the average
         self.last_end_s = 0.0
-        self.stale: list[AgentCapacity] | None = (
-            None  # where it says that it has changed; None: it has said so
+        self.stale: deque[AgentCapacity] | None = (
+            None  #: where it says that it has changed; None: it has said so
         )
 
-    def take(self, demand: Demand) -> None:
+    def take(self, demand: Demand, *, counted: bool = False) -> None:
+        """A job has a place here. `counted`: a round has placed it, so that columns have it already."""
         self.free -= 1
         _, cpus, memory_bytes, extras, rules = demand
         if cpus or memory_bytes or extras or rules:
             self._use(demand, 1)
-        if self.stale is not None:
-            self._changed()
+        if self.stale is not None and (rules is not None or not counted):
+            self.changed()
 
     def give(self, demand: Demand) -> None:
+        """It gives its place back."""
         self.free += 1
         _, cpus, memory_bytes, extras, rules = demand
         if cpus or memory_bytes or extras or rules:
             self._use(demand, -1)
         if self.stale is not None:
-            self._changed()
+            self.changed()
 
     def _use(self, demand: Demand, times: int) -> None:
         if demand.cpus:
@@ -178,12 +151,12 @@ class AgentCapacity:
     def drain(self, on: bool = True) -> None:
         """Take nothing new, or take jobs again. What it has goes on."""
         self.drained = on
-        self._changed()
+        self.changed()
 
     def report(self, load: float) -> None:
         """What it says of its load; what cannot be is taken for nothing said."""
         self.load = min(load, 100.0) if isfinite(load) and load > 0 else 0.0
-        self._changed()
+        self.changed()
 
     def ended(self, now_s: float) -> None:
         """A job ended on it."""
@@ -199,9 +172,10 @@ class AgentCapacity:
             self.free += places - self.places
             self.places = places
             if self.stale is not None:
-                self._changed()
+                self.changed()
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
+        """Say so where agents are kept as columns."""
         if self.stale is not None:
             self.stale.append(self)
             self.stale = None
@@ -221,11 +195,16 @@ class Capacity:
         return sum(agent.free for agent in self.agents.values() if agent.free > 0)
 
     def nodes(self) -> Nodes:
-        """The agents as columns, brought up to date. O(agents that changed), all of them when one came or went."""
+        """The agents as columns, brought up to date. O(agents that changed)."""
+        nodes = self.columns()
+        for _ in nodes.refresh(self.agents):
+            pass
+        return nodes
+
+    def columns(self) -> Nodes:
+        """The agents as columns, as they were last brought up to date by `refresh`."""
         from relevo.scheduler.nodes import Nodes
 
-        rows = list(self.agents.values())
-        if self._nodes is None or self._nodes.rows != rows:
-            self._nodes = Nodes(rows)
-        self._nodes.refresh()
+        if self._nodes is None or self._nodes.crowded:
+            self._nodes = Nodes()
         return self._nodes

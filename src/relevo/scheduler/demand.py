@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from relevo.scheduler.expressions import Expression
+    from relevo.workflow.label_expressions import Expression
 
 
 #: Over what jobs with the same key are kept apart.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from relevo.scheduler.capacity import AgentCapacity, Capacity
 from relevo.scheduler.demand import Demand
 from relevo.scheduler.placement import Placement, Round
 from relevo.scheduler.policy import Policy
-from relevo.scheduler.queue import Line, Queue, Rotation
+from relevo.scheduler.queue import Lane, Queue
 
-__all__ = ["Placement", "Policy", "Round", "choose", "decide", "match"]
+if TYPE_CHECKING:
+    from relevo.scheduler.rounds import Decision
+
+__all__ = ["Placement", "Policy", "Round", "at_once", "begin", "choose", "decide", "match"]
 
 #: Up to so many agents are compared one by one.
 FEW_AGENTS: Final = 8
@@ -31,18 +34,32 @@ def decide(queue: Queue, capacity: Capacity, policy: Policy, now_s: float = 0.0)
 
     `now_s`: of the clock by which jobs were queued; only ageing and reservations look at it.
     """
-    if len(queue.lanes) == 1 and len(capacity.agents) <= FEW_AGENTS and is_usual(policy):
-        (tenants,) = queue.lanes.values()
-        if len(tenants) == 1:
-            (classes,) = tenants.values()
-            if len(classes) == 1:
-                (demand,) = classes
-                if demand[1:] == _PLAIN:
-                    placements = _match_alike(classes[demand], demand, capacity, policy)
-                    return Round(placements, [], {}, [])
+    found = at_once(queue, capacity, policy, policy.round_limit)
+    return found if found is not None else begin(queue, capacity, policy, now_s).run()
+
+
+def begin(
+    queue: Queue, capacity: Capacity, policy: Policy, now_s: float = 0.0, *, claims: bool = True
+) -> Decision:
+    """A round that can be made in turns."""
     from relevo.scheduler.rounds import Decision  # an engine for one machine seldom needs it
 
-    return Decision(queue, capacity, policy, now_s).run()
+    return Decision(queue, capacity, policy, now_s, claims=claims)
+
+
+def at_once(queue: Queue, capacity: Capacity, policy: Policy, limit: int) -> Round | None:
+    """A round of so many placements at most, where all that wait ask for a place and labels only, and agents are few: what is
+    usual on one machine. None where it takes more than that."""
+    if len(queue.lanes) != 1 or len(capacity.agents) > FEW_AGENTS or not is_usual(policy):
+        return None
+    (tenants,) = queue.lanes.values()
+    if len(tenants) != 1:
+        return None
+    (classes,) = tenants.values()
+    if len(classes) != 1:
+        return None
+    ((demand, lane),) = classes.items()
+    return Round(_match_alike(lane, demand, capacity, limit), [], {}, []) if demand[1:] == _PLAIN else None
 
 
 def is_usual(policy: Policy) -> bool:
@@ -56,16 +73,13 @@ def is_usual(policy: Policy) -> bool:
     )
 
 
-def _match_alike(
-    lane: Rotation | Line, demand: Demand, capacity: Capacity, policy: Policy
-) -> list[Placement]:
-    """The same where all that wait ask for a place and labels only, and agents are few: what is usual on one machine."""
+def _match_alike(lane: Lane, demand: Demand, capacity: Capacity, limit: int) -> list[Placement]:
     free = {
         agent.id: agent.free
         for agent in capacity.agents.values()
         if agent.free > 0 and demand.labels <= agent.labels and not agent.taints and not agent.drained
     }
-    waiting = lane.peek(min(policy.round_limit, sum(free.values())))
+    waiting = lane.peek(min(limit, sum(free.values())))
     if len(free) == 1:
         (only,) = free
         return [Placement(one, demand, only) for one in waiting]

@@ -1,7 +1,8 @@
 """Agents as columns: an amount of each is a list, and what holds of some of them is a bit set (an integer, bit i for row i).
 
 A class of jobs fits `labels & rules & what has enough of each amount`: a handful of operations on integers of n bits, whatever n
-is, instead of a look at each agent. `Nodes` is kept between rounds; `room.Room` is what is left of them during one.
+is, instead of a look at each agent. `Nodes` is kept between rounds and brought up to date by what has changed; a round takes
+from its columns while it goes on (`room.Room`).
 
     rows   a  b  c  d         ladder of cpu     ≥ 1: abcd   ≥ 4: a··d          ranks   6: b·   5: ac   2: d
 """
@@ -9,12 +10,15 @@ is, instead of a look at each agent. `Nodes` is kept between rounds; `room.Room`
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections import deque
+from collections.abc import Iterator, Mapping
+from operator import neg
 from typing import Final
 
-from relevo.scheduler import expressions
 from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.demand import Demand, Rules, amounts, thousandths
 from relevo.scheduler.policy import Weights
+from relevo.workflow import label_expressions as expressions
 
 #: Amounts of one resource that have a bit set of their own at most; with more of them, what is picked is looked at again.
 LADDER_LIMIT: Final = 64
@@ -24,21 +28,26 @@ LACKING: Final = 256
 CLASSES_LIMIT: Final = 4_096
 #: Bit sets with so few bits are gone through bit by bit, others byte by byte.
 SPARSE: Final = 32
+#: Rows of agents that went away are given up when there are more of them than of others, and than so many.
+GONE_LIMIT: Final = 64
+#: So many agents are taken in at once, before others may have the loop.
+AT_ONCE: Final = 4
 _NO_RULES: Final = Rules()
-_NO_KEYS: Final = (frozenset[str](), frozenset[str]())
-
 #: What a job of a class uses, in thousandths, by name.
 Uses = tuple[tuple[str, int], ...]
+#: The keys of an agent's jobs that are kept apart, and those that it is known for.
+Keys = tuple[frozenset[str], frozenset[str]]
 #: For each resource what all nodes have, and what of it is free.
 Columns = list[tuple[list[int], list[int]]]
+_NO_KEYS: Final[Keys] = (frozenset(), frozenset())
 
 
 class Nodes:
-    """Agents in columns. `rows` does not change; what of them has changed is brought up to date by `refresh`."""
+    """Agents in columns, in the order in which they came. Whoever went away keeps its row, with nothing in it."""
 
-    def __init__(self, rows: list[AgentCapacity]) -> None:
-        self.rows = rows
-        self.every = (1 << len(rows)) - 1
+    def __init__(self) -> None:
+        self.rows: list[AgentCapacity] = []
+        self.every = 0
         self.drained = 0
         self.by_name: dict[str, int] = {}
         self.by_taint: dict[str, int] = {}
@@ -46,65 +55,144 @@ class Nodes:
         self.warm: dict[str, int] = {}
         self.totals: dict[str, list[int]] = {}
         self.sums: dict[str, int] = {}  #: of totals
-        self.free: dict[str, list[int]] = {}
+        self.free: dict[str, list[int]] = {}  #: of whoever is drained: no places
         self.ladders: dict[str, dict[int, int]] = {}  #: resource → amount → who has so much free
         self.steps: dict[str, list[int]] = {}  #: the same amounts, in order
         self.ranks: list[int] = []
         self.ranked: dict[int, int] = {}  #: rank → who has it
-        self._index = {agent.id: row for row, agent in enumerate(rows)}
+        self.best_first: list[int] = []  #: the ranks there are
+        self.columns: Columns = []  #: places come first
+        self._index: dict[str, int] = {}
+        self._seen: list[AgentCapacity] | None = []
+        self._gone = 0
         self._weights: Weights | None = None
         self._lacking: dict[str, int] = {}
-        self._stale: list[AgentCapacity] = []
-        self._keys: list[tuple[frozenset[str], frozenset[str]]] = [_NO_KEYS] * len(rows)
+        self._stale = deque[AgentCapacity]()
+        self._keys: list[Keys] = []
         self._classes: dict[Demand, tuple[Uses, int]] = {}
-        for name in {"places", "cpu", "memory"}.union(*(agent.extras for agent in rows)):
-            self.totals[name] = [0] * len(rows)
-            self.free[name] = [0] * len(rows)
-            self.ladders[name] = {}
-            self.steps[name] = []
-        members: dict[str, list[int]] = {}
-        tainted: dict[str, list[int]] = {}
-        for row, agent in enumerate(rows):
-            for name in agent.names:
-                members.setdefault(name, []).append(row)
-            for taint in agent.taints:
-                tainted.setdefault(taint, []).append(row)
-            self.totals["cpu"][row] = thousandths(agent.cpus)
-            self.totals["memory"][row] = thousandths(agent.memory_bytes)
-            for name, amount in agent.extras.items():
-                self.totals[name][row] = thousandths(amount)
-            self._stale.append(agent)
-        self.by_name = {name: bits(found) for name, found in members.items()}
-        self.by_taint = {taint: bits(found) for taint, found in tainted.items()}
-        self._columns = self.columns(self.free)
-        self.sums = {name: sum(column) for name, column in self.totals.items()}
+        for name in ("places", "cpu", "memory"):
+            self._have_column(name)
 
-    def refresh(self) -> None:
-        """Take in what has changed. O(agents that did)."""
-        if not self._stale:
-            return
-        stale = self._stale.copy()
-        self._stale.clear()  # the same list: agents know it
-        for agent in stale:
-            row = self._index[agent.id]
-            bit = 1 << row
-            self.drained = self.drained | bit if agent.drained else self.drained & ~bit
-            self.sums["places"] += agent.places * 1000 - self.totals["places"][row]
-            self.totals["places"][row] = agent.places * 1000
-            self._set("places", row, agent.free * 1000)
-            self._set("cpu", row, thousandths(agent.cpus_free))
-            self._set("memory", row, thousandths(agent.memory_free))
-            for name, amount in agent.extras_free.items():
-                if name in self.free:
-                    self._set(name, row, thousandths(amount))
-            if agent.warm or agent.apart or self._keys[row] != _NO_KEYS:
-                apart, warm = self._keys[row]
-                self._keys[row] = (frozenset(agent.apart), frozenset(agent.warm))
-                _mark(self.apart, bit, apart, self._keys[row][0])
-                _mark(self.warm, bit, warm, self._keys[row][1])
-            if self.ranks:
-                self._rerank(row, bit)
-            agent.stale = self._stale
+    def refresh(self, agents: Mapping[str, AgentCapacity]) -> Iterator[None]:
+        """Take in what has changed. O(agents that did), and a look at who is there. Between two steps others may have the
+        loop; what changes meanwhile is taken in the next time."""
+        here = list(agents.values())
+        if here != self._seen:
+            self._seen = None  # until all are in
+            known = [self.rows[row] for row in self._index.values()]
+            for agent in known:
+                if agents.get(agent.id) is not agent:
+                    self._leave(agent)
+                    yield
+            for agent in here:
+                if agent.id not in self._index:
+                    self._join(agent)
+                    yield
+            self._seen = here
+        for number in range(len(self._stale)):
+            if number % AT_ONCE == 0:
+                yield
+            if self._stale:
+                self._take_in(self._stale.popleft())
+
+    @property
+    def crowded(self) -> bool:
+        """Whether too many rows are those of agents that went away: make the columns anew."""
+        return self._gone > max(GONE_LIMIT, len(self._index))
+
+    def _join(self, agent: AgentCapacity) -> None:
+        """A row for an agent; what it has free is taken in with what has changed."""
+        row = len(self.rows)
+        bit = 1 << row
+        self.rows.append(agent)
+        self._index[agent.id] = row
+        self.every |= bit
+        self.ranks.append(0)
+        self._keys.append(_NO_KEYS)
+        for name in agent.extras:
+            if name not in self.totals:
+                self._have_column(name)
+        for name, column in self.totals.items():
+            column.append(0)
+            self.free[name].append(0)
+        for name in agent.names:
+            self.by_name[name] = self.by_name.get(name, 0) | bit
+        for taint in agent.taints:
+            self.by_taint[taint] = self.by_taint.get(taint, 0) | bit
+        self._total("cpu", row, thousandths(agent.cpus))
+        self._total("memory", row, thousandths(agent.memory_bytes))
+        for name, amount in agent.extras.items():
+            self._total(name, row, thousandths(amount))
+        self._classes.clear()
+        self._enter(0, bit)
+        agent.stale = None
+        self._stale.append(agent)
+
+    def _have_column(self, name: str) -> None:
+        self.totals[name] = [0] * len(self.rows)
+        self.free[name] = [0] * len(self.rows)
+        self.ladders[name] = {}
+        self.steps[name] = []
+        self.sums[name] = 0
+        self.columns.append((self.totals[name], self.free[name]))
+
+    def _leave(self, agent: AgentCapacity) -> None:
+        """Nothing is left of it but the row."""
+        row = self._index[agent.id]
+        bit = 1 << row
+        del self._index[agent.id]
+        self._gone += 1
+        for name in self.totals:
+            self._total(name, row, 0)
+            self._set(name, row, 0)
+        self._mark_keys(row, bit, _NO_KEYS)
+        self.rerank(row, bit)
+
+    def _take_in(self, agent: AgentCapacity) -> None:
+        row = self._index.get(agent.id, -1)
+        if row < 0 or self.rows[row] is not agent:
+            return  # it went away
+        bit = 1 << row
+        self.drained = self.drained | bit if agent.drained else self.drained & ~bit
+        self._total("places", row, agent.places * 1000)
+        self._set("places", row, 0 if agent.drained else agent.free * 1000)
+        self._set("cpu", row, thousandths(agent.cpus_free))
+        self._set("memory", row, thousandths(agent.memory_free))
+        for name, amount in agent.extras_free.items():
+            if name in self.free:
+                self._set(name, row, thousandths(amount))
+        if agent.warm or agent.apart or self._keys[row] is not _NO_KEYS:
+            self._mark_keys(row, bit, (frozenset(agent.apart), frozenset(agent.warm)))
+        self.rerank(row, bit)
+        agent.stale = self._stale
+
+    def doubt(self, row: int) -> None:
+        """What a round took there may not have been carried out: look again."""
+        agent = self.rows[row]
+        if agent.stale is not None:
+            agent.changed()
+
+    def take(self, row: int, uses: Uses) -> None:
+        """So much less is free there, until `refresh` knows better. O(uses)."""
+        bit = 1 << row
+        for name, amount in uses:
+            column = self.free[name]
+            before = column[row]
+            after = column[row] = before - amount
+            steps = self.steps[name]
+            if steps and after < steps[-1]:
+                move(self.ladders[name], steps, bit, before, after)
+        self.rerank(row, bit)
+
+    def keep_apart(self, row: int, key: str) -> None:
+        """A job with that key is there."""
+        apart, warm = self._keys[row]
+        self._mark_keys(row, 1 << row, (apart | {key}, warm))
+
+    def _total(self, name: str, row: int, amount: int) -> None:
+        column = self.totals[name]
+        self.sums[name] += amount - column[row]
+        column[row] = amount
 
     def _set(self, name: str, row: int, amount: int) -> None:
         column = self.free[name]
@@ -113,30 +201,43 @@ class Nodes:
             column[row] = amount
             move(self.ladders[name], self.steps[name], 1 << row, before, amount)
 
-    def _rerank(self, row: int, bit: int) -> None:
-        before, rank = self.ranks[row], rank_of(row, self._columns, self.rows, self._weights)
-        if rank != before:
-            self.ranks[row] = rank
-            self.ranked[rank] = self.ranked.get(rank, 0) | bit
-            self.ranked[before] &= ~bit
-            if not self.ranked[before]:
-                del self.ranked[before]
+    def _mark_keys(self, row: int, bit: int, now: Keys) -> None:
+        before = self._keys[row]
+        self._keys[row] = now
+        _mark(self.apart, bit, before[0], now[0])
+        _mark(self.warm, bit, before[1], now[1])
 
-    def columns(self, free: dict[str, list[int]]) -> Columns:
-        """Totals beside what is free; places come first."""
-        names = ("places", *(name for name in self.totals if name != "places"))
-        return [(self.totals[name], free[name]) for name in names]
+    def rerank(self, row: int, bit: int) -> None:
+        """Give a node the rank that it has by what is free. `bit`: of the row."""
+        before, rank = self.ranks[row], rank_of(row, self.columns, self.rows, self._weights)
+        if rank == before:
+            return
+        self.ranks[row] = rank
+        ranked = self.ranked
+        ranked[before] ^= bit
+        if not ranked[before]:
+            del ranked[before]
+            self.best_first.remove(before)
+        self._enter(rank, bit)
 
-    def rank_all(self, weights: Weights | None) -> None:
+    def _enter(self, rank: int, nodes: int) -> None:
+        if rank in self.ranked:
+            self.ranked[rank] |= nodes
+        else:
+            self.ranked[rank] = nodes
+            insort(self.best_first, rank, key=neg)
+
+    def rank_by(self, weights: Weights | None) -> None:
         """Have ranks by these weights. O(agents) when they are others than before."""
-        if self.ranks and self._weights == weights:
+        if self._weights == weights:
             return
         self._weights = weights
-        self.ranks = [rank_of(row, self._columns, self.rows, weights) for row in range(len(self.rows))]
+        self.ranks = [rank_of(row, self.columns, self.rows, weights) for row in range(len(self.rows))]
         members: dict[int, list[int]] = {}
         for row, rank in enumerate(self.ranks):
             members.setdefault(rank, []).append(row)
         self.ranked = {rank: bits(found) for rank, found in members.items()}
+        self.best_first = sorted(members, reverse=True)
 
     def climb(self, name: str, amount: int) -> bool:
         """Have a step for an amount; False when there are too many already."""

@@ -37,19 +37,23 @@ class Cursor(Protocol):
 class Rotation:
     """A lane: waiting jobs of one priority, tenant and class. Runs take turns, a run's jobs go in order."""
 
-    __slots__ = ("runs", "size", "turns")
+    __slots__ = ("demand", "runs", "size", "tenant", "turns")
 
-    def __init__(self) -> None:
-        self.runs: dict[str, deque[int]] = {}  # in order of whose turn it is
-        self.turns: dict[str, int] = {}  # since when it is, in the same order
+    def __init__(self, tenant: str, demand: Demand) -> None:
+        self.tenant = tenant
+        self.demand = demand
+        self.runs: dict[str, deque[Waiting]] = {}
+        self.turns: dict[str, int] = {}  # since when it is a run's turn, in order
         self.size = 0
 
-    def add(self, run: str, job: int, turn: int) -> None:
+    def add(self, waiting: Waiting, turn: int) -> None:
+        run = waiting[0]
         jobs = self.runs.get(run)
         if jobs is None:
-            jobs = self.runs[run] = deque()
+            self.runs[run] = deque((waiting,))
             self.turns[run] = turn
-        jobs.append(job)
+        else:
+            jobs.append(waiting)
         self.size += 1
 
     @property
@@ -66,66 +70,61 @@ class Rotation:
         depth = 0
         left = min(count, self.size)
         while left > 0:
-            for run, jobs in self.runs.items():
+            for run in self.turns:
+                jobs = self.runs[run]
                 if depth < len(jobs):
-                    yield Waiting(run, jobs[depth])
+                    yield jobs[depth]
                     left -= 1
                     if not left:
                         return
             depth += 1
 
-    def take(self, run: str, job: int, turn: int) -> bool:
-        """Take a job out; its run goes to the end of the turns. False when it is not here."""
-        jobs = self.runs.get(run)
-        if jobs is None:
-            return False
-        if jobs[0] == job:
+    def take(self, waiting: Waiting, turn: int) -> None:
+        """Take a job out that is here; its run goes to the end of the turns."""
+        run = waiting[0]
+        jobs = self.runs[run]
+        if jobs[0] == waiting:
             jobs.popleft()
         else:
-            try:
-                jobs.remove(job)
-            except ValueError:
-                return False
-        del self.runs[run], self.turns[run]
+            jobs.remove(waiting)
+        del self.turns[run]
         if jobs:
-            self.runs[run] = jobs
             self.turns[run] = turn
+        else:
+            del self.runs[run]
         self.size -= 1
-        return True
 
 
 class _Turns:
     """Through a rotation. Runs that had their turn come again after those that had none."""
 
-    __slots__ = ("_again", "_fresh", "_jobs", "_run", "_turns", "key", "waiting")
+    __slots__ = ("_again", "_fresh", "_jobs", "_runs", "key", "waiting")
 
     def __init__(self, lane: Rotation) -> None:
-        self._fresh = iter(lane.runs.items())
-        self._turns = lane.turns
-        self._again: deque[tuple[str, Iterator[int], int, int]] = deque()
-        self._run = ""
-        self._jobs: Iterator[int] = iter(())
+        self._runs = lane.runs
+        self._fresh = iter(lane.turns.items())
+        self._again: deque[tuple[Iterator[Waiting], Waiting, Key]] | None = None
+        self._jobs: Iterator[Waiting] = iter(())
         self.key: Key = (0.0, 0)
         self.waiting: Waiting | None = None
         self._step()
 
     def advance(self, turn: int) -> None:
-        job = next(self._jobs, None)
-        if job is not None:
-            self._again.append((self._run, self._jobs, job, turn))
+        following = next(self._jobs, None)
+        if following is not None:
+            if self._again is None:
+                self._again = deque()
+            self._again.append((self._jobs, following, (0.0, turn)))
         self._step()
 
     def _step(self) -> None:
-        fresh = next(self._fresh, None)
-        if fresh is not None:
-            self._run, jobs = fresh
-            self._jobs = iter(jobs)
-            self.key = (0.0, self._turns[self._run])
-            self.waiting = Waiting(self._run, next(self._jobs))
-        elif self._again:
-            self._run, self._jobs, job, turn = self._again.popleft()
+        for run, turn in self._fresh:
+            self._jobs = jobs = iter(self._runs[run])
             self.key = (0.0, turn)
-            self.waiting = Waiting(self._run, job)
+            self.waiting = next(jobs)
+            return
+        if self._again:
+            self._jobs, self.waiting, self.key = self._again.popleft()
         else:
             self.waiting = None
 
@@ -133,9 +132,11 @@ class _Turns:
 class Line:
     """A lane in order of deadlines, then of arrival."""
 
-    __slots__ = ("_keys", "entries")
+    __slots__ = ("_keys", "demand", "entries", "tenant")
 
-    def __init__(self) -> None:
+    def __init__(self, tenant: str, demand: Demand) -> None:
+        self.tenant = tenant
+        self.demand = demand
         self.entries: list[tuple[float, int, Waiting]] = []
         self._keys: dict[Waiting, Key] = {}
 
@@ -157,12 +158,9 @@ class Line:
     def peek(self, count: int) -> Iterator[Waiting]:
         return (waiting for _, _, waiting in islice(self.entries, count))
 
-    def take(self, run: str, job: int, turn: int) -> bool:
-        key = self._keys.pop(Waiting(run, job), None)
-        if key is None:
-            return False
+    def take(self, waiting: Waiting, turn: int) -> None:
+        key = self._keys.pop(waiting)
         del self.entries[bisect_left(self.entries, key)]
-        return True
 
 
 class _Along:
@@ -186,6 +184,11 @@ class _Along:
             self.waiting = None
 
 
+Lane = Rotation | Line
+#: The lanes of one priority and tenant.
+Classes = dict[Demand, Lane]
+
+
 class Place(NamedTuple):
     """Where a job stands in the queue."""
 
@@ -201,7 +204,7 @@ class Queue:
 
     def __init__(self, order: Order = "turns") -> None:
         self.order: Order = order
-        self.lanes: dict[int, dict[str, dict[Demand, Rotation | Line]]] = {}
+        self.lanes: dict[int, dict[str, Classes]] = {}
         self.tenants: dict[str, int] = {}  #: who has jobs here, in how many priorities
         self.turn = 0  #: how often something came or went
         self._places: dict[Waiting, Place] = {}  # the first one has waited longest
@@ -250,9 +253,10 @@ class Queue:
             self.tenants[tenant] = self.tenants.get(tenant, 0) + 1
         lane = classes.get(demand)
         if lane is None:
-            lane = classes[demand] = Rotation() if self.order == "turns" else Line()
+            kind = Rotation if self.order == "turns" else Line
+            lane = classes[demand] = kind(tenant, demand)
         if isinstance(lane, Rotation):
-            lane.add(waiting[0], waiting[1], self.turn)
+            lane.add(waiting, self.turn)
         else:
             lane.add(waiting, deadline_s if self.order == "deadline" else 0.0, self.turn)
 
@@ -266,7 +270,7 @@ class Queue:
         classes = tenants[tenant]
         lane = classes[demand]
         self.turn += 1
-        lane.take(waiting[0], waiting[1], self.turn)
+        lane.take(waiting, self.turn)
         if not lane.size:
             del classes[demand]
             if not classes:

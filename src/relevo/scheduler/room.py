@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from operator import neg
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
-from relevo.scheduler import expressions
 from relevo.scheduler.demand import Demand, Rules
-from relevo.scheduler.nodes import Nodes, Uses, enough, move, rank_of, rows_of
+from relevo.scheduler.nodes import Nodes, Uses, rows_of
 from relevo.scheduler.policy import Weights
+from relevo.workflow import label_expressions as expressions
 
 if TYPE_CHECKING:
     from relevo.scheduler.custom import Guard, JobView, NodeView
@@ -37,21 +36,12 @@ class Shape:
 
 
 class Room:
-    """A copy of the columns, from which is taken. O(agents) to make, by copying lists."""
+    """What a round takes from: the columns of nodes, and what is known of each class until the round is over."""
 
     def __init__(self, nodes: Nodes, weights: Weights | None, custom: Guard | None = None) -> None:
         self.nodes = nodes
         self._custom = custom
         self._weights = weights
-        nodes.renew()
-        nodes.rank_all(weights)
-        self.free = {name: column.copy() for name, column in nodes.free.items()}
-        self._columns = nodes.columns(self.free)
-        self._ladders = {name: ladder.copy() for name, ladder in nodes.ladders.items()}
-        self._apart = nodes.apart.copy()
-        self._ranks = nodes.ranks.copy()
-        self._ranked = nodes.ranked.copy()
-        self._best_first = sorted(self._ranked, reverse=True)
         self._shapes: dict[Demand, Shape] = {}
 
     def shape(self, demand: Demand) -> Shape:
@@ -61,19 +51,11 @@ class Room:
             uses, allowed = self.nodes.of_class(demand)
             shape = self._shapes[demand] = Shape(demand, uses, allowed & ~self.nodes.drained)
             for name, amount in uses:
-                shape.exact &= self._climb(name, amount)
+                if name in self.nodes.ladders:
+                    shape.exact &= self.nodes.climb(name, amount)
             if demand.rules is not None and (demand.rules.prefers is not None or demand.rules.near):
                 shape.parts = self._parts(demand.rules)
         return shape
-
-    def _climb(self, name: str, amount: int) -> bool:
-        ladder = self._ladders.get(name)
-        if ladder is None or amount in ladder:
-            return True  # nobody has any of it, or it has that step
-        if not self.nodes.climb(name, amount):
-            return False
-        ladder[amount] = enough(self.free[name], amount)
-        return True
 
     def _parts(self, rules: Rules) -> list[tuple[int, int]]:
         nodes, weights = self.nodes, self._weights
@@ -93,8 +75,9 @@ class Room:
     def fitting(self, shape: Shape) -> int:
         """The nodes that take one more of a class now; some too many when it is not exact."""
         found = shape.left
+        ladders = self.nodes.ladders
         for name, amount in shape.uses:
-            ladder = self._ladders.get(name)
+            ladder = ladders.get(name)
             if ladder is None:
                 return 0
             nodes = ladder.get(amount)
@@ -113,7 +96,7 @@ class Room:
         rules = shape.demand.rules
         if rules is None or not rules.apart:
             return 0
-        return self.nodes.neighbours(self._apart.get(rules.apart, 0), rules.apart_over)
+        return self.nodes.neighbours(self.nodes.apart.get(rules.apart, 0), rules.apart_over)
 
     def best(self, shape: Shape, job: JobView | None = None) -> int:
         """The row to take for one more of a class: the best rank, and the first of several; -1 when it fits nowhere.
@@ -125,16 +108,16 @@ class Room:
                 row = self._top_by(self._custom, job, found)
             else:
                 row = self._top(found) if not shape.parts else self._top_of_parts(found, shape.parts)
-            if shape.exact or all(self.free[name][row] >= amount for name, amount in shape.uses):
+            if shape.exact or all(self.nodes.free[name][row] >= amount for name, amount in shape.uses):
                 return row
             shape.left &= ~(1 << row)  # it will not have more in this round
         return -1
 
     def _top(self, found: int) -> int:
         if found.bit_count() <= FEW:
-            return max(rows_of(found), key=self._ranks.__getitem__)
-        ranked = self._ranked
-        for rank in self._best_first:
+            return max(rows_of(found), key=self.nodes.ranks.__getitem__)
+        ranked = self.nodes.ranked
+        for rank in self.nodes.best_first:
             if hit := found & ranked[rank]:
                 return (hit & -hit).bit_length() - 1
         raise AssertionError("a node without a rank")
@@ -148,7 +131,7 @@ class Room:
         from relevo.scheduler.custom import node_view
 
         totals = {name: column[row] / 1000 for name, column in self.nodes.totals.items()}
-        free = {name: column[row] / 1000 for name, column in self.free.items()}
+        free = {name: column[row] / 1000 for name, column in self.nodes.free.items()}
         return node_view(self.nodes.rows[row], totals, free)
 
     def _top_of_parts(self, found: int, parts: list[tuple[int, int]]) -> int:
@@ -156,34 +139,15 @@ class Room:
         for bonus, members in parts:
             if hit := found & members:
                 row = self._top(hit)
-                grades.append((self._ranks[row] + bonus, -row))
+                grades.append((self.nodes.ranks[row] + bonus, -row))
         return -max(grades)[1]
 
     def take(self, row: int, shape: Shape) -> None:
         """A job of the class has its place there."""
-        bit = 1 << row
-        for name, amount in shape.uses:
-            column = self.free[name]
-            before = column[row]
-            after = column[row] = before - amount
-            move(self._ladders[name], self.nodes.steps[name], bit, before, after)
+        self.nodes.take(row, shape.uses)
         rules = shape.demand.rules
         if rules is not None and rules.apart:
-            self._apart[rules.apart] = self._apart.get(rules.apart, 0) | bit
-        rank, before = rank_of(row, self._columns, self.nodes.rows, self._weights), self._ranks[row]
-        if rank == before:
-            return
-        ranked = self._ranked
-        self._ranks[row] = rank
-        if rank in ranked:
-            ranked[rank] |= bit
-        else:
-            ranked[rank] = bit
-            insort(self._best_first, rank, key=neg)
-        ranked[before] &= ~bit
-        if not ranked[before]:
-            del ranked[before]
-            self._best_first.remove(before)
+            self.nodes.keep_apart(row, rules.apart)
 
     def nearest(self, shape: Shape) -> int:
         """The row where least is missing for a class that fits nowhere now, of those that could ever take it; -1: none could."""
@@ -195,7 +159,7 @@ class Room:
                 total = totals[name][row] if name in totals else 0
                 if total < amount:
                     break
-                missing = max(missing, (amount - self.free[name][row]) / total)
+                missing = max(missing, (amount - self.nodes.free[name][row]) / total)
             else:
                 if chosen < 0 or missing < least:
                     chosen, least = row, missing

@@ -6,132 +6,172 @@
 
 A class that fits nowhere is looked at once in a round: nodes only fill up. Keys of groups only grow while the round goes on, so
 that a heap with late updates gives the order exactly.
+
+A round can be made in turns: between two of them what it has placed is carried out, and jobs come and go. It goes by the capacity
+that there was when it began; what became free since is for the next one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import heapify, heappop, heapreplace
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 from relevo.scheduler.capacity import Capacity
-from relevo.scheduler.demand import Demand
 from relevo.scheduler.placement import Left, Placement, Reservation, Round
 from relevo.scheduler.policy import Policy
-from relevo.scheduler.queue import Cursor, Key, Line, Queue, Rotation, Waiting
+from relevo.scheduler.queue import Classes, Cursor, Key, Lane, Queue, Waiting
 from relevo.scheduler.room import Room, Shape
 from relevo.scheduler.tenants import Account, Ledger
 
 if TYPE_CHECKING:
     from relevo.scheduler.custom import JobView
 
-
-class _Lane:
-    """A lane of the queue, where it stands in this round."""
-
-    __slots__ = ("_source", "account", "cursor", "demand", "shape", "tenant")
-
-    def __init__(self, source: Rotation | Line, demand: Demand, tenant: str, account: Account | None) -> None:
-        self._source = source
-        self.demand = demand
-        self.tenant = tenant
-        self.account = account
-        self.cursor: Cursor | None = None
-        self.shape: Shape | None = None
-
-    def at(self) -> Cursor:
-        """Where it stands. Many lanes are never looked into."""
-        if self.cursor is None:
-            self.cursor = self._source.cursor()
-        return self.cursor
-
-
 #: (minus the priority, beyond the guarantee, share, virtual finish, turn): what decides between groups, then the lane's key.
 _GroupKey = tuple[float, bool, float, float, int, Key]
 _FIRST: Final[Key] = (-inf, 0)
+#: So many groups are made, or lanes of one looked up, in one step.
+AT_ONCE: Final = 32
 
 
 class _Group:
     """The lanes of a priority, or of a tenant in it where tenants count. Opened when its turn comes: most rounds end before they get to most lanes."""
 
-    __slots__ = ("account", "heap", "key", "opened", "priority", "tenants")
+    __slots__ = ("account", "heap", "opened", "priority", "seen", "tenants")
 
-    def __init__(
-        self, priority: int, tenants: dict[str, dict[Demand, Rotation | Line]], account: Account | None
-    ) -> None:
+    def __init__(self, priority: int, tenants: list[Classes], account: Account | None) -> None:
         self.priority = priority
         self.tenants = tenants
         self.account = account  #: of its only tenant
+        self.seen = -1  #: the account's turn when its key was made
         self.opened = False
-        self.heap: list[tuple[Key, int, _Lane]] = []
-        self.key: _GroupKey = (0, False, 0.0, 0.0, 0, _FIRST)
+        self.heap: list[tuple[Key, int, Lane]] = []
 
 
 class Decision:
-    """A round under way. Changes neither queue nor capacity.
+    """A round under way. Takes from the columns of nodes, and changes neither queue nor agents.
 
     O(placements + lanes), each times a few operations on bit sets of as many bits as there are agents.
     """
 
-    def __init__(self, queue: Queue, capacity: Capacity, policy: Policy, now_s: float) -> None:
+    def __init__(
+        self, queue: Queue, capacity: Capacity, policy: Policy, now_s: float, *, claims: bool = True
+    ) -> None:
+        """`claims`: go on when no node has a place any more, to know all whom the round leaves without room."""
         self._queue = queue
+        self._capacity = capacity
         self._policy = policy
         self._now_s = now_s
-        self._nodes = nodes = capacity.nodes()
-        self._room = Room(nodes, policy.placement, policy.custom)
+        self._claims = claims
+        self._nodes = capacity.columns()
+        self._room = Room(self._nodes, policy.placement, policy.custom)
         self._ledger = capacity.ledger or Ledger(policy.shares)
-        self._ledger.totals = nodes.sums
         self._accounts: dict[str, Account] = {}
         self._counts = policy.fair or bool(policy.shares)  # what tenants have
+        self._guarantees = any(share.guaranteed for share in policy.shares.values())
+        self._heap: list[tuple[_GroupKey, int, _Group]] = []
+        self._cursors: dict[Lane, Cursor] = {}  # of lanes that were served in this turn
+        self._rows: list[int] = []  # what was taken in this turn
+        self._kept: list[int] = []  # for reservations
         self._turn = queue.turn
-        self._served = self._ledger.turn
+        self._served = 0
+        self._steps = self._work()
         self.result = Round([], [], {}, [])
 
     def run(self) -> Round:
-        """Place what can be placed."""
-        shared = self._counts
-        limit = self._policy.round_limit
-        placements = self.result.placements
-        heap = self._groups()
-        while heap:
+        """All of it in one turn. Nothing is carried out: it could be made again."""
+        try:
+            for _ in self._steps:
+                pass
+        finally:
+            self.undo()
+        return self.result
+
+    def advance(self, steps: int) -> bool:
+        """Another turn, of so many steps at most; whether the round is over. A step looks at a lane, or at a few agents.
+
+        What the turn before has placed has been carried out since, in the same order, or its jobs do not wait any more.
+        Raises PolicyFailed: then only `undo` is left.
+        """
+        self._turn = self._queue.turn
+        self._cursors.clear()
+        self._rows.clear()
+        return any(next(self._steps, self) is self for _ in range(steps))
+
+    def undo(self) -> None:
+        """Give up what it has taken in its last turn, and what it keeps for others."""
+        for row in (*self._rows, *self._kept):
+            self._nodes.doubt(row)
+
+    def _work(self) -> Iterator[None]:
+        nodes = self._nodes
+        nodes.rank_by(self._policy.placement)
+        yield from nodes.refresh(self._capacity.agents)
+        nodes.renew()
+        self._ledger.totals = nodes.sums
+        self._served = self._ledger.turn
+        yield from self._make_groups()
+        yield from self._match()
+        for row in self._kept:
+            nodes.doubt(row)
+
+    def _make_groups(self) -> Iterator[None]:
+        heap = self._heap
+        lowest = self._rank(self._queue.oldest)
+        for priority, tenants in list(self._queue.lanes.items()):
+            if self._counts:
+                for tenant, classes in list(tenants.items()):
+                    group = _Group(priority, [classes], self._account(tenant))
+                    heap.append((self._key(group, lowest - priority, None, _FIRST), len(heap), group))
+                    if len(heap) % AT_ONCE == 0:
+                        yield
+            else:
+                group = _Group(priority, list(tenants.values()), None)
+                heap.append((self._key(group, lowest - priority, None, _FIRST), len(heap), group))
+        heapify(heap)
+
+    def _match(self) -> Iterator[None]:
+        """Whoever goes first, again and again."""
+        heap, placements, limit = self._heap, self.result.placements, self._policy.round_limit
+        self._nodes.climb("places", 1000)
+        places = self._nodes.ladders["places"]
+        while heap and len(placements) < limit and (places[1000] or self._goes_on()):
             _, number, group = heap[0]
-            if not group.opened:
-                self._open(group)
-            elif not shared or not self._renew(group):  # else it got something in another priority
-                if len(placements) >= limit:
-                    break
-                self._serve(group, group.heap[0][2])
+            account = group.account
+            if account is not None and account.full:
+                heappop(heap)
+                continue
+            if account is None or group.seen == account.turn:
+                if not group.opened:
+                    yield from self._open(group)
+                else:
+                    self._serve(group)
+                    yield
                 if not group.heap:
                     heappop(heap)
                     continue
-                self._renew(group)
-            heapreplace(heap, (group.key, number, group))
-        return self.result
+            # else its tenant got something in another priority
+            heapreplace(heap, (self._renewed(group), number, group))
 
-    def _groups(self) -> list[tuple[_GroupKey, int, _Group]]:
-        heap: list[tuple[_GroupKey, int, _Group]] = []
-        for priority, tenants in self._queue.lanes.items():
-            if self._counts:
-                groups = [
-                    _Group(priority, {tenant: classes}, self._account(tenant))
-                    for tenant, classes in tenants.items()
-                ]
-            else:
-                groups = [_Group(priority, tenants, None)]
-            for group in groups:
-                group.key = self._key(group, None, self._queue.oldest, _FIRST)
-                heap.append((group.key, len(heap), group))
-        heapify(heap)
-        return heap
+    def _goes_on(self) -> bool:
+        """Whether there is something to do where no node has a place."""
+        if self._claims:
+            return True
+        after_s, oldest_s = self._policy.reserve_after_s, self._queue.oldest
+        if after_s is None or oldest_s is None or len(self.result.reservations) >= self._policy.reservations:
+            return False
+        return self._now_s - oldest_s >= after_s
 
-    def _open(self, group: _Group) -> None:
+    def _open(self, group: _Group) -> Iterator[None]:
         group.opened = True
-        for tenant, classes in group.tenants.items():
-            account = self._account(tenant) if self._counts else None
-            for demand, source in classes.items():
-                group.heap.append((source.first, len(group.heap), _Lane(source, demand, tenant, account)))
+        for classes in group.tenants:
+            for lane in list(classes.values()):
+                if lane.size:
+                    group.heap.append((lane.first, len(group.heap), lane))
+                    if len(group.heap) % AT_ONCE == 0:
+                        yield
         heapify(group.heap)
-        self._renew(group)
 
     def _account(self, tenant: str) -> Account:
         account = self._accounts.get(tenant)
@@ -139,68 +179,82 @@ class Decision:
             account = self._accounts[tenant] = Account(self._ledger, tenant, self._policy.share(tenant))
         return account
 
-    def _renew(self, group: _Group) -> bool:
-        """Bring a group's key up to date; whether it was another. It never becomes less, but for the group just served."""
-        lane_key, _, lane = group.heap[0]
-        since_s = None
-        if self._policy.ageing_s and (waiting := lane.at().waiting) is not None:
-            since_s = self._queue.since(waiting)
-        key = self._key(group, lane, since_s, lane_key)
-        if key == group.key:
-            return False
-        group.key = key
-        return True
+    def _rank(self, since_s: float | None) -> float:
+        """What waiting since then adds to a rank: less is better."""
+        if not self._policy.ageing_s or since_s is None:
+            return 0.0
+        return -int(max(0.0, self._now_s - since_s) / self._policy.ageing_s)
 
-    def _key(self, group: _Group, lane: _Lane | None, since_s: float | None, lane_key: Key) -> _GroupKey:
-        """A group's key; without its first lane, one that is not greater."""
+    def _renewed(self, group: _Group) -> _GroupKey:
+        """A group's key as it is now. It never becomes less, but for the group just served."""
+        if not group.heap:
+            return self._key(group, self._rank(self._queue.oldest) - group.priority, None, _FIRST)
+        lane_key, _, lane = group.heap[0]
         rank: float = -group.priority
-        if self._policy.ageing_s and since_s is not None:
-            rank -= int(max(0.0, self._now_s - since_s) / self._policy.ageing_s)
-        borrows = False
-        if lane is not None and lane.account is not None and self._policy.shares:
-            borrows = lane.account.borrows(self._nodes.of_class(lane.demand)[0])
+        if self._policy.ageing_s:
+            waiting = self._cursor(lane).waiting
+            rank += self._rank(None if waiting is None else self._queue.since(waiting))
+        return self._key(group, rank, lane, lane_key)
+
+    def _key(self, group: _Group, rank: float, lane: Lane | None, lane_key: Key) -> _GroupKey:
+        """A group's key; without its first lane, one that is not greater."""
         account = group.account
-        if account is None or not self._policy.fair:
+        if account is None:
+            return (rank, False, 0.0, 0.0, 0, lane_key)
+        group.seen = account.turn
+        borrows = False
+        if lane is not None and self._guarantees:
+            borrows = account.borrows(self._nodes.of_class(lane.demand)[0])
+        if not self._policy.fair:
             return (rank, borrows, 0.0, 0.0, 0, lane_key)
         return (rank, borrows, account.level, account.finish, account.turn, lane_key)
 
-    def _serve(self, group: _Group, lane: _Lane) -> None:
-        cursor, account = lane.at(), lane.account
-        shape = lane.shape
-        if shape is None:
-            shape = lane.shape = self._room.shape(lane.demand)
+    def _cursor(self, lane: Lane) -> Cursor:
+        cursor = self._cursors.get(lane)
+        if cursor is None:
+            cursor = self._cursors[lane] = lane.cursor()
+        return cursor
+
+    def _serve(self, group: _Group) -> None:
+        key, number, lane = group.heap[0]
+        cursor, account = self._cursor(lane), group.account
         waiting = cursor.waiting
-        assert waiting is not None
-        if account is not None and account.over_quota(shape.uses):
-            self._leave(group, lane, waiting, "quota")
-            return
-        row = -1 if shape.done else self._room.best(shape, self._view(group, lane, waiting))
-        if row < 0:
-            shape.done = True
-            self._leave(group, lane, waiting, "room")
-            self._keep_room(waiting, shape)
-            return
-        self._room.take(row, shape)
-        self.result.placements.append(Placement(waiting, shape.demand, self._nodes.rows[row].id))
-        self._turn += 1
-        if account is not None:
-            self._served += 1
-            account.take(shape.uses, self._served)
-        cursor.advance(self._turn)
+        if waiting is not None and cursor.key == key:
+            shape = self._room.shape(lane.demand)
+            if account is not None and account.over_quota(shape.uses):
+                self._leave(group, lane, waiting, "quota")
+                return
+            row = -1 if shape.done else self._room.best(shape, self._view(group, lane, waiting))
+            if row < 0:
+                shape.done = True
+                self._leave(group, lane, waiting, "room")
+                self._keep_room(waiting, shape)
+                return
+            self._room.take(row, shape)
+            self._rows.append(row)
+            self.result.placements.append(Placement(waiting, shape.demand, self._nodes.rows[row].id))
+            self._turn += 1
+            if account is not None:
+                self._served += 1
+                account.take(shape.uses, self._served)
+            cursor.advance(self._turn)
+        # else its first job went away since
         if cursor.waiting is None:
             heappop(group.heap)
         else:
-            heapreplace(group.heap, (cursor.key, group.heap[0][1], lane))
+            heapreplace(group.heap, (cursor.key, number, lane))
 
-    def _view(self, group: _Group, lane: _Lane, waiting: Waiting) -> JobView | None:
+    def _view(self, group: _Group, lane: Lane, waiting: Waiting) -> JobView | None:
         if self._policy.custom is None:
             return None
         from relevo.scheduler.custom import view_of
 
         return view_of(waiting, group.priority, lane.demand, lane.tenant)
 
-    def _leave(self, group: _Group, lane: _Lane, waiting: Waiting, why: Left) -> None:
+    def _leave(self, group: _Group, lane: Lane, waiting: Waiting, why: Left) -> None:
         heappop(group.heap)
+        if not self._claims:
+            return
         key = (lane.tenant, lane.demand)
         if key not in self.result.left:
             self.result.left[key] = why
@@ -220,4 +274,5 @@ class Decision:
         row = self._room.nearest(shape)
         if row >= 0:
             self._room.take(row, shape)
+            self._kept.append(row)
             self.result.reservations.append(Reservation(waiting, shape.demand, self._nodes.rows[row].id))

@@ -86,6 +86,12 @@ class Account:
         self.turn = ledger.turns.get(tenant, 0)
         self.level = dominant(self.used, ledger.totals, share.weight)
 
+    @property
+    def full(self) -> bool:
+        """Whether it has as many jobs as it may have."""
+        quota = self._quota
+        return "places" in quota and self.used.get("places", 0) + 1000 > quota["places"]
+
     def over_quota(self, uses: tuple[tuple[str, int], ...]) -> bool:
         """Whether one more would be too much for it."""
         quota, used = self._quota, self.used

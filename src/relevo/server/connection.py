@@ -71,6 +71,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        self.scope["relevo.whole"] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
         self._in_head = True
         self._head_bytes = 0

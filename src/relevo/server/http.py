@@ -35,10 +35,21 @@ _encode = msgspec.json.Encoder().encode
 class Request:
     """One request."""
 
-    __slots__ = ("_receive", "connection", "headers", "host", "method", "path", "path_values", "query_string")
+    __slots__ = (
+        "_receive",
+        "_scope",
+        "connection",
+        "headers",
+        "host",
+        "method",
+        "path",
+        "path_values",
+        "query_string",
+    )
 
     def __init__(self, scope: dict[str, Any], receive: Receive) -> None:
         self._receive = receive
+        self._scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query_string: bytes = scope["query_string"]
@@ -80,20 +91,25 @@ class Request:
         declared = self.headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > limit:
             raise too_large(limit)
-        pieces = bytearray()
+        if self._scope.get("relevo.whole"):
+            return await self._whole(limit)  # it is there already: no need of a timer
         try:
             async with asyncio.timeout(BODY_S):
-                while True:
-                    message = await self._receive()
-                    if message["type"] != "http.request":
-                        raise Problem(400, "the request was not sent whole")
-                    pieces += message.get("body", b"")
-                    if len(pieces) > limit:
-                        raise too_large(limit)
-                    if not message.get("more_body", False):
-                        return bytes(pieces)
+                return await self._whole(limit)
         except TimeoutError:
             raise Problem(408, f"the body was not there within {BODY_S:g} s", headers=(CLOSE,)) from None
+
+    async def _whole(self, limit: int) -> bytes:
+        pieces = bytearray()
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise Problem(400, "the request was not sent whole")
+            pieces += message.get("body", b"")
+            if len(pieces) > limit:
+                raise too_large(limit)
+            if not message.get("more_body", False):
+                return bytes(pieces)
 
     async def pieces(self, limit: int) -> AsyncIterator[bytes]:
         """The body as it comes. Raises Problem 413 when it is longer than `limit`, 408 when nothing comes any more."""

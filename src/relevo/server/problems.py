@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from relevo.domain.errors import DamagedError, InfrastructureError, RelevoError, UserError
 from relevo.orchestrator.api import PartsMissing
+from relevo.orchestrator.keys import KeyUsed
 from relevo.protocol.http_api import BLOBS_MISSING
 from relevo.store.contract import FactExists, Fenced, StoreUnavailable
 from relevo.workflow.diagnostics import WorkflowInvalid
@@ -91,6 +92,8 @@ def problem_of(error: RelevoError) -> Problem:
             )
         case PartsMissing():
             return Problem(409, error.message, hint="upload them, and ask again", kind=BLOBS_MISSING)
+        case KeyUsed():
+            return Problem(422, error.message, hint=error.hint, kind="urn:relevo:idempotency-key-used")
         case UserError():
             return Problem(422, error.message, hint=error.hint)
         case StoreUnavailable():

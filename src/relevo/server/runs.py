@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from relevo.domain.errors import UserError
 from relevo.orchestrator.api import Submission
 from relevo.orchestrator.details import RunDetails, details
+from relevo.orchestrator.keys import retried, submitted
 from relevo.orchestrator.progress import Progress
 from relevo.server import shapes
 from relevo.server.feeds import ALL, EventsFeed, Place, numbered
@@ -27,7 +28,8 @@ RUN_LIMIT: Final = 32 << 20
 PAGE_ROWS: Final = 500
 SCANNED_ROWS: Final = 20_000
 _KEY: Final = {
-    "Idempotency-Key": "The same key again is the same run: for who does not know whether a request arrived."
+    "Idempotency-Key": "The same key again is the same run: for who does not know whether a request arrived. "
+    "With another body it is refused; values of secrets are not compared."
 }
 _TRACE: Final = {
     "traceparent": "the span that the run becomes part of (W3C Trace Context)",
@@ -184,38 +186,29 @@ class Runs:
     async def submit(self, request: Request) -> Answer:
         key = _key(request)
         given = await request.json(shapes.RunGiven, RUN_LIMIT)
-        if key is not None and (known := await self._api.accepted_as(key)) is not None:
-            return _accepted(known, 200)
-        directory = given.directory
-        if directory and not (os.path.isabs(directory) and os.path.isdir(directory)):
-            raise Problem(
-                400,
-                f"directory: {directory} is no absolute path of a folder on the server's machine",
-                hint="leave it out for a run that needs no working tree",
-            )
-        if directory and given.source is not None:
-            raise Problem(400, "a run has a directory here or a source from elsewhere, not both")
-        _check_texts(given)
-        run = await self._api.submit(
-            Submission(
-                workflow_path=given.workflow.path,
-                workflow_text=given.workflow.text.encode(),
-                event=given.event,
-                inputs=given.inputs,
-                env=given.env,
-                secrets=given.secrets,
-                jobs=tuple(given.jobs),
-                directory="" if given.source is not None else directory or self._nowhere,
-                source=given.source,
-                committed=given.committed,
-                skip_unmatched=given.skip_unmatched,
-                idempotency_key=key,
-                keep=given.keep,
-                traceparent=request.header(b"traceparent"),
-                tracestate=request.header(b"tracestate"),
-            )
+        directory = "" if given.source is not None else given.directory or self._nowhere
+        submission = Submission(
+            workflow_path=given.workflow.path,
+            workflow_text=given.workflow.text.encode(),
+            event=given.event,
+            inputs=given.inputs,
+            env=given.env,
+            secrets=given.secrets,
+            jobs=tuple(given.jobs),
+            directory=directory,
+            treeless=given.source is None and not given.directory,
+            source=given.source,
+            committed=given.committed,
+            skip_unmatched=given.skip_unmatched,
+            idempotency_key=key,
+            keep=given.keep,
+            traceparent=request.header(b"traceparent"),
+            tracestate=request.header(b"tracestate"),
         )
-        return _accepted(run, 201)
+        if key is not None and (known := await self._api.accepted_as(key, submitted(submission))) is not None:
+            return _accepted(known, 200)
+        _check(given)
+        return _accepted(await self._api.submit(submission), 201)
 
     # --- told ---------------------------------------------------------------------------------------------------------
 
@@ -312,8 +305,10 @@ class Runs:
         key = _key(request)
         given = await request.json(shapes.RetryGiven)
         row = await self.row(request)
-        if key is not None and (known := await self._api.accepted_as(key)) is not None:
-            return _accepted(known, 200)
+        if key is not None:
+            asked = retried(row.run, failed=given.failed, job=given.job, secrets=given.secrets)
+            if (known := await self._api.accepted_as(key, asked)) is not None:
+                return _accepted(known, 200)
         if row.live and given.job is None:
             raise _conflict(
                 UserError(f"run {row.run} has not ended", hint="cancel it, or retry a held job of it")
@@ -417,8 +412,17 @@ def _key(request: Request) -> str | None:
     return key
 
 
-def _check_texts(given: shapes.RunGiven) -> None:
-    """Refuse what no environment and no file name could hold. Raises Problem 400."""
+def _check(given: shapes.RunGiven) -> None:
+    """Refuse a tree that cannot be meant, and what no environment and no file name could hold. Raises Problem 400."""
+    directory = given.directory
+    if directory and not (os.path.isabs(directory) and os.path.isdir(directory)):
+        raise Problem(
+            400,
+            f"directory: {directory} is no absolute path of a folder on the server's machine",
+            hint="leave it out for a run that needs no working tree",
+        )
+    if directory and given.source is not None:
+        raise Problem(400, "a run has a directory here or a source from elsewhere, not both")
     texts = [given.workflow.path, given.directory, given.event, *given.jobs]
     for pairs in (given.inputs, given.env, given.secrets):
         texts += [*pairs, *pairs.values()]

@@ -13,6 +13,7 @@ from relevo.workflow.model import (
     ActionInput,
     JobNode,
     JobSpec,
+    PlaceRules,
     Position,
     RetrySpec,
     StepSpec,
@@ -161,6 +162,7 @@ def _job(
             for name, value in resources.items()
             if name not in ("cpu", "memory")
         },
+        place=_place(own),
         cancel_timeout_minutes=_value(node, "cancel-timeout-minutes"),
         strategy=strategy.text if isinstance(strategy, Scalar) else None,
         preemptible=own.get("preemptible", False),
@@ -241,6 +243,23 @@ def _retry(value: Any) -> RetrySpec:
         backoff_s=quantities.seconds(to_text(value.get("backoff", 0))),
         lost=most if "infra" in on else None,
     )
+
+
+def _place(own: dict[str, Any]) -> PlaceRules | None:
+    apart = own.get("apart", "")
+    over = "node"
+    if isinstance(apart, dict):
+        apart, over = apart["key"], apart.get("over", over)
+    tolerates = own.get("tolerates", ())
+    found = PlaceRules(
+        to_text(own.get("where", "")),
+        to_text(own.get("prefers", "")),
+        tuple(map(to_text, tolerates if isinstance(tolerates, list | tuple) else [tolerates])),
+        to_text(own.get("near", "")),
+        to_text(apart),
+        over,
+    )
+    return None if found == PlaceRules() else found
 
 
 def _condition(node: Node | None) -> str | None:

@@ -53,6 +53,24 @@ _RETRY: Final = Fields(
         "backoff": Text(says="a time"),
     },
 )
+_LABELS: Final = Text(filled=True, says="an expression over labels")
+_KEY: Final = Text(filled=True, rule=names.placement_key, says="a key")
+_PLACEMENT: Final[dict[str, Shape]] = {
+    "where": _LABELS,
+    "prefers": _LABELS,
+    "tolerates": Items(Text(filled=True, rule=names.label, says="a taint"), single=True),
+    "near": _KEY,
+    "apart": OneOf(
+        (
+            Fields(
+                "apart",
+                {"key": _KEY, "over": Text(choices=("node", "pool", "zone"), says="a place")},
+                required=("key",),
+            ),
+            _KEY,
+        )
+    ),
+}
 _JOB_OWN: Final = Fields(
     "`relevo`",
     {
@@ -61,6 +79,7 @@ _JOB_OWN: Final = Fields(
         "retry": _RETRY,
         "preemptible": Flag(),
         "deadline": Text(says="a time"),
+        **_PLACEMENT,
     },
 )
 STEP_OWN: Final = Fields("`relevo` of a step", {"idempotent": Flag()})

@@ -34,6 +34,17 @@ class RetrySpec(Struct, frozen=True):
     )
 
 
+class PlaceRules(Struct, frozen=True):
+    """What `relevo:` of a job says of where it may run, beyond labels and amounts."""
+
+    where: str = ""  #: an expression over labels that must hold of the agent
+    prefers: str = ""  #: better where this one holds
+    tolerates: tuple[str, ...] = ()  #: taints that do not keep it away
+    near: str = ""  #: better where a job of the same key ran lately
+    apart: str = ""  #: never where a job of the same key runs
+    apart_over: str = "node"  #: or in the same pool or zone
+
+
 class StepSpec(Struct, frozen=True):
     """A step, as written."""
 
@@ -106,6 +117,7 @@ class JobNode(Struct, frozen=True):
     called: Workflow | None = None  #: the file that `uses` names, where it was read
     cancel_timeout_minutes: Value = None
     resources: dict[str, float] = {}  #: of `relevo: resources:` what is neither cpu nor memory; disk in bytes
+    place: PlaceRules | None = None  #: None: it says nothing of it
     preemptible: bool = (
         False  #: it may be ended for others, and run again; `may_be_preempted` has the last word
     )

@@ -15,6 +15,9 @@ REMOTE_WORKFLOW: Final = r"^[^/@\s]+/[^/@\s]+/[^@\s]+\.ya?ml@[^\s]+$"
 COMPOSITE: Final = "composite"
 USING: Final = r"^(?:[Cc][Oo][Mm][Pp][Oo][Ss][Ii][Tt][Ee]|[Dd][Oo][Cc][Kk][Ee][Rr]|[Nn][Oo][Dd][Ee][0-9]+)$"
 _LONGEST_GROUP: Final = 400
+#: A label, taint, pool or zone: what expressions over labels can name.
+_LABEL: Final = re.compile(r"[^\s&|!(),]{1,100}\Z")
+_LONGEST_KEY: Final = 200
 _IMAGE_VERSION: Final = re.compile(r"(?:[0-9]+\.\*|\*)\Z")
 _IDENTIFIER: Final = re.compile(f"{IDENTIFIER[:-1]}\\Z")
 _USING: Final = re.compile(f"{USING[:-1]}\\Z")
@@ -31,6 +34,18 @@ def identifier(text: str) -> str | None:
         f"'{text}' is no valid id: it must begin with a letter or _, hold only letters, digits, - and _, "
         f"and be shorter than {_LONGEST + 1} characters"
     )
+
+
+def label(text: str) -> str | None:
+    """Labels, taints, pools and zones."""
+    if _LABEL.match(text):
+        return None
+    return f"'{text[:100]}' is no name of a label, taint, pool or zone: at most 100 characters, without spaces and & | ! ( ) ,"
+
+
+def placement_key(text: str) -> str | None:
+    """Keys of jobs that are placed near each other, or apart."""
+    return None if len(text) <= _LONGEST_KEY else f"a key may have {_LONGEST_KEY} characters"
 
 
 def step_id(text: str) -> str | None:

@@ -256,6 +256,9 @@ class _Composer:
         try:
             return Scalar(line, column, 1, _tagged(tag, text), text)
         except ValueError:
+            if not tag.startswith(_TAGS):
+                unquoted = "put a value that begins with ! in quotes"
+                raise self._error(line, column, f"the tag {tag} is not known", unquoted) from None
             known = tag.removeprefix(_TAGS)
             raise self._error(line, column, f"{text[:40]!r} is no value of the tag !!{known}") from None
 

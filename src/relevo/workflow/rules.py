@@ -10,6 +10,7 @@ from relevo.workflow import quantities, templates
 from relevo.workflow.diagnostics import did_you_mean
 from relevo.workflow.findings import Findings
 from relevo.workflow.injection import check_injection
+from relevo.workflow.label_rules import PLACE_KEYS, check_labels, check_place
 from relevo.workflow.names import COMPOSITE, runs_using
 from relevo.workflow.nodes import Mapping, Node, Scalar, Sequence
 from relevo.workflow.references import check_references
@@ -23,6 +24,7 @@ def check_rules(root: Mapping, findings: Findings) -> None:
     if isinstance(events, Mapping):
         _check_events(events, findings)
     _check_own(root, findings)
+    check_place(root, findings)
     _check_concurrency(root, findings)
     jobs = root.get("jobs")
     if not isinstance(jobs, Mapping):
@@ -30,6 +32,8 @@ def check_rules(root: Mapping, findings: Findings) -> None:
     for _, job in jobs.entries:
         if isinstance(job, Mapping):
             _check_own(job, findings)
+            check_place(job, findings)
+            check_labels(job, findings)
             _check_own_of_call(job, findings)
             _check_preemptible(job, findings)
             _check_concurrency(job, findings)
@@ -151,7 +155,7 @@ def _check_own_of_call(job: Mapping, findings: Findings) -> None:
     own = job.get("relevo")
     if job.key("uses") is None or not isinstance(own, Mapping):
         return
-    for name in ("resources", "retry", "preemptible"):
+    for name in ("resources", "retry", "preemptible", *PLACE_KEYS):
         key = own.key(name)
         if key is not None:
             findings.add(

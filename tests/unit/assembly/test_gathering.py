@@ -12,17 +12,20 @@ import msgspec
 import pytest
 
 from relevo.agent.actions.git_layout import Request, lay_out
-from relevo.assembly.admission import Admitted, admit
+from relevo.assembly.admission import Admission, Admitted
 from relevo.assembly.gathering import gather
 from relevo.assembly.joining import join
 from relevo.assembly.snapshot import Taken, taking
 from relevo.blobs.memory import MemoryBlobs
 from relevo.domain.errors import UserError
 from relevo.orchestrator.api import PartsMissing, Submission
+from relevo.orchestrator.plans import PlanCache
 from relevo.protocol.snapshot import MAGIC
-from relevo.scheduler.labels import local_labels
+from relevo.scheduler.capacity import AgentCapacity
+from relevo.scheduler.reach import Reach
+from relevo.workflow.labels import local_labels
 
-LABELS = local_labels("x86_64")
+REACH = Reach([AgentCapacity("local", local_labels("x86_64"), 1, 1.0, 1 << 30)])
 CHECKOUT = """
 name: CI
 on:
@@ -75,7 +78,7 @@ def submission(directory: Path, **given: Any) -> Submission:
 
 
 async def admitted(asked: Submission, blobs: MemoryBlobs) -> Admitted:
-    return await admit(asked, blobs, labels=LABELS, run="r1", number=1)
+    return await Admission(blobs, PlanCache(), REACH).admit(asked, run="r1", number=1)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec import Struct
+
 from relevo.assembly.client import EngineGone
 from relevo.assembly.home import Home
 from relevo.assembly.relay import Relay
+from relevo.domain.errors import UserError
+from relevo.orchestrator.api import Submission
 from relevo.store.contract import Fenced
+
+
+class Row(Struct):
+    run: str
 
 
 class Engine:
@@ -19,6 +27,24 @@ class Engine:
         self.taken_over = asyncio.Event()
         self.closed = asyncio.Event()
         self.retries: list[str | None] = []
+        self.submitted: list[Submission] = []
+        self.known: set[str] = set()
+        self.api = self
+
+    async def new_id(self) -> str:
+        return "r1"
+
+    async def submit(self, submission: Submission) -> str:
+        self.submitted.append(submission)
+        if self.error is not None:
+            self.taken_over.set()
+            raise self.error
+        return submission.run or "other"
+
+    async def find(self, prefix: str) -> Row:
+        if prefix in self.known:
+            return Row(prefix)
+        raise UserError("there is no such run")
 
     async def close(self) -> None:
         self.closed.set()
@@ -65,6 +91,30 @@ async def test_who_follows_goes_on_at_the_engine_that_took_over():
     assert first.closed.is_set()
     await relay.close()
     assert second.closed.is_set()
+
+
+async def test_a_run_that_its_engine_did_not_outlive_is_accepted_once():
+    for stored in (True, False):
+        first, second = Engine(FIRST, Fenced(1, 2)), Engine(FIRST)
+        relay = FakeRelay(first, second)
+        await relay.attached()
+        if stored:
+            second.known.add("r1")
+        assert await relay.submit(Submission("w.yml", b"")) == "r1"
+        assert [one.run for one in first.submitted] == ["r1"]
+        # The next engine is another program, maybe an older one: it knows a run again by its key.
+        assert [one.idempotency_key for one in second.submitted] == ([] if stored else ["r1"])
+        await relay.close()
+
+
+async def test_a_run_of_another_process_has_a_key_that_is_the_same_each_time():
+    first, second = Engine(FIRST, EngineGone("gone")), Engine(FIRST)
+    relay = FakeRelay(first, second)
+    assert await relay.submit(Submission("w.yml", b"")) == "other"
+    keys = [one.idempotency_key for engine in (first, second) for one in engine.submitted]
+    assert keys[0]
+    assert keys == [keys[0]] * 2
+    await relay.close()
 
 
 async def test_a_retry_that_its_engine_did_not_outlive_is_asked_for_as_the_same():

@@ -8,6 +8,7 @@ from relevo.agent.caches import Caches, Entry
 from relevo.assembly.retention import Limits, prune, prune_caches
 from relevo.blobs.fresh import KEEP_S, Fresh
 from relevo.domain import commands as c
+from relevo.orchestrator import keys
 from relevo.protocol import messages as m
 from relevo.testing.virtual_loop import run_virtual
 
@@ -59,6 +60,29 @@ def test_an_ended_run_goes_with_all_that_only_it_used():
         assert list(world.blobs.held) == [shared]
         assert orphan not in world.blobs.held
         assert engine.parts.logs.attempts(old) == []
+        await engine.close()
+
+    run_virtual(main())
+
+
+def test_the_keys_that_led_to_a_run_go_with_it():
+    async def main():
+        world = World()
+        engine = await world.engine()
+        agent = FakeAgent(engine)
+        agent.hello()
+        old = await _run(world, agent)
+        live = await _run(world, agent, end=False)
+        facts = world.disk.facts
+        for key, run in (("a", old), ("b", live), ("c", "pruned-by-an-earlier-version")):
+            fact = keys.fact_of(key, run, "digest")
+            facts[fact.key] = fact.value
+        facts["idempotency/d"] = old.encode()  # as earlier versions wrote them
+        before = dict(facts)
+        await prune(engine.parts, NOTHING_STAYS, dry=True)
+        assert facts == before
+        await prune(engine.parts, NOTHING_STAYS)
+        assert [key for key in facts if key.startswith(keys.PREFIX)] == ["idempotency/b"]
         await engine.close()
 
     run_virtual(main())

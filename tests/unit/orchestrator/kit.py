@@ -59,10 +59,12 @@ class Transport:
 class FakeAgent:
     """Says what the test has it say."""
 
-    def __init__(self, engine: Engine, id: str = "local", *, slots: int = 4) -> None:
+    def __init__(self, engine: Engine, id: str = "local", *, slots: int = 4, **place: Any) -> None:
+        """`place`: labels beside the usual ones, taints, pool, zone."""
         self.engine = engine
         self.id = id
         self.slots = slots
+        self.place = place
         self.got: list[Any] = []
         self.first = 1
         self.next = 1
@@ -80,8 +82,9 @@ class FakeAgent:
     def hello(self, *live: m.Live, epoch: int = 0, next: int | None = None) -> None:
         self.say(
             m.Hello(
-                m.VERSION, self.id, 1, 1, "boot", LABELS, self.slots, 8.0, 1 << 34, "dummy",
-                self.first, next or self.next, list(live), epoch,
+                m.VERSION, self.id, 1, 1, "boot", [*LABELS, *self.place.get("labels", [])], self.slots, 8.0, 1 << 34,
+                "dummy", self.first, next or self.next, list(live), epoch, taints=self.place.get("taints", []),
+                pool=self.place.get("pool", ""), zone=self.place.get("zone", ""),
             )
         )  # fmt: skip
         self.say(m.Beat(frames=1))  # only who answers a Welcome is taken

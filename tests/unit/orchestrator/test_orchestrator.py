@@ -14,7 +14,8 @@ from relevo.orchestrator import plans
 from relevo.orchestrator.orchestrator import NOTHING, NoSuchRun
 from relevo.orchestrator.run_actor import Envelope
 from relevo.protocol import messages as m
-from relevo.scheduler.capacity import Reach
+from relevo.scheduler.capacity import AgentCapacity
+from relevo.scheduler.reach import Reach
 from relevo.store.contract import Fact, FactExists, StoreUnavailable
 from relevo.testing.virtual_loop import VirtualLoop, run_on, run_virtual
 from tests.unit.orchestrator.kit import ONE, TWO, FakeAgent, World, until
@@ -347,7 +348,10 @@ jobs:
     steps:
       - run: x
 """
-REACH = Reach(frozenset({"ubuntu-*", "linux"}), 2.0, 1 << 30, {"disk": 1 << 30, "gpu": 1})
+AGENT = AgentCapacity(
+    "a", frozenset({"ubuntu-*", "linux"}), 2, 2.0, 1 << 30, extras={"disk": 1 << 30, "gpu": 1}
+)
+REACH = Reach([AGENT])
 
 
 @pytest.mark.parametrize(("skip", "status"), [(False, "failed"), (True, "skipped")])

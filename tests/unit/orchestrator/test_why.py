@@ -435,7 +435,7 @@ def test_who_has_its_quota_is_told_so():
     queue = Queue()
     queue.add(Waiting("r", 0), 0, PLAIN, 0.0, "acme/web")
     queue.add(Waiting("r", 1), 0, PLAIN, 0.0, "acme/api")
-    places = places_of(queue, {}, left={("acme/web", PLAIN): "quota", ("acme/api", PLAIN): "room"})
+    places = places_of(queue, {}, over_quota=lambda tenant, demand: tenant == "acme/web")
     assert [places[Waiting("r", job)].quota for job in (0, 1)] == ["acme/web", ""]
     told = why_queued(scene(agent(), taken=FREE), places[Waiting("r", 0)])
     assert told == ("resources", "waits for jobs of acme/web to end, which has its quota")

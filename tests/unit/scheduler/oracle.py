@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from relevo.scheduler.capacity import AgentCapacity, Capacity
 from relevo.scheduler.demand import Demand, Rules
-from relevo.scheduler.expressions import parse
 from relevo.scheduler.policy import Policy, Share, Weights
 from relevo.scheduler.queue import Queue, Waiting
 from relevo.scheduler.tenants import Ledger
+from relevo.workflow.label_expressions import parse
 
 NOW_S = 1_000.0
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from relevo.scheduler.capacity import AgentCapacity, Capacity
 from relevo.scheduler.demand import Demand
-from relevo.scheduler.labels import canonical, local_labels
 from relevo.scheduler.match import Policy, choose, match
 from relevo.scheduler.queue import Queue, Waiting
+from relevo.workflow.labels import canonical, local_labels
 
 ANY = Demand(frozenset(), None, None)
 POLICY = Policy()

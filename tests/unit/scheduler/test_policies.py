@@ -12,10 +12,10 @@ import pytest
 from relevo.scheduler.actor import LOOK, Scheduler
 from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.demand import Demand, Rules
-from relevo.scheduler.expressions import parse
 from relevo.scheduler.match import Placement, Policy, match
 from relevo.scheduler.policy import Share, Weights
 from relevo.scheduler.queue import Waiting
+from relevo.workflow.label_expressions import parse
 
 ONE = Demand(frozenset(), None, None)
 
@@ -246,7 +246,8 @@ def test_over_quota_waits_and_never_fails():
         world.submit("a", run=f"r{number}", lasts_s=1)
     world.look()
     assert world.held() == {"a": 2}
-    assert set(world.scheduler.last.left.values()) == {"quota"}
+    assert world.scheduler.over_quota("a", ONE)
+    assert not world.scheduler.over_quota("b", ONE)
     while world.step():
         assert world.held()["a"] <= 2
     assert len(world.placed) == 5

@@ -41,6 +41,45 @@ async def test_the_same_key_is_the_same_run(up: Up) -> None:
     assert first.headers["location"] == f"/api/v1/runs/{first.json['run']}"
 
 
+async def test_a_key_of_something_else_is_refused(up: Up) -> None:
+    given = {"workflow": {"path": "w.yml", "text": workflow("true")}, "env": {"A": "1", "B": "2"}}
+    key = {"Idempotency_Key": "k"}
+    run = (await up.client("POST", "/api/v1/runs", given, **key)).json["run"]
+    same = given | {"env": {"B": "2", "A": "1"}}
+    assert (await up.client("POST", "/api/v1/runs", same, traceparent="00-x", **key)).json["run"] == run
+    for other in (
+        given | {"env": {"A": "1"}},
+        given | {"workflow": {"path": "w.yml", "text": workflow("false")}},
+        given | {"secrets": {"S": "s"}},
+    ):
+        refused = await up.client("POST", "/api/v1/runs", other, **key)
+        assert (refused.status, refused.headers["content-type"]) == (422, "application/problem+json")
+        assert refused.json["type"] == "urn:relevo:idempotency-key-used"
+        assert run in refused.json["detail"]
+        assert "'k'" in refused.json["detail"]
+    await up.ended(run)
+    again = await up.client("POST", f"/api/v1/runs/{run}/retry", {}, Idempotency_Key="l")
+    assert again.status == 201
+    known = await up.client("POST", f"/api/v1/runs/{run}/retry", {}, Idempotency_Key="l")
+    assert (known.status, known.json) == (200, again.json)
+    for key_used in ("k", "l"):
+        asked = {"job": "a"}
+        refused = await up.client("POST", f"/api/v1/runs/{run}/retry", asked, Idempotency_Key=key_used)
+        assert (refused.status, refused.json["type"]) == (422, "urn:relevo:idempotency-key-used")
+    assert len((await up.client("GET", "/api/v1/runs")).json["items"]) == 2
+
+
+async def test_keys_that_come_at_the_same_time_are_told_apart(up: Up) -> None:
+    first, other = ({"workflow": {"path": "w.yml", "text": workflow(text)}} for text in ("true", "false"))
+    asked = [first, other, first, other]
+    told = await asyncio.gather(
+        *(up.client("POST", "/api/v1/runs", one, Idempotency_Key="k") for one in asked)
+    )
+    ran = {reply.json["run"] for reply in told if reply.status in (200, 201)}
+    assert len(ran) == 1
+    assert sorted(reply.status == 422 for reply in told) == [False, False, True, True]
+
+
 async def test_a_run_becomes_part_of_the_trace_of_who_asks_for_it(up: Up) -> None:
     given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     asked = {"workflow": {"path": "w.yml", "text": workflow("true")}}

@@ -259,5 +259,5 @@ jobs:
     assert [(one.line, one.column, one.message.partition(" ")[0]) for one in warnings] == [
         (5, 27, "`resources`"),
         (5, 48, "`retry`"),
-        (5, 80, "`preemptible`"),
+        (5, 79, "`preemptible`"),
     ]

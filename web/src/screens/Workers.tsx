@@ -47,7 +47,22 @@ function Agent({ agent }: { agent: AgentState }) {
         <span class="muted">version {agent.version}</span>
       </h2>
       <Labels labels={agent.labels} />
+      {agent.taints.length > 0 && (
+        <p class="muted inset">Kept for jobs that tolerate {agent.taints.join(", ")}.</p>
+      )}
       <dl class="room">
+        {agent.pool !== "" && (
+          <div>
+            <dt>Pool</dt>
+            <dd>{agent.pool}</dd>
+          </div>
+        )}
+        {agent.zone !== "" && (
+          <div>
+            <dt>Zone</dt>
+            <dd>{agent.zone}</dd>
+          </div>
+        )}
         <div>
           <dt>Slots</dt>
           <dd>

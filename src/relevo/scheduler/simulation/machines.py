@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from relevo.domain.errors import UserError
-from relevo.scheduler.capacity import AgentCapacity, Reach
+from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.demand import Demand
-from relevo.scheduler.labels import canonical, local_labels
+from relevo.scheduler.reach import Reach
 from relevo.scheduler.simulation.workload import Workload
 from relevo.workflow import quantities
+from relevo.workflow.labels import canonical, local_labels
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,62}\Z")
 #: What agents answer to, beside what else they are given.
@@ -43,7 +44,19 @@ class Shape(NamedTuple):
 
     def refusal(self, demand: Demand) -> str:
         """Why it can never take a job; "" when it can."""
-        return Reach(self.labels, self.cpus, self.memory_bytes, dict(self.extras)).refusal(demand)
+        return Reach([self.agent("")]).refusal(demand)
+
+    def agent(self, id: str, *, ahead: bool = True) -> AgentCapacity:
+        """As the scheduler is told of it, empty. `ahead`: it takes jobs beyond its slots, if it does."""
+        return AgentCapacity(
+            id,
+            self.labels,
+            self.slots,
+            self.cpus,
+            self.memory_bytes,
+            self.ahead if ahead else 0,
+            extras=dict(self.extras),
+        )
 
     def told(self) -> str:
         """As it is written in `--agents`."""
@@ -90,16 +103,7 @@ class Machines(NamedTuple):
 
     def capacity(self, agent: int, *, ahead: bool = True) -> AgentCapacity:
         """What the scheduler is told of an agent, empty. `ahead`: it takes jobs beyond its slots, if it does."""
-        shape = self.shapes[agent]
-        return AgentCapacity(
-            name_of(agent),
-            shape.labels,
-            shape.slots,
-            shape.cpus,
-            shape.memory_bytes,
-            shape.ahead if ahead else 0,
-            extras=dict(shape.extras),
-        )
+        return self.shapes[agent].agent(name_of(agent), ahead=ahead)
 
     def told(self) -> list[str]:
         """Each shape with how many agents have it, as in `--agents`."""

@@ -19,9 +19,9 @@ from typing import Any, Final
 
 from relevo.domain.errors import UserError
 from relevo.scheduler.demand import Demand
-from relevo.scheduler.labels import canonical
 from relevo.scheduler.simulation.workload import JOB_LIMIT, Job, Workload
 from relevo.workflow import quantities
+from relevo.workflow.labels import canonical
 
 COLUMNS: Final = (
     "submit",

@@ -132,6 +132,10 @@ class UserApiContract:
         assert again != run
         await followed(api, again)
         assert await api.retry(run, idempotency_key="again") == again
+        with pytest.raises(UserError, match="was used to ask for something else"):
+            await api.submit(asked(HELLO, tmp_path, idempotency_key="once", env={"A": "b"}))
+        with pytest.raises(UserError, match="was used to ask for something else"):
+            await api.retry(again, idempotency_key="again")
         assert [row.run for row in await api.runs()] == [again, run]
         assert (await api.find(again)).retried_from == run
 

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping, Set
 from typing import Final
 
+from relevo.workflow.labels import EXCLUSIVE, OWN_PREFIXES, canonical
+
 #: A name, ("not", e), ("all", e, …) or ("any", e, …).
 Expression = str | tuple["str | Expression", ...]
 
@@ -16,6 +18,8 @@ _TOKENS: Final = re.compile(r"\s*(&&|\|\||[!()]|[^\s&|!()]+)")
 #: Longer ones are refused, and so is deeper nesting.
 LENGTH_LIMIT: Final = 2_000
 DEPTH_LIMIT: Final = 50
+#: So many assumptions are made to find out whether one contradicts itself.
+TRIES_LIMIT: Final = 2_000
 
 
 def parse(text: str) -> Expression:
@@ -77,7 +81,7 @@ class _Reader:
             raise ValueError(
                 f"'{self._text}': a label is missing {f'before {word}' if word else 'at its end'}"
             )
-        return word.lower()
+        return canonical(word)
 
 
 def holds(expression: Expression, names: Set[str]) -> bool:
@@ -88,6 +92,66 @@ def holds(expression: Expression, names: Set[str]) -> bool:
     if kind == "not":
         return not holds(parts[0], names)
     return (all if kind == "all" else any)(holds(part, names) for part in parts)
+
+
+def never_holds(expression: Expression, names: Set[str] = frozenset()) -> bool:
+    """Whether it can hold of no node that answers to these names, whatever else that answers to.
+
+    A node is in one pool and one zone and has one architecture. False also where finding out would take too long.
+    """
+    return not _Search(names).may_hold(expression, {})
+
+
+class _Search:
+    """Looks for names by which an expression holds: assumes one after the other (DPLL without its refinements)."""
+
+    def __init__(self, names: Set[str]) -> None:
+        self._names = names
+        self._tries = TRIES_LIMIT
+
+    def may_hold(self, expression: Expression, assumed: dict[str, bool]) -> bool:
+        self._tries -= 1
+        if self._tries < 0:
+            return True
+        self._open = ""
+        found = self._value(expression, assumed)
+        if found is not None:
+            return found
+        name = self._open
+        return any(self.may_hold(expression, {**assumed, name: held}) for held in (True, False))
+
+    def _value(self, expression: Expression, assumed: dict[str, bool]) -> bool | None:
+        if isinstance(expression, str):
+            return self._holds(expression, assumed)
+        kind, *parts = expression
+        values = [self._value(part, assumed) for part in parts]
+        if kind == "not":
+            return None if values[0] is None else not values[0]
+        decisive = kind == "any"
+        if decisive in values:
+            return decisive
+        return None if None in values else not decisive
+
+    def _holds(self, name: str, assumed: dict[str, bool]) -> bool | None:
+        if name in self._names:
+            return True
+        if name in assumed:
+            return assumed[name]
+        group = _exclusive(name)
+        if group is not None:
+            held = (*self._names, *(other for other, held in assumed.items() if held))
+            if any(_exclusive(other) == group for other in held):
+                return False
+        self._open = name
+        return None
+
+
+def _exclusive(name: str) -> object:
+    """What a node has one of at most; None for other labels."""
+    for prefix in OWN_PREFIXES:
+        if name.startswith(prefix):
+            return prefix
+    return next((group for group in EXCLUSIVE if name in group), None)
 
 
 def select(expression: Expression, nodes_by_name: Mapping[str, int], every: int) -> int:
@@ -102,6 +166,14 @@ def select(expression: Expression, nodes_by_name: Mapping[str, int], every: int)
         one = select(part, nodes_by_name, every)
         found = found & one if kind == "all" else found | one
     return found
+
+
+def lacking(expression: Expression, names: Set[str]) -> Expression:
+    """Of one that does not hold of a node the part that keeps it from holding: of `a && b` what of these does not."""
+    if isinstance(expression, str) or expression[0] != "all":
+        return expression
+    parts = [lacking(part, names) for part in expression[1:] if not holds(part, names)]
+    return parts[0] if len(parts) == 1 else ("all", *parts)
 
 
 def text(expression: Expression) -> str:

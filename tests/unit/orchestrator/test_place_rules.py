@@ -1,0 +1,124 @@
+"""Rules of where jobs may run take effect in a whole engine, with several agents."""
+
+from __future__ import annotations
+
+from relevo.domain import events as e
+from relevo.scheduler.reach import Reach
+from relevo.testing.virtual_loop import run_virtual
+from tests.unit.orchestrator.kit import FakeAgent, World, until
+
+
+def workflow(**jobs: str) -> str:
+    lines = [
+        f"  {id}:\n    runs-on: ubuntu-latest\n    relevo: {own}\n    steps: [{{run: x}}]\n"
+        for id, own in jobs.items()
+    ]
+    return "on: push\njobs:\n" + "".join(lines)
+
+
+async def three(world: World) -> dict[str, FakeAgent]:
+    engine = await world.engine()
+    agents = {
+        "a": FakeAgent(engine, "a", labels=["gpu"], zone="x"),
+        "b": FakeAgent(engine, "b", zone="y", pool="big"),
+        "c": FakeAgent(engine, "c", zone="y", taints=["Lab"]),
+    }
+    for agent in agents.values():
+        agent.hello()
+    return agents
+
+
+def names(agent: FakeAgent) -> set[str]:
+    return {one.own.name for one in agent.assigned()}
+
+
+def test_jobs_go_where_their_rules_let_them():
+    async def main():
+        world = World()
+        agents = await three(world)
+        await world.submit(
+            workflow(
+                gpu="{where: gpu}",
+                zone="{where: 'zone:Y && !pool:big', tolerates: lab}",
+                pool="{where: 'pool:big'}",
+                prefers="{prefers: 'node:c', tolerates: [lab, other]}",
+                nolab="{where: 'zone:y'}",
+            )
+        )
+        await until(lambda: sum(len(agent.assigned()) for agent in agents.values()) == 5)
+        assert {id: names(agent) for id, agent in agents.items()} == {
+            "a": {"gpu"},
+            "b": {"pool", "nolab"},
+            "c": {"zone", "prefers"},
+        }
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_jobs_that_are_kept_apart_never_run_at_once_in_a_zone():
+    async def main():
+        world = World()
+        agents = await three(world)
+        own = "{apart: {key: port, over: zone}, tolerates: lab}"
+        run = await world.submit(workflow(one=own, two=own, three=own))
+        await until(lambda: sum(len(agent.assigned()) for agent in agents.values()) == 2)
+        assert len(agents["a"].assigned()) == 1
+        first = agents["a"].assigned()[0]
+        agents["a"].finish(first)
+        await until(lambda: len(agents["a"].assigned()) == 2)
+        assert world.status(run) == "running"
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_jobs_of_a_key_are_drawn_to_where_one_ran():
+    async def main():
+        world = World()
+        agents = await three(world)
+        own = "{near: cache, where: '!gpu', tolerates: lab}"
+        for number in range(3):
+            await world.submit(workflow(one=own))
+            await until(
+                lambda number=number: sum(len(agent.assigned()) for agent in agents.values()) == number + 1
+            )
+        assert sorted(len(agent.assigned()) for agent in agents.values()) == [0, 0, 3]
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_an_agent_answers_to_no_pool_but_its_own():
+    async def main():
+        world = World()
+        agent = FakeAgent(await world.engine(), labels=["Pool:stolen", "node:other", "GPU"], pool="own")
+        agent.hello()
+        await until(lambda: world.now.orchestrator.scheduler.capacity.agents)
+        assert world.now.orchestrator.scheduler.capacity.agents["local"].labels == {
+            "ubuntu-*",
+            "linux",
+            "gpu",
+            "pool:own",
+        }
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_what_an_agent_says_of_itself_counts_for_what_is_refused():
+    async def main():
+        world = World(reach=Reach([]))
+        agent = FakeAgent(await world.engine(), zone="x", taints=["lab"])
+        agent.hello()
+        await until(lambda: world.now.orchestrator.scheduler.capacity.agents)
+        run = await world.submit(workflow(yes="{where: 'zone:x', tolerates: lab}", no="{where: 'zone:x'}"))
+        await until(lambda: agent.assigned())
+        ends = [event for event in world.events(run) if isinstance(event, e.JobEnded)]
+        assert [(end.status, end.message) for end in ends] == [
+            ("failed", "no agent here could ever run it: agent 'local' is kept for jobs that tolerate lab")
+        ]
+        assert names(agent) == {"yes"}
+        await world.now.close()
+
+    run_virtual(main())
