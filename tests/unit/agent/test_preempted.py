@@ -65,17 +65,14 @@ def test_before_its_first_step_it_ends_at_once() -> None:
 def test_a_result_that_is_there_is_kept() -> None:
     job = Job(["print done"], outputs={"word": "x"})
 
+    class Worker(DummyWorker):
+        async def destroy(self) -> None:
+            await asyncio.sleep(60)
+            await super().destroy()
+
     class Slow(DummyProvider):
         async def create(self, spec: Any) -> DummyWorker:
-            worker = await super().create(spec)
-            destroy = worker.destroy
-
-            async def slowly() -> None:
-                await asyncio.sleep(60)
-                await destroy()
-
-            worker.destroy = slowly  # type: ignore[method-assign]
-            return worker
+            return Worker(self, spec.attempt)
 
     ended = during(job, preempt_at(5), provider=Slow)
     assert (ended.result, ended.outputs) == ("succeeded", {"word": "x"})
