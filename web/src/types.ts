@@ -170,6 +170,9 @@ export interface AgentState {
   /** "", here and in the next: none. */
   pool: string;
   zone: string;
+  /** It takes nothing new, for that reason ("": none was given). */
+  drained: boolean;
+  drained_for: string;
 }
 
 export interface QueueItem {

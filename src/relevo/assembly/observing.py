@@ -22,6 +22,7 @@ def workers(engine: Engine) -> list[AgentView]:
 def _agent(engine: Engine, state: AgentState) -> AgentView:
     hello = state.hello
     room = engine.orchestrator.scheduler.capacity.agents.get(state.id)
+    drain = engine.orchestrator.drains.agents.get(state.id)
     jobs = [
         JobAtAgent(
             key.run,
@@ -52,6 +53,9 @@ def _agent(engine: Engine, state: AgentState) -> AgentView:
         taints=sorted(hello.taints) if hello is not None else [],
         pool=hello.pool if hello is not None else "",
         zone=hello.zone if hello is not None else "",
+        drained=drain is not None,
+        drained_for=drain.reason if drain is not None else "",
+        drained_since_ms=drain.since_ms if drain is not None else 0,
     )
 
 
@@ -98,7 +102,22 @@ def scene(engine: Engine, most: int | None = None) -> Scene:
         },
         retry_in_s=orchestrator.retry_in_s,
         deadline_in_s=orchestrator.deadline_in_s,
+        quota=lambda tenant, demand: _quota(scheduler.beyond_quota(tenant, demand)),
+        jobs_of_key=lambda key: [
+            f"job '{_name(engine, one.run, one.job)}' of run {one.run}" for one in scheduler.having_key(key)
+        ],
     )
+
+
+def _quota(beyond: list[tuple[str, float, float]]) -> str:
+    sizes = ("memory", "disk")
+    told = [
+        f"{had / (1 << 30):.1f} of {quota / (1 << 30):.1f} GiB of {name}"
+        if name in sizes
+        else f"{had:g} of {quota:g} {name}"
+        for name, had, quota in beyond
+    ]
+    return ", ".join(told)
 
 
 def _seen(state: AgentState, now_s: float) -> AgentSeen:

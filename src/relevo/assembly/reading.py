@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from relevo.assembly.replays import INLINE_BYTES, Replays
 from relevo.bus.contract import Bus, Lagged
-from relevo.domain import events as e
 from relevo.domain.errors import DamagedError, UserError
-from relevo.domain.evolution import evolve
 from relevo.domain.ids import AttemptKey
 from relevo.domain.run import Job, Run
 from relevo.domain.states import AT_AGENT, JOB_ENDS
@@ -28,6 +27,10 @@ ROWS_EVERY_S: Final = 0.05
 #: Rows that are told at a time, and appends that are looked through for one who was away; beyond, the list is read again.
 MOST_ROWS: Final = 500
 MOST_MISSED: Final = 5_000
+#: Bytes of stored events that are told at a time: a few hundred events.
+PART_BYTES: Final = 32 << 10
+#: Events that are told before others have their turn.
+EVENTS_AT_ONCE: Final = 500
 
 
 class Reading:
@@ -37,6 +40,7 @@ class Reading:
         self._store = store
         self._logs = logs
         self._bus = bus
+        self._replays = Replays(store)
 
     async def events(
         self, run: str, after: int = 0, *, follow: bool = True, past_holds: bool = False
@@ -48,11 +52,13 @@ class Reading:
         ends = _finished if past_holds else until_held
         live = self._bus.subscribe(run) if follow and self._bus is not None else None
         try:
-            for stored in await self._store.read(run):
-                version = stored.version
-                for event in projection.project(stored):
+            for part in _parts(await self._store.read(run)):
+                version = part[-1].version
+                for number, event in enumerate(await _projected(projection, part), 1):
+                    if number % EVENTS_AT_ONCE == 0:
+                        await asyncio.sleep(0)  # one append may hold thousands
                     over = ends(event["event"], over)
-                    if stored.sequence > after:
+                    if event["seq"] > after:
                         yield await resolved(event, self._store.fact)
             if not version:
                 raise UserError(f"there is no run {run}", hint="relevo runs lists them")
@@ -81,21 +87,7 @@ class Reading:
 
     async def state(self, run: str) -> Run:
         """A run as its events tell it. Raises UserError when there is none."""
-        return (await self._replayed(run))[0]
-
-    async def _replayed(self, run: str) -> tuple[Run, dict[tuple[int, int], int]]:
-        """A run, and the bytes of log that were accepted with the ends of its attempts, by job and number."""
-        found = Run()
-        logs: dict[tuple[int, int], int] = {}
-        for stored in await self._store.read(run):
-            for event in e.decode(stored.events):
-                evolve(found, event)
-                if isinstance(event, e.AttemptEnded) and event.result != "lost":
-                    logs[event.job, event.number] = event.log_size
-            found.version = stored.version
-        if found.accepted is None:
-            raise UserError(f"there is no run {run}", hint="relevo runs lists them")
-        return found, logs
+        return (await self._replays.get(run))[0]
 
     async def log(
         self,
@@ -107,7 +99,7 @@ class Reading:
         follow: bool = False,
     ) -> AsyncIterator[LogFrame]:
         """See EngineApi.log."""
-        state, accepted = await self._replayed(run)
+        state, accepted = await self._replays.get(run)
         key, goes_on = _attempt(state, job, attempt)
         if not key.number:
             return
@@ -257,6 +249,27 @@ class Reading:
         raise UserError(
             f"{prefix} is the beginning of {len(matching)} runs", hint=f"write more of it: {some}"
         )
+
+
+def _parts(history: Sequence[Stored]) -> Iterator[Sequence[Stored]]:
+    """A history in parts, each of which takes some milliseconds."""
+    start = size = 0
+    for index, stored in enumerate(history):
+        size += len(stored.events)
+        if size > PART_BYTES or index == len(history) - 1:
+            yield history[start : index + 1]
+            start, size = index + 1, 0
+
+
+async def _projected(projection: Projection, part: Sequence[Stored]) -> Iterable[dict[str, Any]]:
+    """The public events of a part: in a thread, unless they are few."""
+    if sum(len(stored.events) for stored in part) > INLINE_BYTES:
+        return await asyncio.to_thread(_project, projection, part)
+    return _project(projection, part)
+
+
+def _project(projection: Projection, part: Sequence[Stored]) -> list[dict[str, Any]]:
+    return [event for stored in part for event in projection.project(stored)]
 
 
 def _attempt(run: Run, job: str | int, attempt: int | None) -> tuple[AttemptKey, bool]:

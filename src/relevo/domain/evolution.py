@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from relevo.domain import events as e
 from relevo.domain.errors import InvalidTransition
+from relevo.domain.ids import AttemptKey
 from relevo.domain.run import Job, Node, Run
 from relevo.domain.states import (
     ATTEMPT_STATUS,
@@ -187,6 +188,7 @@ def _assigned(run: Run, event: e.AttemptAssigned) -> None:
         )
     _move(run, job, JobStatus.ASSIGNED)
     job.number = event.number
+    job.key = AttemptKey(run.id, event.job, event.number)
     job.attempt = AttemptStatus.ASSIGNED
     job.agent = event.agent
     job.record = 0

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import json
 
 from relevo.domain import events as e
+from relevo.domain.ids import AttemptKey
 from relevo.domain.states import AttemptStatus, JobStatus, RunStatus
 
 #: An attempt of such a job is somewhere: an agent has it or had it last.
@@ -58,6 +59,7 @@ class Job:
         "granted",
         "index",
         "infrastructure",
+        "key",
         "lost",
         "message",
         "node",
@@ -78,6 +80,7 @@ class Job:
         self.status = JobStatus.PENDING
         self.attempt: AttemptStatus | None = None  #: of the current attempt
         self.number = 0  #: of the current attempt; 0: none yet
+        self.key: AttemptKey | None = None  #: of the current attempt
         self.agent = ""  #: who has the current attempt
         self.record = 0  #: highest record of the current attempt that was kept
         self.lost = 0  #: attempts lost in a row
@@ -238,6 +241,18 @@ class Run:
     def job_count(self) -> int:
         """Jobs, without those that only stand for what they called."""
         return len(self.jobs) - self.calls
+
+    @property
+    def stuck(self) -> bool:
+        """Whether nothing of it goes on by itself, and somebody is to decide about a job. What waits for a concurrency
+        group does not count as going on: that may be free only when the job that is held has ended."""
+        return (
+            self.held > 0
+            and self.busy == 0
+            and not self.ready
+            and not self.returning
+            and self.status in (RunStatus.PENDING, RunStatus.RUNNING)
+        )
 
     def ancestors(self, node: Node) -> Iterable[Node]:
         """All nodes of its file that `node` needs, directly or not."""

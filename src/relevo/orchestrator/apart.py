@@ -25,7 +25,7 @@ C = TypeVar("C", c.EndAttempt, c.ReturnCall)
 def shortened(command: c.Record, run: str, facts: list[Fact]) -> c.Record:
     """A record; the summary of a step that is too long for an event lies in a fact."""
     event = command.event
-    if not isinstance(event, e.StepEnded) or len(event.summary) <= SUMMARY_INLINE:
+    if type(event) is not e.StepEnded or len(event.summary) <= SUMMARY_INLINE:
         return command
     key = e.summary_fact(run, event.job, event.number, event.step)
     facts.append(Fact(key, event.summary.encode("utf-8", "replace")))

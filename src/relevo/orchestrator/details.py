@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from relevo.orchestrator.api import Wait
@@ -92,6 +93,11 @@ class RunDetails(Struct):
     waits: list[Wait] = []  #: why jobs wait, while it is live
 
 
+#: Jobs that are encoded at a time.
+PART_JOBS: Final = 200
+#: In JSON, no text can hold it: there its quotes have a backslash.
+_NO_JOBS: Final = b'"jobs":[]'
+_encode: Final = msgspec.json.Encoder().encode
 _STATUS: Final = {"success": "succeeded", "failure": "failed", "": "running"}
 
 
@@ -119,6 +125,16 @@ def details(progress: Progress, row: RunRow, waits: Sequence[Wait] = ()) -> RunD
         progress.warnings,
         list(waits),
     )
+
+
+def encoded(run: RunDetails) -> bytes:
+    """Its JSON. Many jobs are encoded in parts, between which other threads have their turn."""
+    if len(run.jobs) <= PART_JOBS:
+        return _encode(run)
+    head, mark, tail = _encode(msgspec.structs.replace(run, jobs=[])).partition(_NO_JOBS)
+    assert mark
+    parts = (run.jobs[start : start + PART_JOBS] for start in range(0, len(run.jobs), PART_JOBS))
+    return b"".join((head, b'"jobs":[', b",".join(_encode(part)[1:-1] for part in parts), b"]", tail))
 
 
 def _job(job: JobProgress) -> JobDetails:

@@ -28,12 +28,12 @@ from relevo.domain.states import JOB_ENDS, JobStatus
 from relevo.domain.stored import Stored
 from relevo.orchestrator.artifacts import artifacts_of, stored_carried
 from relevo.orchestrator.calling import secrets_seen
+from relevo.orchestrator.drains import Drains
 from relevo.orchestrator.groups import Groups
 from relevo.orchestrator.plans import (
     Carried,
     HeldContexts,
     Plan,
-    demand_of,
     needs_of,
 )
 from relevo.orchestrator.preempting import Preempting
@@ -102,7 +102,6 @@ class Orchestrator:
         self._open_secrets = open_secrets
         self._refs: dict[str, ActorRef[Envelope]] = {}
         self._actors: dict[str, RunActor] = {}
-        self._demands: dict[tuple[object, ...], Demand] = {}  # by labels and amounts
         self._reloading: dict[str, list[Envelope]] = {}
         self._reloads: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -112,6 +111,7 @@ class Orchestrator:
         self.stored = StoredRuns(store)
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
         self.groups = Groups(self, system, store, loop, clock)
+        self.drains = Drains(store, clock, lambda *said: self.scheduler.drain(*said))
         self.preempting = Preempting(self)
         self.scheduler = Scheduler(self._assign, loop.time, policy, self.preempting)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
@@ -143,6 +143,7 @@ class Orchestrator:
 
         A run that cannot be taken up is told of and left out: the others are not to suffer for it.
         """
+        await self.drains.load()
         current = ""
         history: list[Stored] = []
         async for batch in self.store.scan_live():
@@ -195,7 +196,7 @@ class Orchestrator:
             self._refs[run.id].tell(envelope)
         if run.ready or run.returning:
             # An engine died between an end and the verdict that it asks for.
-            self._refs[run.id].tell(Envelope(NOTHING))
+            self._refs[run.id].tell(Envelope((NOTHING,)))
 
     def _spawn(self, run: Run, plan: Plan, shared: HeldContexts, carried: dict[str, Carried]) -> RunActor:
         accepted = run.accepted
@@ -227,7 +228,7 @@ class Orchestrator:
         self._register(submit.run, actor)
         if further:
             reply.add_done_callback(lambda done: self.stored.facts_stored(done, further))
-        self._refs[submit.run].tell(Envelope(submit, None, reply, (*further, *facts)))
+        self._refs[submit.run].tell(Envelope((submit,), None, reply, (*further, *facts)))
         return reply
 
     def naming(self) -> AbstractContextManager[Callable[[set[str]], list[str]]]:
@@ -237,7 +238,7 @@ class Orchestrator:
     async def ask(self, run: str, command: c.Command) -> bool:
         """Hand a command to a live run; True when it changed something, once that is stored. Raises NoSuchRun."""
         reply: asyncio.Future[bool] = self._loop.create_future()
-        envelope = Envelope(command, None, reply)
+        envelope = Envelope((command,), None, reply)
         if run in self._reloading:
             self._reloading[run].append(envelope)
         elif run in self._refs:
@@ -250,19 +251,19 @@ class Orchestrator:
         """Hand a command to a run. One that is not live has ended: it needs to know nothing more."""
         ref = self._refs.get(run)
         if ref is not None:
-            ref.tell(Envelope(command))
+            ref.tell(Envelope((command,)))
         elif run in self._reloading:
-            self._reloading[run].append(Envelope(command))  # nobody says it again
+            self._reloading[run].append(Envelope((command,)))  # nobody says it again
 
     def told(self, run: str, commands: list[c.Command], batch: Batch) -> None:
         """From the worker manager: what an agent told of a run, in order."""
         ref = self._refs.get(run)
         if ref is not None:
-            ref.tell_many([Envelope(command, batch) for command in commands])
+            ref.tell(Envelope(commands, batch))
         elif run in self._reloading:
             batch.fail()
         else:
-            batch.settle(len(commands))
+            batch.settle()
 
     def run_ended(self, actor: RunActor) -> None:
         """Its end is stored and told: it needs no memory any more."""
@@ -416,13 +417,7 @@ class Orchestrator:
         self._timers.add(timer)
 
     def demand(self, actor: RunActor, job: Job) -> Demand:
-        node = actor.plan.of(job.node).node
-        extras = tuple(node.resources.items()) if node.resources else ()
-        key = (tuple(job.decl.labels), node.cpus, node.memory_bytes, extras, node.place)
-        found = self._demands.get(key)
-        if found is None:
-            found = self._demands[key] = demand_of(job.decl.labels, node)
-        return found
+        return actor.plan.demand(job.node.template, job.decl.labels)
 
     def enqueue(self, actor: RunActor, index: int) -> None:
         run = actor.run
@@ -477,11 +472,6 @@ class Orchestrator:
             run.id, index, self.demand(actor, run.jobs[index]), self._tenant(actor)
         )
 
-    def withdraw(self, run: str, job: int) -> None:
-        self.scheduler.withdraw(run, job)
-
-    unplaced = withdraw
-
     def attempt_ended(self, key: AttemptKey, job: Job, event: e.AttemptEnded) -> None:
         log = bool(event.log_size) and event.result != "lost"
         self.manager.ended(key, job.agent, log=log, at_ms=event.at_ms)
@@ -510,7 +500,7 @@ class Orchestrator:
             if ref is None:
                 self.scheduler.withdraw(run, job)
             else:
-                ref.tell(Envelope(c.AssignJob(job, placement.agent, at_ms)))
+                ref.tell(Envelope((c.AssignJob(job, placement.agent, at_ms),)))
 
     def assignment(self, key: AttemptKey) -> tuple[m.Assignment, dict[str, bytes]] | None:
         """An attempt as its agent gets it, and the blobs that it names."""
@@ -569,6 +559,9 @@ class Orchestrator:
             pool=hello.pool,
             zone=hello.zone,
         )
+        drain = self.drains.agents.get(agent.id)
+        if drain is not None:
+            capacity.drain(True, drain.reason)
         if self.reach is not None:
             self.reach.met(capacity)
         self.scheduler.agent_up(capacity)

@@ -6,7 +6,7 @@ False) it tells what the stored run alone says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Final
 
@@ -16,6 +16,7 @@ from relevo.domain.groups import RUN, Group, Key
 from relevo.domain.run import Job, Node, Run
 from relevo.domain.states import JOB_ENDS, JobStatus, MemberStatus
 from relevo.orchestrator.api import Wait
+from relevo.orchestrator.unfit import unfit
 from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.queue import Demand, Queue, Waiting
 
@@ -73,6 +74,10 @@ class Scene(Struct, frozen=True):
     retry_in_s: Callable[[str, int], float | None] = lambda run, job: None
     #: until a job should have ended; infinite when nothing is said, or nobody looks at it
     deadline_in_s: Callable[[str, int], float] = lambda run, job: inf
+    #: what a tenant has of its quota where that keeps a job back, for people; "": not known
+    quota: Callable[[str, Demand], str] = lambda tenant, demand: ""
+    #: the jobs, as people know them, that run with a key of `apart`
+    jobs_of_key: Callable[[str], Sequence[str]] = lambda key: ()
 
 
 def places_of(
@@ -263,7 +268,16 @@ def why_queued(scene: Scene, place: Place) -> tuple[str, str]:
     if not scene.capacity:
         return _nobody_ready(scene)
     if place.quota:
-        return "resources", f"waits for jobs of {place.quota} to end, which has its quota{_ahead(place)}"
+        quota = scene.quota(place.quota, demand)
+        told = f": {quota}" if quota else ""
+        return (
+            "resources",
+            f"waits for jobs of {place.quota} to end, which has its quota{told}{_ahead(place)}",
+        )
+    away = [id for id in sorted(scene.agents) if id not in scene.capacity]
+    kept = unfit(demand, scene.capacity, away, scene.jobs_of_key)
+    if kept is not None:
+        return kept[0], kept[1] + _ahead(place)
     able = [agent for _, agent in sorted(scene.capacity.items()) if demand.labels <= agent.labels]
     if not able:
         return _no_label(scene, demand)

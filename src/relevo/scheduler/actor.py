@@ -7,7 +7,7 @@ present one wrong (there is less room than it knew of): that gives it up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
@@ -126,12 +126,12 @@ class Scheduler(Actor[Look]):
         """For whom jobs are being ended."""
         return {} if self._evictions is None else self._evictions.making
 
-    def drain(self, agent: str, on: bool = True) -> None:
+    def drain(self, agent: str, on: bool = True, reason: str = "") -> None:
         """An agent takes nothing new, or takes jobs again. Without effect on one that is not there."""
         capacity = self.capacity.agents.get(agent)
         if capacity is not None:
             self._give_up()
-            capacity.drain(on)
+            capacity.drain(on, reason)
             if on and self._evictions is not None:
                 self._evictions.agent_down(agent)
             self._look()
@@ -160,12 +160,22 @@ class Scheduler(Actor[Look]):
 
     def over_quota(self, tenant: str, demand: Demand) -> bool:
         """Whether its tenant has so much that such a job has to wait."""
+        return bool(self.beyond_quota(tenant, demand))
+
+    def beyond_quota(self, tenant: str, demand: Demand) -> list[tuple[str, float, float]]:
+        """What keeps such a job back: names with what the tenant has, and its quota of them. Places are called `jobs`."""
         share, ledger = self._policy.share(tenant), self.capacity.ledger
         if ledger is None or not share.quota:
-            return False
+            return []
         from relevo.scheduler.tenants import Account
 
-        return Account(ledger, tenant, share).over_quota(amounts(demand))
+        return Account(ledger, tenant, share).beyond_quota(amounts(demand))
+
+    def having_key(self, key: str) -> Iterator[Waiting]:
+        """The jobs with a place that are kept apart by that key. O(those with a place)."""
+        for waiting, held in self.reserved.items():
+            if held.demand.rules is not None and held.demand.rules.apart == key:
+                yield waiting
 
     def _came(self, tenant: str, ledger: Ledger) -> None:
         active = self.queue.tenants.keys() | ledger.used.keys()
@@ -203,7 +213,8 @@ class Scheduler(Actor[Look]):
     def reserve(self, run: str, job: int, agent: str, demand: Demand, tenant: str = "") -> None:
         """A job has that place: it was placed or adopted there."""
         waiting = Waiting(run, job)
-        self._free(waiting)
+        if waiting in self.reserved:
+            self._free(waiting)
         self._give_up()
         self._hold(waiting, agent, demand, tenant, counted=False)
 

@@ -48,6 +48,7 @@ class AgentCapacity:
         "cpus",
         "cpus_free",
         "drained",
+        "drained_for",
         "extras",
         "extras_free",
         "free",
@@ -100,6 +101,7 @@ class AgentCapacity:
         own = (f"node:{id}", *((f"pool:{pool}",) if pool else ()), *((f"zone:{zone}",) if zone else ()))
         self.names = labels.union(name.lower() for name in own)  #: what expressions may call it
         self.drained = False  #: it takes nothing new
+        self.drained_for = ""  #: why, as whoever did it says
         self.load = 0.0  #: as it says: the share of its processors that is busy, whoever keeps them so
         self.apart: dict[str, int] = {}  #: how many jobs with such a key it has
         self.warm: dict[str, None] = {}  #: keys of jobs that ran here, the latest last
@@ -148,9 +150,10 @@ class AgentCapacity:
             if len(self.warm) > WARM_LIMIT:
                 del self.warm[next(iter(self.warm))]
 
-    def drain(self, on: bool = True) -> None:
+    def drain(self, on: bool = True, reason: str = "") -> None:
         """Take nothing new, or take jobs again. What it has goes on."""
         self.drained = on
+        self.drained_for = reason if on else ""
         self.changed()
 
     def report(self, load: float) -> None:

@@ -99,6 +99,14 @@ class Account:
             name in quota and used.get(name, 0) + amount > quota[name] for name, amount in uses
         )
 
+    def beyond_quota(self, uses: tuple[tuple[str, int], ...]) -> list[tuple[str, float, float]]:
+        """Of what one more would be too much: name, what it has, and the quota."""
+        return [
+            ("jobs" if name == "places" else name, self.used.get(name, 0) / 1000, self._quota[name] / 1000)
+            for name, amount in uses
+            if name in self._quota and self.used.get(name, 0) + amount > self._quota[name]
+        ]
+
     def borrows(self, uses: tuple[tuple[str, int], ...]) -> bool:
         """Whether one more is beyond what is guaranteed to it. Of what is guaranteed to nobody, everything is."""
         guaranteed, used = self._guaranteed, self.used

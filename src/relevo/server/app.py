@@ -103,6 +103,8 @@ class App:
                 else:
                     route = "page"
                     answer = await self._pages.answer(request)
+                if answer.chunked and request.version == "1.0":
+                    raise _too_old()
             except Problem as problem:
                 if problem.status == 401:
                     self._wrong_of(_address(scope)).allow(self._loop.time())
@@ -199,6 +201,16 @@ def _of(known: OrderedDict[str, Gcra], address: str, rate: float, burst: int) ->
 def _answer(problem: Problem) -> Answer:
     headers = [(b"content-type", problems.CONTENT_TYPE), NO_STORE, *problem.headers]
     return Answer(problem.status, problem.body(), headers)
+
+
+def _too_old() -> Problem:
+    """An old client, or a proxy that speaks so to us whatever its own clients speak, would take the framing for content."""
+    return Problem(
+        426,
+        "this is sent as it comes, which needs HTTP/1.1: the request was of HTTP/1.0",
+        hint="where a proxy asks, let it speak HTTP/1.1 to this server (nginx: proxy_http_version 1.1;)",
+        headers=((b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade, close")),
+    )
 
 
 def _not_allowed(methods: list[str]) -> Problem:

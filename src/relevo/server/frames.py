@@ -56,7 +56,7 @@ class Frames:
                     ),
                 ),
                 query=FramesQuery,
-                problems=(400, 404, 422),
+                problems=(400, 404, 422, 426),
             )
         ]
 

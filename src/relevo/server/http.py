@@ -45,6 +45,7 @@ class Request:
         "path",
         "path_values",
         "query_string",
+        "version",
     )
 
     def __init__(self, scope: dict[str, Any], receive: Receive) -> None:
@@ -58,6 +59,7 @@ class Request:
         self.host: list[bytes] = [value for name, value in scope["headers"] if name == b"host"]
         self.path_values: tuple[str, ...] = ()
         self.connection: Connection = scope["relevo.connection"]
+        self.version: str = scope["http_version"]
 
     def header(self, name: bytes) -> str:
         """A header's value; "" when it is not there."""
@@ -194,6 +196,11 @@ class Answer:
 
     __slots__ = ("body", "headers", "status")
 
+    @property
+    def chunked(self) -> bool:
+        """Whether it is sent as it comes, framed in a way that HTTP/1.0 does not know."""
+        return False
+
     def __init__(self, status: int, body: bytes = b"", headers: Headers | None = None) -> None:
         self.status = status
         self.body = body
@@ -220,6 +227,10 @@ class Pieces(Answer):
         super().__init__(status, b"", headers)
         self._pieces = pieces
         self._size = size
+
+    @property
+    def chunked(self) -> bool:
+        return self._size is None
 
     async def send(self, request: Request, send: Send) -> None:
         headers = self.headers

@@ -80,7 +80,7 @@ class Logs:
                 ),
                 query=shapes.LogStreamQuery,
                 headers={"Last-Event-ID": "Where a stream broke off; counts more than `from_offset`."},
-                problems=(400, 404, 409),
+                problems=(400, 404, 409, 426),
             ),
         ]
 

@@ -17,6 +17,7 @@ _REF: Final = "#/components/schemas/{name}"
 _PATH_WORDS: Final = {
     "run": "A run's id, a unique beginning of it, or `latest`.",
     "number": "A job's number in its run, from 0.",
+    "agent": "An agent, by its name.",
     "name": "An artifact's name.",
     "digest": "BLAKE3 of the bytes, in hex.",
 }
@@ -40,6 +41,7 @@ _PROBLEMS: Final = {
     413: "The body is too large.",
     415: "The body is not of a type that is taken.",
     422: "It is understood, and cannot be done.",
+    426: "It is sent as it comes: that needs HTTP/1.1.",
     429: "Too many requests: Retry-After tells when to come again.",
     503: "Not now: Retry-After tells when to come again.",
 }

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Any, Final
 
 from relevo.domain.errors import UserError
 from relevo.orchestrator.api import Submission
-from relevo.orchestrator.details import RunDetails, details
+from relevo.orchestrator.details import PART_JOBS, RunDetails, details, encoded
 from relevo.orchestrator.keys import retried, submitted
 from relevo.orchestrator.progress import Progress
 from relevo.server import shapes
 from relevo.server.feeds import ALL, EventsFeed, Place, numbered
-from relevo.server.http import NO_STORE, Answer, Pieces, Request, json
+from relevo.server.http import JSON, NO_STORE, Answer, Pieces, Request, json
 from relevo.server.problems import Problem, not_found
 from relevo.server.routes import Endpoint, Said
 from relevo.server.streams import Stream
@@ -116,7 +117,7 @@ class Runs:
                 ),
                 query=shapes.EventsQuery,
                 headers={"Last-Event-ID": "Where a stream broke off; counts more than `after`."},
-                problems=(400, 404),
+                problems=(400, 404, 426),
             ),
             Endpoint(
                 "POST",
@@ -167,7 +168,7 @@ class Runs:
                 self.artifact,
                 "An artifact's files.",
                 (Said(200, "They, packed.", None, "application/zip"),),
-                problems=(404,),
+                problems=(404, 426),
             ),
         ]
 
@@ -242,7 +243,11 @@ class Runs:
         progress = Progress(row.run)
         async for event in self._api.events(row.run, follow=False):
             progress.apply(event)
-        return json(details(progress, row, await self._api.why(row.run) if row.live else ()))
+        waits = await self._api.why(row.run) if row.live else ()
+        if len(progress.jobs) <= PART_JOBS:
+            return json(details(progress, row, waits))
+        body = await asyncio.to_thread(lambda: encoded(details(progress, row, waits)))
+        return Answer(200, body, [JSON, NO_STORE])
 
     async def show_row(self, request: Request) -> Answer:
         return json(await self.row(request))

@@ -33,6 +33,10 @@ class Stream(Answer):
         self._make = make
         self._position = position
 
+    @property
+    def chunked(self) -> bool:
+        return True
+
     async def send(self, request: Request, send: Send) -> None:
         connection = request.connection
         await send({"type": "http.response.start", "status": 200, "headers": self.headers})

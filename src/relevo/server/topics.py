@@ -179,6 +179,10 @@ class Topics(Answer):
         self._lost = lost
         self._wake = asyncio.Event()
 
+    @property
+    def chunked(self) -> bool:
+        return True
+
     def more(self) -> None:
         """A feed has more."""
         self._wake.set()
@@ -270,7 +274,7 @@ class Following:
                 (Said(200, "Events of all topics.", None, "text/event-stream"),),
                 query=TopicsQuery,
                 headers={"Last-Event-ID": "Where it broke off, for the same topics in the same order."},
-                problems=(400,),
+                problems=(400, 426),
             )
         ]
 

@@ -105,7 +105,7 @@ class Orders(Protocol):
         """Hand a command to a run."""
 
     def told(self, run: str, commands: list[c.Command], batch: Batch) -> None:
-        """An agent told this of a run, in order. `batch` is settled once for each, or failed, when it is known what
+        """An agent told this of a run, in order. `batch` is settled once for all of it, or failed, when it is known what
         became of it."""
 
     def assignment(self, key: AttemptKey) -> tuple[m.Assignment, dict[str, bytes]] | None:

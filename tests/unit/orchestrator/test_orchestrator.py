@@ -494,7 +494,7 @@ def test_what_waits_in_the_mailbox_of_a_dropped_run_is_collected():
     asker = Asker()
     reply = loop.create_future()
     reply.add_done_callback(asker.answered)
-    asker.mailbox.append(Envelope(NOTHING, None, reply))
+    asker.mailbox.append(Envelope((NOTHING,), None, reply))
     there = weakref.ref(asker)
     del asker, reply
     gc.collect()

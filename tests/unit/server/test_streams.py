@@ -17,6 +17,31 @@ def texts(events: list[Event]) -> list[str]:
     return [line["text"] for event in events if event.kind == "lines" for line in event.data["lines"]]
 
 
+async def test_what_is_sent_as_it_comes_is_refused_to_http_1_0(up: Up) -> None:
+    run = await up.submit("mkdir out; echo x > out/a")
+    await up.ended(run)
+    job = f"/api/v1/runs/{run}/jobs/0/log"
+
+    async def asked(path: str, version: str) -> Any:
+        head = up.client.head("GET", path, {"Accept": "text/event-stream", "Connection": "close"})
+        return await up.client.raw(head.replace(b" HTTP/1.1", b" HTTP/" + version.encode(), 1))
+
+    for path in (
+        f"/api/v1/runs/{run}/events",
+        f"{job}/stream",
+        f"/api/v1/runs/{run}/log/frames?job=a",
+        "/api/v1/stream?topic=runs",
+    ):
+        refused = await asked(path, "1.0")
+        assert (refused.status, refused.headers["content-type"]) == (426, "application/problem+json"), path
+        assert refused.headers["upgrade"] == "HTTP/1.1"
+        assert "proxy_http_version" in refused.json["hint"]
+        assert up.app.hub.followers == 0
+    whole = await asked(job, "1.0")
+    assert (whole.status, whole.body) == (200, b"")
+    assert "transfer-encoding" not in whole.headers
+
+
 async def test_a_log_is_streamed_as_it_is_written(up: Up) -> None:
     run = await up.submit(f"echo first; {up.wait()}; echo second; printf third")
     await up.running(run)
