@@ -69,6 +69,14 @@ def as_stored(event: e.Event) -> e.Event:
     return event
 
 
+def lies_apart(event: e.Event) -> bool:
+    """Whether some of a stored event lies in facts."""
+    kind = type(event)
+    if kind is e.AttemptEnded or kind is e.CallReturned:
+        return bool(event.outputs_fact)  # type: ignore[union-attr]  # these two have it
+    return kind is e.NodeExpanded and any(job.inputs_fact for job in event.jobs)  # type: ignore[union-attr]
+
+
 async def whole(event: e.Event, fact: Callable[[str], Awaitable[bytes | None]]) -> e.Event:
     """A stored event, and what lies in facts put back into it."""
     if isinstance(event, e.AttemptEnded | e.CallReturned) and event.outputs_fact:

@@ -75,6 +75,15 @@ class SharedContexts(Struct, frozen=True):
 _shared_decoder = msgspec.msgpack.Decoder(SharedContexts)
 
 
+class _Keep(Struct):
+    """As much of them as each run that is taken up is asked for."""
+
+    keep: bool = False
+
+
+_keep_decoder = msgspec.msgpack.Decoder(_Keep)
+
+
 class HeldContexts(Struct, frozen=True, weakref=True):
     """The shared contexts of a live run, as the bytes that they travel as: decoded they take three times the room."""
 
@@ -84,7 +93,7 @@ class HeldContexts(Struct, frozen=True, weakref=True):
     @classmethod
     def of(cls, blob: bytes) -> HeldContexts:
         """Raises msgspec.DecodeError."""
-        return cls(blob, _decoded(blob).keep)
+        return cls(blob, _keep_decoder.decode(blob).keep)
 
     @property
     def decoded(self) -> SharedContexts:

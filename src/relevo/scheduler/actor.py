@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Look = Literal["look"]
 LOOK: Final[Look] = "look"
 #: Steps of a round in one turn: each looks at a lane or at a few agents, ten to forty microseconds among 10,000 agents.
-STEPS: Final = 64
+STEPS: Final = 32
 #: What is placed in one turn at most where that takes no steps.
 PLACED_AT_ONCE: Final = 256
 #: Of so many tenants that want nothing any more it is still known what they used.
@@ -202,7 +202,8 @@ class Scheduler(Actor[Look]):
             or len(self.capacity.agents) > FEW_AGENTS  # `choose` looks at each
         ):
             return None
-        self._keep_pace()
+        if self._paced:
+            self._keep_pace()
         agent = choose(self.capacity, demand)
         if agent is not None:
             PLACEMENTS.inc()
@@ -215,10 +216,11 @@ class Scheduler(Actor[Look]):
         waiting = Waiting(run, job)
         if waiting in self.reserved:
             self._free(waiting)
-        self._give_up()
-        self._hold(waiting, agent, demand, tenant, counted=False)
+        if self._round is not None:
+            self._give_up()
+        self._hold(waiting, agent, demand, tenant, False)
 
-    def _hold(self, waiting: Waiting, agent: str, demand: Demand, tenant: str, *, counted: bool) -> None:
+    def _hold(self, waiting: Waiting, agent: str, demand: Demand, tenant: str, counted: bool) -> None:
         since_s = 0.0
         if self.capacity.ledger is not None:
             since_s = self._time()
@@ -234,12 +236,12 @@ class Scheduler(Actor[Look]):
     def withdraw(self, run: str, job: int) -> None:
         """A job ended, or its place is not needed any more: it leaves the queue, and its place is free again."""
         waiting = Waiting(run, job)
-        place = self.reserved.get(waiting)
-        if not self._free(waiting):
+        held = self._free(waiting)
+        if held is None:
             self.queue.remove(waiting)
             if self._evictions is not None:
                 self._evictions.drop(waiting)
-        elif place is not None and (agent := self.capacity.agents.get(place.agent)) is not None:
+        elif (agent := self.capacity.agents.get(held.agent)) is not None:
             agent.ended(self._time())
             if agent.window:
                 self._paced[agent.id] = agent
@@ -342,7 +344,7 @@ class Scheduler(Actor[Look]):
             QUEUE_WAIT_SECONDS.record(now_s - place.since_s)
             if self._evictions is not None and self._evictions.drop(waiting) is not None:
                 self._look()  # the room that was kept for it is free
-            self._hold(waiting, agent, demand, place.tenant, counted=counted)
+            self._hold(waiting, agent, demand, place.tenant, counted)
         self._assign(placements)
 
     def _over(self, found: Round, limit: int) -> None:
@@ -386,7 +388,7 @@ class Scheduler(Actor[Look]):
                 continue
             PLACEMENTS.inc()
             QUEUE_WAIT_SECONDS.record(0.0 if since_s is None else self._time() - since_s)
-            self._hold(claim, eviction.agent, eviction.demand, eviction.tenant, counted=False)
+            self._hold(claim, eviction.agent, eviction.demand, eviction.tenant, False)
             self._assign([Placement(claim, eviction.demand, eviction.agent)])
 
     def _keep_pace(self) -> None:
@@ -406,10 +408,10 @@ class Scheduler(Actor[Look]):
             self._looking = True
             self.ref.tell(LOOK)
 
-    def _free(self, waiting: Waiting) -> bool:
+    def _free(self, waiting: Waiting) -> Held | None:
         held = self.reserved.pop(waiting, None)
         if held is None:
-            return False
+            return None
         capacity = self.capacity.agents.get(held.agent)
         if capacity is not None:
             capacity.give(held.demand)
@@ -419,4 +421,4 @@ class Scheduler(Actor[Look]):
             there = self._evictions.gave(waiting, held.agent)
             if there:
                 self._grant(self._evictions, there)
-        return True
+        return held

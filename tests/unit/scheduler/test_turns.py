@@ -44,6 +44,8 @@ def as_many_turns_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actor, "STEPS", 1)
     monkeypatch.setattr(nodes, "AT_ONCE", 1)
     monkeypatch.setattr(rounds, "AT_ONCE", 1)
+    monkeypatch.setattr(rounds, "SURVEYED_AT_ONCE", 1)
+    monkeypatch.setattr(rounds, "SURVEYED_AFTER", 1_000)
 
 
 def test_a_round_comes_to_the_same_in_whatever_turns():
