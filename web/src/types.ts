@@ -9,6 +9,7 @@ export type JobStatus =
   | "assigned"
   | "starting"
   | "running"
+  | "preempting"
   | "cancelling"
   | "held"
   | "succeeded"

@@ -87,8 +87,8 @@ class Attempt(Protocol):
     async def run(self) -> None:
         """Run it to its end; reports `finished` exactly once, whatever happens."""
 
-    def cancel(self, reason: str, force: bool) -> None:
-        """End it: cancelled, timed-out, fenced or unwanted. Without effect after its end."""
+    def cancel(self, reason: str, force: bool, grace_s: float = m.GRACE_S) -> None:
+        """End it: cancelled, timed-out, fenced, unwanted or, within `grace_s`, preempted. Without effect after its end."""
 
 
 #: Makes what runs one attempt: (assignment, spec, contexts, reporter, secrets).
@@ -270,7 +270,7 @@ class Agent:
             return
         attempt = self._live[key]
         if attempt is not None:
-            attempt.cancel(message.reason, message.force)
+            attempt.cancel(message.reason, message.force, message.grace_s)
         else:
             self._cancelled[key] = message
 
@@ -307,8 +307,8 @@ class Agent:
         if assignment.fence_after_s is not None:
             self._fences[key] = assignment.fence_after_s
         if key in self._cancelled:
-            del self._cancelled[key]
-            reporter.finished("cancelled", message="cancelled before it began")
+            result = "preempted" if self._cancelled.pop(key).reason == "preempted" else "cancelled"
+            reporter.finished(result, message=f"{result} before it began")
             self._ended(key)
             return
         try:
@@ -381,7 +381,7 @@ class Agent:
             self._live[key] = attempt
             cancelled = self._cancelled.pop(key, None)
             if cancelled is not None:
-                attempt.cancel(cancelled.reason, cancelled.force)
+                attempt.cancel(cancelled.reason, cancelled.force, cancelled.grace_s)
             await attempt.run()
         except Exception as error:
             self._defect(key, reporter, error)

@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     from relevo.scheduler.policy import Policy, Weights
 
 FILE: Final = "scheduling.toml"
-_ORDERS: Final = ("turns", "arrival")
-_KEYS: Final = ("order", "fair", "ageing", "reserve-after", "impossible", "placement", "tenants", "policy")
+_ORDERS: Final = ("turns", "arrival", "deadline")
+_KEYS: Final = (
+    *("order", "fair", "ageing", "reserve-after", "preempt", "preempt-grace"),
+    *("impossible", "placement", "tenants", "policy"),
+)
 _IMPOSSIBLE: Final = ("fail", "wait")
 #: A weight of a reason to prefer an agent, at most.
 WEIGHT_LIMIT: Final = 1_000
+#: What jobs get to end in for others, unless it is said.
+PREEMPT_GRACE_S: Final = 30.0
 #: Tenants that may be named.
 TENANTS_LIMIT: Final = 10_000
 
@@ -60,6 +65,7 @@ def _policy(read: dict[str, Any], home: str) -> Policy:
         shares={name: _share(name, table) for name, table in tenants.items()},
         placement=_weights(read["placement"]) if "placement" in read else None,
         impossible=_one_of("impossible", read.get("impossible", "fail"), _IMPOSSIBLE),
+        preempt_grace_s=_preempt_grace_s(read),
     )
     if "policy" in read:
         from relevo.scheduler.custom import Guard
@@ -87,6 +93,18 @@ def _weights(table: Any) -> Weights:
     pack, spread, load = (table.get(name, 0) for name in ("pack", "spread", "least-loaded"))
     near = table.get("locality", pack + spread + load + 1)
     return Weights(pack, spread, load, near, table.get("prefers", pack + spread + load + near + 1))
+
+
+def _preempt_grace_s(read: dict[str, Any]) -> float | None:
+    from relevo.workflow.quantities import seconds
+
+    preempt = read.get("preempt", False)
+    if not isinstance(preempt, bool):
+        raise ValueError("preempt is true or false")
+    grace_s = seconds(str(read.get("preempt-grace", PREEMPT_GRACE_S)))
+    if not 0 < grace_s <= 3_600:
+        raise ValueError("preempt-grace is a time of up to 1h")
+    return grace_s if preempt else None
 
 
 def _share(name: str, table: Any) -> Any:

@@ -114,6 +114,7 @@ WAITS: Final = (
     "drained",
     "agent",
     "disk",
+    "preempting",
     "cancelling",
     "held",
     "starting",

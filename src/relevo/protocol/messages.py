@@ -15,6 +15,8 @@ VERSION: Final = 1
 OLDEST: Final = 1
 #: Specs and contexts that an engine takes an agent to have of those that it sent on a connection: the last so many.
 NAMED_LIMIT: Final = 512
+#: What a preempted attempt gets to end in where nobody says more.
+GRACE_S: Final = 10.0
 
 
 class Message(Struct, frozen=True, array_like=True, gc=False, tag=True):
@@ -135,7 +137,7 @@ class ArtifactSaved(Record, frozen=True, array_like=True, gc=False):
 class AttemptFinished(Record, frozen=True, array_like=True, gc=False):
     """The end record. Nothing of the attempt follows it."""
 
-    result: str = ""  #: succeeded, failed, cancelled, timed-out, lost
+    result: str = ""  #: succeeded, failed, cancelled, timed-out, lost, preempted
     outputs: dict[str, str] = {}
     log_size: int = 0
     log_digest: bytes = b""  #: BLAKE3 of the log's bytes, b"" when there are none
@@ -253,13 +255,18 @@ class Assign(Message, frozen=True, array_like=True, gc=False):
 
 
 class Cancel(Message, frozen=True, array_like=True, gc=False):
-    """Cancel an attempt: end the current step, run always() steps. `force`: end everything now."""
+    """Cancel an attempt: end the current step, run always() steps. `force`: end everything now.
+
+    Preempted: end the current step within `grace_s`, and run nothing more. It has no effect on an attempt whose steps have
+    ended, or one of whose steps must not be repeated and may have begun: that goes on to its own end.
+    """
 
     run: str
     job: int
     number: int
-    reason: str = "cancelled"  #: cancelled, timed-out, fenced
+    reason: str = "cancelled"  #: cancelled, timed-out, fenced, preempted
     force: bool = False
+    grace_s: float = GRACE_S  #: of preempted
 
 
 class Ack(Message, frozen=True, array_like=True, gc=False):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: They fail at once, or wait for another agent.
 Impossible = Literal["fail", "wait"]
+#: A job is ended for others so often at most. After that it runs to its end: nobody is kept from it for ever.
+MOST_TIMES: Final = 3
 
 
 class Weights(NamedTuple):

@@ -218,12 +218,14 @@ class WorkerManager:
                 if placed.assigned_ms:
                     ATTEMPT_START_SECONDS.record(max(0, running_ms - placed.assigned_ms) / 1_000)
 
-    def cancel(self, key: AttemptKey, agent: str, reason: str, force: bool) -> None:
-        """It is stored that it is being cancelled."""
+    def cancel(
+        self, key: AttemptKey, agent: str, reason: str, force: bool, grace_s: float = m.GRACE_S
+    ) -> None:
+        """It is stored that it is being cancelled, or preempted within `grace_s`."""
         state = self._agent(agent)
         placed = state.placed.get(key)
         if placed is not None:
-            placed.cancel = m.Cancel(*key, reason, force)
+            placed.cancel = m.Cancel(*key, reason, force, grace_s)
             if state.link is not None and state.ready:
                 state.link.send(placed.cancel)
 
