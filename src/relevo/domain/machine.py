@@ -207,6 +207,10 @@ def _end(run: Run, command: c.EndAttempt) -> list[e.Event]:
         # No end that we know: nothing of it is believed, and the job is tried again.
         reason = f"its agent told of an end that is none: {command.result[:40]!r}"
         return _lose(run, c.LoseAttempt(command.job, command.number, reason, command.at_ms, command.held))
+    if result is AttemptStatus.PREEMPTED or (
+        result is AttemptStatus.CANCELLED and job.status is JobStatus.PREEMPTING
+    ):
+        return _end_preempted(job, command)
     ended = e.AttemptEnded(
         command.job,
         command.number,
@@ -234,6 +238,24 @@ def _end(run: Run, command: c.EndAttempt) -> list[e.Event]:
     return [ended, e.JobEnded(command.job, command.result, message, at_ms=command.at_ms)]
 
 
+def _end_preempted(job: Job, command: c.EndAttempt) -> list[e.Event]:
+    # Cancelled is what an agent says that knows no preemption and took the order for a cancellation.
+    ended = e.AttemptEnded(
+        command.job,
+        command.number,
+        command.result,
+        {},  # what it gave back is of an attempt that does not count
+        command.message,
+        command.exit_code,
+        command.log_size,
+        command.log_digest,
+        command.at_ms,
+    )
+    if job.status is JobStatus.CANCELLING:
+        return [ended, e.JobEnded(command.job, _CANCELLED, job.why, at_ms=command.at_ms)]
+    return [ended, e.JobRetrying(command.job, job.message or command.message, preempted=True)]
+
+
 def _back_off_s(first_s: float, earlier: int) -> float:
     """How long a job rests before it is tried again: twice as long each time, up to an hour."""
     return min(first_s * float(1 << min(earlier, DOUBLINGS)), max(first_s, BACK_OFF_S))
@@ -245,6 +267,8 @@ def _after_loss(run: Run, job: Job, reason: str, held: bool, at_ms: int) -> e.Ev
         return e.JobEnded(job.index, _CANCELLED, job.why or reason, at_ms=at_ms)
     if held:
         return e.JobHeld(job.index, f"{reason}; a step that is not idempotent may have begun")
+    if job.status is JobStatus.PREEMPTING:
+        return e.JobRetrying(job.index, job.message, preempted=True)
     asked = job.node.decl.lost_max
     if job.lost < (LOST_RETRIES if asked < 0 else asked):
         delay_s = 0.0 if asked < 0 else _back_off_s(job.node.decl.backoff_s, job.lost)
@@ -266,6 +290,13 @@ def _lose(run: Run, command: c.LoseAttempt) -> list[e.Event]:
         at_ms=command.at_ms,
     )
     return [ended, _after_loss(run, job, command.reason, command.held, command.at_ms)]
+
+
+def _preempt(run: Run, command: c.PreemptJob) -> list[e.Event]:
+    job = _current(run, command.job, command.number)
+    if job is None or job.status in (JobStatus.PREEMPTING, JobStatus.CANCELLING):
+        return []
+    return [e.JobPreempting(command.job, command.run, command.name, command.at_ms)]
 
 
 def _time_out(run: Run, command: c.TimeOutJob) -> list[e.Event]:
@@ -377,6 +408,7 @@ _DECIDE: Final[dict[type, Callable[[Run, Any], list[e.Event]]]] = {
     c.Record: _record,
     c.EndAttempt: _end,
     c.LoseAttempt: _lose,
+    c.PreemptJob: _preempt,
     c.TimeOutJob: _time_out,
     c.QueueJob: _queue,
     c.CancelRun: _cancel,

@@ -18,7 +18,13 @@ from relevo.domain.states import AttemptStatus, JobStatus, RunStatus
 
 #: An attempt of such a job is somewhere: an agent has it or had it last.
 ACTIVE: Final = frozenset(
-    {JobStatus.ASSIGNED, JobStatus.STARTING, JobStatus.RUNNING, JobStatus.CANCELLING},
+    {
+        JobStatus.ASSIGNED,
+        JobStatus.STARTING,
+        JobStatus.RUNNING,
+        JobStatus.PREEMPTING,
+        JobStatus.CANCELLING,
+    },
 )
 
 #: JobStatus at the end → what `needs.<job>.result` says. A time-out shows as cancelled, as on GitHub.
@@ -60,6 +66,7 @@ class Job:
         "nodes",
         "nodes_left",
         "number",
+        "preempted",
         "record",
         "retries",
         "status",
@@ -78,6 +85,7 @@ class Job:
         self.record = 0  #: highest record of the current attempt that was kept
         self.lost = 0  #: attempts lost in a row
         self.retries = 0  #: attempts made again by the job's own rule
+        self.preempted = 0  #: attempts ended for other jobs
         self.delayed = False  #: pending until the delay before a retry is over
         self.delay_s = 0.0  #: that delay
         self.forced = False  #: is being cancelled without waiting for always() steps

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -23,7 +24,7 @@ from relevo.domain.errors import InfrastructureError, RelevoError, UserError
 from relevo.domain.ids import AttemptKey
 from relevo.domain.machine import handle
 from relevo.domain.run import Job, Run
-from relevo.domain.states import JOB_ENDS
+from relevo.domain.states import JOB_ENDS, JobStatus
 from relevo.domain.stored import Stored
 from relevo.orchestrator.artifacts import artifacts_of, stored_carried
 from relevo.orchestrator.calling import secrets_seen
@@ -35,6 +36,7 @@ from relevo.orchestrator.plans import (
     Plan,
     needs_of,
 )
+from relevo.orchestrator.preempting import Preempting
 from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
 from relevo.orchestrator.sparing import spared
 from relevo.orchestrator.stored_runs import UNREADABLE, StoredRuns
@@ -110,7 +112,8 @@ class Orchestrator:
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
         self.groups = Groups(self, system, store, loop, clock)
         self.drains = Drains(store, clock, lambda *said: self.scheduler.drain(*said))
-        self.scheduler = Scheduler(self._assign, loop.time, policy, later=loop.call_soon)
+        self.preempting = Preempting(self)
+        self.scheduler = Scheduler(self._assign, loop.time, policy, self.preempting, loop.call_soon)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
         self.ended: Callable[[str, int], None] | None = (
             None  #: gets each run whose end is stored, and its sequence
@@ -311,7 +314,7 @@ class Orchestrator:
             self._reloads.add(task)
             task.add_done_callback(self._reloads.discard)
 
-        self._call_later(RELOAD_S, begin)
+        self.call_later(RELOAD_S, begin)
 
     async def _reload(self, name: str) -> None:
         try:
@@ -396,14 +399,16 @@ class Orchestrator:
             self.command(run, c.QueueJob(job))
 
         self._due[run, job] = self._loop.time() + delay_s
-        self._call_later(delay_s, queue)
+        self.call_later(delay_s, queue)
 
     def retry_in_s(self, run: str, job: int) -> float | None:
         """How long it is until a job is queued again; None when none such is waited for."""
         due = self._due.get((run, job))
         return None if due is None else max(0.0, due - self._loop.time())
 
-    def _call_later(self, delay_s: float, call: Callable[[], Any]) -> None:
+    def call_later(self, delay_s: float, call: Callable[[], Any]) -> None:
+        """Call after a while, unless this is closed by then."""
+
         def fire() -> None:
             self._timers.discard(timer)
             call()
@@ -418,7 +423,10 @@ class Orchestrator:
         run = actor.run
         job = run.jobs[index]
         priority = self.priority(actor, job)
-        self.scheduler.enqueue(run.id, index, priority, self.demand(actor, job), self._tenant(actor))
+        deadline_s = self._loop.time() + self.deadline_in_s(run.id, index)
+        self.scheduler.enqueue(
+            run.id, index, priority, self.demand(actor, job), self._tenant(actor), deadline_s
+        )
 
     def priority(self, actor: RunActor, job: Job) -> int:
         """That of its run, its own, and those of the jobs that call the file it stands in."""
@@ -430,6 +438,26 @@ class Orchestrator:
             priority += actor.plan.of(at.node).node.priority
             at = at.node.call
         return priority
+
+    def deadline_in_s(self, run: str, job: int) -> float:
+        """How long it is until a job should have ended; less than 0 when it is late, infinite where nothing is said or the
+        policy does not ask.
+
+        That of the jobs that call the file it stands in counts, too.
+        """
+        actor = self._actors.get(run)
+        if actor is None or self.scheduler.policy.order != "deadline":
+            return inf
+        accepted = actor.run.accepted
+        assert accepted is not None
+        earliest_s = inf
+        at: Job | None = actor.run.jobs[job]
+        while at is not None:
+            asked = actor.plan.of(at.node).node.deadline_s
+            if asked is not None:
+                earliest_s = min(earliest_s, asked)
+            at = at.node.call
+        return earliest_s - (self.clock.wall_ms() - accepted.at_ms) / 1_000
 
     def _tenant(self, actor: RunActor) -> str:
         """Whose run it is: the repository. "" where the policy does not ask."""
@@ -458,6 +486,8 @@ class Orchestrator:
         self.manager.place(key, job.agent, job.decl.timeout_s, started=started)
         if job.status.value == "cancelling":
             self.manager.cancel(key, job.agent, "cancelled", job.forced)
+        elif job.status is JobStatus.PREEMPTING:
+            self.preempting.tell(key, job)
         self.scheduler.reserve(key.run, key.job, job.agent, self.demand(actor, job), self._tenant(actor))
 
     # --- scheduler and agents -----------------------------------------------------------------------------------------
@@ -535,6 +565,9 @@ class Orchestrator:
         if self.reach is not None:
             self.reach.met(capacity)
         self.scheduler.agent_up(capacity)
+
+    def agent_load(self, agent: AgentState) -> None:
+        self.scheduler.report(agent.id, agent.load)
 
     def agent_away(self, agent: AgentState) -> None:
         self.scheduler.agent_down(agent.id)

@@ -120,6 +120,8 @@ class RunActor(Actor[Envelope]):
                     changed = True
                 elif type(command) is c.AssignJob:
                     home.scheduler.withdraw(run.id, command.job)
+                elif type(command) is c.PreemptJob:
+                    home.scheduler.stays(run.id, command.job)
             if changed and envelope.facts:
                 facts += envelope.facts
         while (run.ready or run.returning) and not run.waiting:
@@ -158,8 +160,13 @@ class RunActor(Actor[Envelope]):
         """Of the jobs that are being queued, those that need not wait for a place are assigned in the same append."""
         run = self.run
         made: list[e.Event] = []
-        if len(queued) > 1:  # those of higher priority first, as the queue would have them
-            queued.sort(key=lambda index: -self._home.priority(self, run.jobs[index]))
+        if len(queued) > 1:  # in the order in which the queue would have them
+            queued.sort(
+                key=lambda index: (
+                    -self._home.priority(self, run.jobs[index]),
+                    self._home.deadline_in_s(run.id, index),
+                )
+            )
         for index in queued:
             if run.jobs[index].status is not JobStatus.QUEUED:
                 continue
@@ -285,6 +292,10 @@ class RunActor(Actor[Envelope]):
         key = job.key
         return key if key is not None and key[2] == number else AttemptKey(self.run.id, job.index, number)
 
+    def _preempting(self, event: e.JobPreempting) -> None:
+        job = self.run.jobs[event.job]
+        self._home.preempting.told(self._key(job, job.number), job)
+
     def _over(self, event: e.JobEnded) -> None:
         self._home.scheduler.withdraw(self.run.id, event.job)
         if self.run.jobs[event.job].asked:
@@ -362,6 +373,7 @@ _EFFECTS: Final[dict[type, Callable[[RunActor, Any], None]]] = {
     e.AttemptStarted: RunActor._started,
     e.AttemptEnded: RunActor._ended,
     e.JobRetrying: RunActor._retry,
+    e.JobPreempting: RunActor._preempting,
     e.JobCancelling: RunActor._cancelling,
     e.JobEnded: RunActor._over,
 }

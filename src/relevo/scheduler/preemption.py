@@ -19,8 +19,6 @@ from relevo.scheduler.policy import Policy
 from relevo.scheduler.queue import Waiting
 from relevo.scheduler.tenants import Account, Ledger
 
-#: A job is ended for others so often at most. After that it runs to its end: nobody is kept from it for ever.
-MOST_TIMES: Final = 3
 #: Of so many nodes that could be made to fit the best is taken; with more of them, where to begin moves on.
 COMPARED: Final = 64
 

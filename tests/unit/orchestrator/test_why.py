@@ -13,7 +13,7 @@ from relevo.domain import groups as g
 from relevo.domain.machine import handle
 from relevo.domain.run import Run
 from relevo.orchestrator.api import WAITS
-from relevo.orchestrator.why import AgentSeen, Scene, places_of, waiting, why_named, why_queued, why_run
+from relevo.orchestrator.why import AgentSeen, Room, Scene, places_of, waiting, why_named, why_queued, why_run
 from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.demand import Rules
 from relevo.scheduler.queue import Demand, Queue, Waiting
@@ -54,6 +54,11 @@ def at(state: Run, step: str, job: int = 0) -> Run:
         handle(state, c.CancelRun())
     elif step == "forced":
         handle(state, c.CancelRun("", True))
+    elif step == "preempting":
+        handle(state, c.PreemptJob(job, 1, "r9", "deploy"))
+    elif step == "preempted":
+        handle(state, c.PreemptJob(job, 1, "r9", "deploy"))
+        handle(state, c.EndAttempt(job, 1, "preempted"))
     elif step == "held":
         handle(state, c.LoseAttempt(job, 1, "its machine went away", held=True))
     return state
@@ -175,6 +180,7 @@ GPU = frozenset({"linux", "gpu"})
 BOTH = Demand(LINUX, 6.0, 12 * GIB)
 OFF = Scene(engine=False)
 FREE = {"local": 0}
+OTHER = one()
 
 #: label → (run, scene, the job told of, kind, what the sentence says)
 STATES: dict[str, tuple[Run, Scene, str, str, str]] = {
@@ -328,6 +334,36 @@ STATES: dict[str, tuple[Run, Scene, str, str, str]] = {
     "being cancelled where nobody is reached": (
         at(one(), "cancelling"), scene(agent(connected=False, gone_s=30, lost_in_s=900)), "a", "cancelling",
         "is being cancelled at agent 'local', which is not connected since 30 s",
+    ),
+    "room is being made for it": (
+        one(),
+        scene(agent(), queue=queued(), run={"r9": OTHER}.get, rooms={Waiting("r1", 0): Room((Waiting("r9", 0),), 25.0)}),
+        "a", "preempting", "waits for job 'a' of run r9, which makes room for it within 25 s",
+    ),
+    "several make room for it": (
+        one(),
+        scene(
+            agent(), queue=queued(),
+            rooms={Waiting("r1", 0): Room((Waiting("r9", 0), Waiting("r9", 1)), 25.0)},
+        ),
+        "a", "preempting", "waits for job '0' of run r9 and job '1' of run r9, which make room for it within 25 s",
+    ),
+    "it makes room for another": (
+        at(one(), "preempting"), scene(agent()), "a", "preempting",
+        "is preempted for job 'deploy' of run r9: its step is being ended, and then it waits again",
+    ),
+    "it makes room where nobody is reached": (
+        at(one(), "preempting"), scene(agent(connected=False, gone_s=12.0)), "a", "agent", "which is not connected since 12 s",
+    ),
+    "it made room and waits again": (
+        at(one(), "preempted"), scene(agent(), queue=queued()), "a", "slot",
+        "was preempted for job 'deploy' of run r9, and waits for a free slot: all 2 slots at local are taken",
+    ),
+    "a deadline that comes": (
+        one(), scene(agent(), queue=queued(), deadline_in_s=lambda run, job: 240.0), "a", "slot", "are taken; its deadline is in 4 min",
+    ),
+    "a deadline that has passed": (
+        one(), scene(agent(), queue=queued(), deadline_in_s=lambda run, job: -30.0), "a", "slot", "are taken; it is late by 30 s",
     ),
     "held": (
         at(one(), "held"), scene(agent()), "a", "held",

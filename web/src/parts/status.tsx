@@ -9,6 +9,7 @@ const WORDS: Record<Status, string> = {
   assigned: "Assigned",
   starting: "Starting",
   running: "Running",
+  preempting: "Preempting",
   cancelling: "Cancelling",
   held: "Held",
   succeeded: "Succeeded",
@@ -38,6 +39,7 @@ export function tone(status: Status): string {
       return "wait";
     case "held":
       return "held";
+    case "preempting":
     case "cancelling":
       return "wait";
     default:
@@ -105,6 +107,7 @@ function Shape({ status }: { status: Status }) {
           <path class="cut" d="M6.3 5.300v5.400m3.4-5.400v5.4" />
         </>
       );
+    case "preempting":
     case "cancelling":
       return (
         <>
@@ -160,6 +163,7 @@ const ORDER: readonly Status[] = [
   "timed-out",
   "held",
   "cancelling",
+  "preempting",
   "running",
   "calling",
   "starting",
@@ -181,6 +185,7 @@ const BAR: readonly Status[] = [
   "timed-out",
   "held",
   "cancelling",
+  "preempting",
   "running",
   "calling",
   "starting",
