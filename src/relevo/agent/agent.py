@@ -24,13 +24,14 @@ from relevo.agent.spool import Spool
 from relevo.domain.errors import InfrastructureError, RelevoError
 from relevo.domain.ids import AttemptKey
 from relevo.protocol import messages as m
+from relevo.runtime.load import Load
 from relevo.workflow.contexts import JobContexts, strategy_context
 from relevo.workflow.model import JobSpec
 
 if TYPE_CHECKING:
     from relevo.providers.contract import WorkerProvider
     from relevo.runtime.clock import Clock
-    from relevo.runtime.disk import Disk
+from relevo.runtime.disk import Disk
 
 #: An agent that runs nothing ends itself when no engine was there for this long: it would be in the way of nobody, but
 #: a machine on which nothing runs is to be empty. What it has not handed in stays in its spool.
@@ -109,7 +110,9 @@ class Agent:
         dial: Dial,
         blocking: Callable[[Callable[[], None]], Awaitable[None]],
         moved: Callable[[], bool] = lambda: False,
+        load: Callable[[], Load] = Load,
     ) -> None:
+        self._load = load
         self._config = config
         self._loop = loop
         self._clock = clock
@@ -217,7 +220,11 @@ class Agent:
         )
 
     def _beat(self) -> m.Beat:
-        return m.Beat(0.0, self.spool.size_bytes, self.spool.full or somebody_waits())
+        average, pressure, memory_free_bytes = self._load()
+        paused = self.spool.full or somebody_waits()
+        return m.Beat(
+            average, self.spool.size_bytes, paused, pressure=pressure, memory_free_bytes=memory_free_bytes
+        )
 
     # --- what it is told ----------------------------------------------------------------------------------------------
 

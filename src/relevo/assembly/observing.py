@@ -53,6 +53,7 @@ def _agent(engine: Engine, state: AgentState) -> AgentView:
         taints=sorted(hello.taints) if hello is not None else [],
         pool=hello.pool if hello is not None else "",
         zone=hello.zone if hello is not None else "",
+        load=round(state.load, 3),
         drained=drain is not None,
         drained_for=drain.reason if drain is not None else "",
         drained_since_ms=drain.since_ms if drain is not None else 0,

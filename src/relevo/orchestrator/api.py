@@ -153,6 +153,7 @@ class AgentView(Struct, frozen=True):
     taints: list[str] = []  #: only jobs that tolerate all of them run there
     pool: str = ""
     zone: str = ""
+    load: float = 0.0  #: the share of its machine that is in use, whoever uses it, as it says; 1: all of it
     drained: bool = False  #: it takes nothing new
     drained_for: str = ""  #: why, as whoever did it says
     drained_since_ms: int = 0

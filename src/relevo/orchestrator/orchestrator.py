@@ -566,6 +566,9 @@ class Orchestrator:
             self.reach.met(capacity)
         self.scheduler.agent_up(capacity)
 
+    def agent_load(self, agent: AgentState) -> None:
+        self.scheduler.report(agent.id, agent.load)
+
     def agent_away(self, agent: AgentState) -> None:
         self.scheduler.agent_down(agent.id)
 

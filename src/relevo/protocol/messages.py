@@ -191,7 +191,7 @@ class Hello(Message, frozen=True, array_like=True):
 
 
 class Beat(Message, frozen=True, array_like=True, gc=False):
-    """Alive. Sent every few seconds by both sides; `load` is the agent's one-minute load average.
+    """Alive. Sent every few seconds by both sides; `load` is the agent's one-minute load average, of all its machine does.
 
     `frames`: how many messages the sender sent on this connection before this one. Whoever got another number has lost some,
     or has some twice, and drops the connection: what matters is said again on the next one.
@@ -201,6 +201,10 @@ class Beat(Message, frozen=True, array_like=True, gc=False):
     spool_bytes: int = 0
     paused: bool = False  #: steps are held by back-pressure (spool or disk full)
     frames: int = 0
+    pressure: float = (
+        0.0  #: the part of the last ten seconds in which something waited for a processor; 0 to 1
+    )
+    memory_free_bytes: int = -1  #: what programs could still have; -1: not known
 
 
 class GetBlob(Message, frozen=True, array_like=True, gc=False):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from relevo.actors import Actor, ActorRef
 from relevo.core.measured import MATCH_SECONDS, PLACEMENTS, QUEUE_WAIT_SECONDS
-from relevo.scheduler.capacity import AgentCapacity, Capacity
+from relevo.scheduler.capacity import LOAD_STEP, AgentCapacity, Capacity
 from relevo.scheduler.demand import Demand, amounts
 from relevo.scheduler.match import FEW_AGENTS, Placement, Policy, Round, at_once, begin, choose, is_usual
 from relevo.scheduler.queue import Order, Queue, Waiting
@@ -31,6 +31,8 @@ LOOK: Final[Look] = "look"
 STEPS: Final = 32
 #: What is placed in one turn at most where that takes no steps.
 PLACED_AT_ONCE: Final = 256
+#: What an agent told of its load holds for so long; agents tell every two seconds.
+LOAD_HOLDS_S: Final = 10.0
 #: Of so many tenants that want nothing any more it is still known what they used.
 REMEMBERED: Final = 1_000
 
@@ -67,6 +69,7 @@ class Scheduler(Actor[Look]):
         self._again = False  # something has changed since the present round began
         self._round: Decision | None = None  # under way
         self._carried_out = 0  # of its placements
+        self._loads: dict[str, float] = {}  # until when what agents told of their load holds; soonest first
         self._paced: dict[str, AgentCapacity] = {}  # whose places may have to follow how fast jobs end there
         self.queue = Queue()
         self.capacity = Capacity()
@@ -86,6 +89,7 @@ class Scheduler(Actor[Look]):
             self._evictions.clear()
         self._policy = policy
         self._usual = is_usual(policy)
+        self._asks_load = policy.custom is not None or bool(policy.placement and policy.placement.load)
         order: Order = "deadline" if policy.custom is not None else policy.order
         if self.queue.order != order:
             self.queue = self.queue.again(order)
@@ -135,6 +139,27 @@ class Scheduler(Actor[Look]):
             if on and self._evictions is not None:
                 self._evictions.agent_down(agent)
             self._look()
+
+    def report(self, agent: str, load: float) -> None:
+        """An agent tells how busy its machine is, from 0 to 1. Without effect where the policy does not ask."""
+        capacity = self.capacity.agents.get(agent)
+        if capacity is not None and self._asks_load:
+            capacity.report(load)
+            self._loads.pop(agent, None)
+            self._loads[agent] = self._time() + LOAD_HOLDS_S
+
+    def _forget_loads(self, now_s: float) -> None:
+        """What was told long ago counts for less and less: half of it after each `LOAD_HOLDS_S`. O(agents that are silent)."""
+        loads = self._loads
+        while loads:
+            agent, until_s = next(iter(loads.items()))
+            if until_s > now_s:
+                return
+            del loads[agent]
+            capacity = self.capacity.agents.get(agent)
+            if capacity is not None and capacity.load:
+                capacity.report(capacity.load / 2 if capacity.load > 2 * LOAD_STEP else 0.0)
+                loads[agent] = now_s + LOAD_HOLDS_S
 
     def enqueue(
         self,
@@ -287,6 +312,8 @@ class Scheduler(Actor[Look]):
         if self._round is None:
             self._again = False
             self._keep_pace()
+            if self._loads:
+                self._forget_loads(self._time())
             found = at_once(self.queue, self.capacity, self._policy, PLACED_AT_ONCE)
             if found is None:
                 self._round = begin(

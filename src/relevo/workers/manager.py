@@ -24,6 +24,7 @@ from relevo.runtime.clock import Clock
 from relevo.runtime.notices import NOTICES
 from relevo.workers.bulk import Bulk
 from relevo.workers.link import Batch, Link
+from relevo.workers.load import load_of
 
 BEAT_S: Final = 2.0
 #: An agent that was silent for this long is dropped: it dials again if it can.
@@ -61,6 +62,7 @@ class AgentState:
         "hello",
         "id",
         "link",
+        "load",
         "outbox",
         "placed",
         "ready",
@@ -81,6 +83,7 @@ class AgentState:
         self.fence_after_s: float | None = None
         self.held = False  #: its steps are, by back-pressure
         self.spool_bytes = 0  #: as it told last
+        self.load = 0.0  #: the share of its machine that is in use, as it told last
         self.turn = 0  #: of the Hello that it was taken by
         self.told: set[AttemptKey] = set()  #: what it said at its Hello that it runs
 
@@ -113,6 +116,9 @@ class Orders(Protocol):
 
     def agent_ready(self, agent: AgentState) -> None:
         """It takes jobs from now on."""
+
+    def agent_load(self, agent: AgentState) -> None:
+        """It has told how busy its machine is."""
 
     def agent_away(self, agent: AgentState) -> None:
         """It takes none for now."""
@@ -381,6 +387,9 @@ class WorkerManager:
         state = self.agents.get(link.agent)
         if state is not None:
             state.spool_bytes = message.spool_bytes
+            if state.hello is not None:
+                state.load = load_of(message, state.hello)
+                self._orders.agent_load(state)
         if state is not None and state.held != message.paused:
             state.held = message.paused
             if message.paused:

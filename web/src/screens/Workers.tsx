@@ -103,6 +103,15 @@ function Agent({ agent }: { agent: AgentState }) {
             </dd>
           </div>
         )}
+        {agent.connected && (
+          <div>
+            <dt>Machine in use</dt>
+            <dd>
+              <Meter value={agent.load} most={1} label="Share of the machine in use" />
+              <span class="num">{Math.round(agent.load * 100)} %</span>
+            </dd>
+          </div>
+        )}
         {agent.spool_bytes > 0 && (
           <div>
             <dt>Spool</dt>
