@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     "policies",
     multiple=True,
     metavar="NAME",
-    help="Several times to compare. The engine's: relevo, arrival, deadline, fair, ageing, reserve, pack, spread; beside them: "
+    help="Several times to compare. The engine's: relevo, arrival, deadline, fair, ageing, reserve, preempt, pack, spread; beside them: "
     "fifo, and sjf and srpt, which know the future. Default: relevo, fair, fifo, srpt.",
 )
 @click.option(

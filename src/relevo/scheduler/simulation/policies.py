@@ -28,6 +28,7 @@ ENGINE: Final[dict[str, scheduling.Policy]] = {
     "fair": scheduling.Policy(fair=True),
     "ageing": scheduling.Policy(ageing_s=AGEING_S),
     "reserve": scheduling.Policy(reserve_after_s=RESERVE_S),
+    "preempt": scheduling.Policy(preempt_grace_s=30.0),
     "pack": scheduling.Policy(placement=scheduling.Weights(pack=1)),
     "spread": scheduling.Policy(placement=scheduling.Weights(spread=1)),
 }

@@ -2,8 +2,8 @@
 
 One row for each job: `submit` and `duration` (seconds, or `10m`), and, where there is something to say, `job` (its name, unique in its
 run), `run`, `tenant`, `labels`, `cpus`, `memory`,
-`resources` (`gpu=1`), `priority`, `deadline` (after submission) and `needs` (names of jobs of the same run). Whatever is wrong is told by
-file and line.
+`resources` (`gpu=1`), `priority`, `deadline` (after submission), `needs` (names of jobs of the same run) and `preemptible` (`true`). Whatever is
+wrong is told by file and line.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ COLUMNS: Final = (
     "priority",
     "deadline",
     "needs",
+    "preemptible",
 )
 REQUIRED: Final = COLUMNS[:2]
 #: Characters of a line at most.
@@ -181,6 +182,7 @@ def _job(row: dict[str, Any], line: int) -> tuple[Job, tuple[str, ...]]:
         demand=demand,
         priority=_priority(row.get("priority")),
         deadline_s=inf if row.get("deadline") in (None, "") else _time(row, "deadline"),
+        preemptible=_flag(row, "preemptible"),
     )
     return job, tuple(_words(row, "needs"))
 
@@ -217,6 +219,15 @@ def _time(row: dict[str, Any], key: str) -> float:
     if seconds < 0:
         raise ValueError(f"{key} is negative: {seconds:g}")
     return seconds
+
+
+def _flag(row: dict[str, Any], key: str) -> bool:
+    value = row.get(key)
+    if isinstance(value, str):
+        value = {"true": True, "false": False, "": False}.get(value.strip().lower(), value)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise ValueError(f"{key} must be true or false, not {value!r}")
 
 
 def _plain(key: str, value: Any) -> str:
@@ -301,6 +312,7 @@ def _cells(job: Job, workload: Workload) -> dict[str, Any]:
         "priority": job.priority or None,
         "deadline": None if job.deadline_s == inf else round(job.deadline_s, 6),
         "needs": [workload.jobs[need].name for need in job.needs],
+        "preemptible": "true" if job.preemptible else None,
     }
 
 

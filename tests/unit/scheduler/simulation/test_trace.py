@@ -36,7 +36,7 @@ def test_a_csv_with_all_there_is():
 def test_json_lines_with_all_there_is():
     load = parse(
         '{"submit": 0, "duration": 10, "job": "a b", "run": "r", "labels": ["linux"], "cpus": 1.5, "memory": 100, "resources": {"gpu": 2}, "deadline": "1h"}\n'
-        '{"submit": 1, "duration": "2h", "run": "r", "needs": ["a b"], "priority": -1}\n'
+        '{"submit": 1, "duration": "2h", "run": "r", "needs": ["a b"], "priority": -1, "preemptible": true}\n'
     )
     assert load.jobs == (
         Job(
@@ -48,7 +48,7 @@ def test_json_lines_with_all_there_is():
             Demand(frozenset({"linux"}), 1.5, 100, (("gpu", 2.0),)),
             deadline_s=3_600.0,
         ),
-        Job("job-2", "r", 1.0, 7_200.0, priority=-1, needs=(0,)),
+        Job("job-2", "r", 1.0, 7_200.0, priority=-1, needs=(0,), preemptible=True),
     )
 
 
@@ -92,6 +92,10 @@ HEAD = "submit,duration,run,job,needs,cpus,memory,priority\n"
         ("submit,duration,resources\n0,1,gpu\n", "t.csv:2: resources must be like gpu=1 disk=20Gi"),
         ("submit,duration,resources\n0,1,gpu=some\n", "t.csv:2: 'some' is no amount of gpu"),
         ("submit,duration,deadline\n0,1,-3\n", "t.csv:2: deadline is negative"),
+        (
+            "submit,duration,preemptible\n0,1,often\n",
+            "t.csv:2: preemptible must be true or false, not 'often'",
+        ),
         (HEAD + "0,1,r,a,,,,high\n", "t.csv:2: priority must be a whole number, not 'high'"),
         (HEAD + "0,1,r,a,,,,99999999\n", "t.csv:2: priority must be from -1,000,000 to 1,000,000"),
         ('{"submit": 0}\n', "t.csv:1: duration is missing"),
