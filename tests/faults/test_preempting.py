@@ -18,10 +18,12 @@ jobs:
       - run: |
           echo "begin low" >> {witness}
           if [ -e {told} ]; then echo "end low" >> {witness}; exit; fi
-          echo $$ > {pid}
+          exec 9> {lock}
+          flock 9  # as long as a process of it lives
+          touch {runs}
           trap 'touch {told}' INT
           trap '' TERM
-          while :; do sleep 0.05; done
+          while :; do sleep 0.05 || true; done
 """
 HIGH = """\
 on: workflow_dispatch
@@ -32,7 +34,7 @@ jobs:
     steps:
       - run: |
           echo "begin high" >> {witness}
-          if kill -0 "$(cat {pid})" 2>/dev/null; then echo "both at once" >> {witness}; fi
+          flock -n {lock} true || echo "both at once" >> {witness}
           echo "end high" >> {witness}
 """
 
@@ -41,12 +43,13 @@ def low_and_high(world: World) -> tuple[Command, Command, str]:
     """Two commands: the first one is the engine, and its job was told to make room and is in its grace. With its run."""
     world.home.mkdir(mode=0o700)
     (world.home / "scheduling.toml").write_text('preempt = true\npreempt-grace = "2s"\n')
-    names = {"witness": world.witness, "told": world.folder / "told", "pid": world.folder / "pid"}
+    names = {name: world.folder / name for name in ("witness", "told", "lock", "runs")}
     low = world.start("run", world.workflow(LOW.format(**names), "low.yml"), "--json", "--jobs", "1")
     run = str(low.until(lambda line: line.get("event") == "step.started")["run"])
-    until((world.folder / "pid").exists, "the step runs")
+    until((world.folder / "runs").exists, "the step runs")
     high = world.start("run", world.workflow(HIGH.format(**names), "high.yml"), "--json")
     until((world.folder / "told").exists, "the step was told to go")
+    assert "high" not in world.witness.read_text(), "it is in its grace"
     return low, high, run
 
 
