@@ -114,7 +114,7 @@ class Orchestrator:
         self.groups = Groups(self, system, store, loop, clock)
         self.drains = Drains(store, clock, lambda *said: self.scheduler.drain(*said))
         self.preempting = Preempting(self)
-        self.scheduler = Scheduler(self._assign, loop.time, policy, self.preempting)
+        self.scheduler = Scheduler(self._assign, loop.time, policy, self.preempting, loop.call_soon)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
         self.shares = SharesKept(store, self.scheduler)
         self.ended: Callable[[str, int], None] | None = (

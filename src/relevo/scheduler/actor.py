@@ -64,11 +64,14 @@ class Scheduler(Actor[Look]):
         time: Callable[[], float],
         policy: Policy | None = None,
         evictor: Evictor | None = None,
+        later: Callable[[Callable[[], None]], object] = lambda then: then(),
     ) -> None:
         """`time`: the loop's. Runs that are taken up queue jobs before the actor has started. `evictor` ends jobs for others,
-        where the policy says so."""
+        where the policy says so. `later`: calls when the loop has been around, so that whatever else is to be done has its
+        turn between two of a round's."""
         self._assign = assign
         self._time = time
+        self._later = later
         self._evictor = evictor
         self._evictions: Evictions | None = None
         self._policy = policy or Policy()
@@ -363,8 +366,9 @@ class Scheduler(Actor[Look]):
         if self._round is not None:
             self._turn(self._round)
         MATCH_SECONDS.record(perf_counter() - begun)
-        if self._round is not None or (self._again and len(self.queue)):
-            self._tell()
+        if not self._looking and (self._round is not None or (self._again and len(self.queue))):
+            self._looking = True
+            self._later(self._tell)
 
     def _turn(self, decision: Decision) -> None:
         """Go on with a round, and carry out what it has placed."""
@@ -464,13 +468,12 @@ class Scheduler(Actor[Look]):
 
     def _look(self) -> None:
         self._again = True
-        if len(self.queue):
+        if len(self.queue) and not self._looking:
+            self._looking = True
             self._tell()
 
     def _tell(self) -> None:
-        if not self._looking:
-            self._looking = True
-            self.ref.tell(LOOK)
+        self.ref.tell(LOOK)
 
     def _free(self, waiting: Waiting) -> Held | None:
         held = self.reserved.pop(waiting, None)
