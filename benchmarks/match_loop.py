@@ -56,7 +56,7 @@ class _Load:
 
     async def measure(self, seconds: float) -> Lag:
         loop = asyncio.get_running_loop()
-        scheduler = Scheduler(self._assign, loop.time, self._policy)
+        scheduler = Scheduler(self._assign, loop.time, self._policy, later=loop.call_soon)
         scheduler.ref = ActorSystem(loop).spawn(scheduler, "scheduler")
         for number, agent in enumerate(self._capacity.agents.values()):
             scheduler.agent_up(agent)

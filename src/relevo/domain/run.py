@@ -7,7 +7,7 @@ Only events change it (`evolution.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import json
@@ -91,7 +91,7 @@ class Job:
         self.forced = False  #: is being cancelled without waiting for always() steps
         self.infrastructure = False
         self.message = ""
-        self.nodes: list[Node] = []  #: of the workflow that it calls, once it does
+        self.nodes: Sequence[Node] = ()  #: of the workflow that it calls, once it does
         self.nodes_left = 0  #: of those, how many have not ended
         self.cancelling = False  #: what it calls is being ended
         self.asked = False  #: for its concurrency groups, and it has not let go of them

@@ -38,6 +38,7 @@ from relevo.orchestrator.plans import (
 )
 from relevo.orchestrator.preempting import Preempting
 from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
+from relevo.orchestrator.shares import SharesKept
 from relevo.orchestrator.sparing import spared
 from relevo.orchestrator.stored_runs import UNREADABLE, StoredRuns
 from relevo.protocol import messages as m
@@ -113,8 +114,9 @@ class Orchestrator:
         self.groups = Groups(self, system, store, loop, clock)
         self.drains = Drains(store, clock, lambda *said: self.scheduler.drain(*said))
         self.preempting = Preempting(self)
-        self.scheduler = Scheduler(self._assign, loop.time, policy, self.preempting)
+        self.scheduler = Scheduler(self._assign, loop.time, policy, self.preempting, loop.call_soon)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
+        self.shares = SharesKept(store, self.scheduler)
         self.ended: Callable[[str, int], None] | None = (
             None  #: gets each run whose end is stored, and its sequence
         )
@@ -145,6 +147,7 @@ class Orchestrator:
         A run that cannot be taken up is told of and left out: the others are not to suffer for it.
         """
         await self.drains.load()
+        await self.shares.load()
         current = ""
         history: list[Stored] = []
         async for batch in self.store.scan_live():
@@ -157,6 +160,7 @@ class Orchestrator:
                 history.append(stored)
             await self._take_up_all(runs)
         await self._take_up_all(await self._replayed(current, history))
+        self.scheduler.carried_over()
         await self.groups.open()
 
     async def _replayed(self, name: str, history: list[Stored]) -> list[Run]:

@@ -218,6 +218,7 @@ class Queue:
         self.classes: dict[Demand, int] = {}  #: in how many lanes each is
         self.turn = 0  #: how often something came or went
         self._places: dict[Waiting, Place] = {}  # the first one has waited longest
+        self._latest: Place | None = None
 
     def __len__(self) -> int:
         return len(self._places)
@@ -252,7 +253,10 @@ class Queue:
         """Put a job at the end. Without effect when it waits already. `now_s`, `deadline_s`: of any one clock."""
         if waiting in self._places:
             return
-        self._places[waiting] = Place(priority, demand, now_s, tenant, deadline_s)
+        place = (priority, demand, now_s, tenant, deadline_s)
+        if place != self._latest:  # thousands of legs of a matrix come in the same turn: they share it
+            self._latest = Place(*place)
+        self._places[waiting] = self._latest
         self.turn += 1
         tenants = self.lanes.get(priority)
         if tenants is None:

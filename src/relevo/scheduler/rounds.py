@@ -207,8 +207,8 @@ class Decision:
 
     def _open(self, group: _Group) -> Iterator[None]:
         group.opened = True
-        # Where guarantees count, whoever comes first in a group decides when its turn is, even if there is no room for it.
-        known = self._useful is not None and not self._guarantees
+        # Where guarantees or ages count, whoever comes first in a group decides when its turn is, even if it has no room.
+        known = self._useful is not None and not (self._guarantees or self._policy.ageing_s)
         for classes in group.tenants:
             for lane in list(classes.values()):
                 if lane.size and not (known and self._room.shape(lane.demand).done):

@@ -48,7 +48,9 @@ class EnginePolicy:
         self._scheduler.withdraw(self._world.workload.jobs[job].run, job)
 
     def up(self, agent: int) -> None:
-        self._scheduler.agent_up(self._world.machines.capacity(agent))
+        capacity = self._world.machines.capacity(agent)
+        capacity.report(self._world.machines.shapes[agent].load)
+        self._scheduler.agent_up(capacity)
 
     def down(self, agent: int) -> None:
         self._scheduler.agent_down(name_of(agent))

@@ -127,11 +127,13 @@ class Writer:
                     open_ = False
                     break
                 waiting += more
+                del more  # while it waits for others, these are not to be kept
             if waiting:
                 count = _appends_ahead(waiting) or 1
                 works, waiting = waiting[:count], waiting[count:]
                 outcomes = self._commit_all(works)
                 self._tell(self._deliver, works, outcomes, self._sequence)
+                del works, outcomes
         self._connection.close()
         self._tell(self._ended)
 
