@@ -120,6 +120,7 @@ class Orchestrator:
         self.ended: Callable[[str, int], None] | None = (
             None  #: gets each run whose end is stored, and its sequence
         )
+        self.poison: dict[str, list[c.Command]] = {}  #: by run: what agents told, and it failed at
         self.refusing = False  #: the store refused the last append of a run
         self.idle = asyncio.Event()  #: set while no run is live
         self.idle.set()
@@ -262,6 +263,8 @@ class Orchestrator:
     def told(self, run: str, commands: list[c.Command], batch: Batch) -> None:
         """From the worker manager: what an agent told of a run, in order."""
         ref = self._refs.get(run)
+        if self.poison and run in self.poison:
+            commands = [one for one in commands if one not in self.poison[run]]
         if ref is not None:
             ref.tell(Envelope(commands, batch))
         elif run in self._reloading:
@@ -274,6 +277,7 @@ class Orchestrator:
         RUNS_ENDED.labels(str(actor.run.status)).inc()
         _log.info("a run ended: %s", actor.run.status, extra={"run": actor.run.id})
         self._remove(actor.run.id)
+        self.poison.pop(actor.run.id, None)
         if not self._actors and not self._reloading:
             self.idle.set()
 
@@ -334,6 +338,7 @@ class Orchestrator:
             self._unreadable(name, error)
         self.manager.keep(name, set())
         self.groups.forget(name)
+        self.poison.pop(name, None)
         for envelope in self._reloading.pop(name, []):
             if envelope.reply is not None and not envelope.reply.done():
                 envelope.reply.set_exception(NoSuchRun(f"run {name} is not live"))
