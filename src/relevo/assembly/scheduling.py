@@ -28,8 +28,11 @@ TENANTS_LIMIT: Final = 10_000
 def policy_of(home: str) -> Policy | None:
     """The policy of a home, None where it has none of its own. Raises UserError, saying what is wrong where."""
     path = f"{home}/{FILE}"
-    if not os.path.exists(path):
-        return None
+    return policy_at(path) if os.path.exists(path) else None
+
+
+def policy_at(path: str) -> Policy:
+    """The policy that a file says. Raises UserError, saying what is wrong where."""
     import tomllib
 
     try:
@@ -38,7 +41,7 @@ def policy_of(home: str) -> Policy | None:
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {error}") from None
     try:
-        return _policy(read, home)
+        return _policy(read, os.path.dirname(os.path.abspath(path)))
     except ValueError as error:
         raise UserError(f"{path}: {error}", hint="docs/scheduling.md lists what can be set") from None
 

@@ -38,6 +38,7 @@ from relevo.orchestrator.plans import (
 )
 from relevo.orchestrator.preempting import Preempting
 from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
+from relevo.orchestrator.shares import SharesKept
 from relevo.orchestrator.sparing import spared
 from relevo.orchestrator.stored_runs import UNREADABLE, StoredRuns
 from relevo.protocol import messages as m
@@ -115,9 +116,11 @@ class Orchestrator:
         self.preempting = Preempting(self)
         self.scheduler = Scheduler(self._assign, loop.time, policy, self.preempting, loop.call_soon)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
+        self.shares = SharesKept(store, self.scheduler)
         self.ended: Callable[[str, int], None] | None = (
             None  #: gets each run whose end is stored, and its sequence
         )
+        self.poison: dict[str, list[c.Command]] = {}  #: by run: what agents told, and it failed at
         self.refusing = False  #: the store refused the last append of a run
         self.idle = asyncio.Event()  #: set while no run is live
         self.idle.set()
@@ -144,6 +147,7 @@ class Orchestrator:
         A run that cannot be taken up is told of and left out: the others are not to suffer for it.
         """
         await self.drains.load()
+        await self.shares.load()
         current = ""
         history: list[Stored] = []
         async for batch in self.store.scan_live():
@@ -156,6 +160,7 @@ class Orchestrator:
                 history.append(stored)
             await self._take_up_all(runs)
         await self._take_up_all(await self._replayed(current, history))
+        self.scheduler.carried_over()
         await self.groups.open()
 
     async def _replayed(self, name: str, history: list[Stored]) -> list[Run]:
@@ -258,6 +263,8 @@ class Orchestrator:
     def told(self, run: str, commands: list[c.Command], batch: Batch) -> None:
         """From the worker manager: what an agent told of a run, in order."""
         ref = self._refs.get(run)
+        if self.poison and run in self.poison:
+            commands = [one for one in commands if one not in self.poison[run]]
         if ref is not None:
             ref.tell(Envelope(commands, batch))
         elif run in self._reloading:
@@ -270,6 +277,7 @@ class Orchestrator:
         RUNS_ENDED.labels(str(actor.run.status)).inc()
         _log.info("a run ended: %s", actor.run.status, extra={"run": actor.run.id})
         self._remove(actor.run.id)
+        self.poison.pop(actor.run.id, None)
         if not self._actors and not self._reloading:
             self.idle.set()
 
@@ -330,6 +338,7 @@ class Orchestrator:
             self._unreadable(name, error)
         self.manager.keep(name, set())
         self.groups.forget(name)
+        self.poison.pop(name, None)
         for envelope in self._reloading.pop(name, []):
             if envelope.reply is not None and not envelope.reply.done():
                 envelope.reply.set_exception(NoSuchRun(f"run {name} is not live"))

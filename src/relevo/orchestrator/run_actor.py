@@ -70,7 +70,7 @@ class RunActor(Actor[Envelope]):
         carried: dict[str, Carried],
     ) -> None:
         self._home = home
-        self._in_hand: Envelope | None = None
+        self._in_hand: c.Command | None = None
         self._refusal: RelevoError | None = None  # of an append: what the run holds is void since
         self._storing = False
         self._ask_later: list[str] = []  # groups to ask again once what is being stored is
@@ -89,13 +89,14 @@ class RunActor(Actor[Envelope]):
         try:
             self._receive(messages)
         except Exception as error:
-            # What the run holds may be half of a change: it is void. A command in hand that came alone is poison and not
-            # taken again; the others come again to the run as it is read from the store.
+            # What the run holds may be half of a change: it is void. What an agent told and was in hand is poison and not
+            # taken again; all else comes again to the run as it is read from the store.
             poison = self._in_hand
             for envelope in messages:
                 if envelope.batch is not None:
-                    alone = envelope is poison and len(envelope.commands) == 1
-                    (envelope.batch.settle if alone else envelope.batch.fail)()
+                    if poison is not None and any(one is poison for one in envelope.commands):
+                        self._home.poison.setdefault(self.run.id, []).append(poison)
+                    envelope.batch.fail()
                 if envelope.reply is not None and not envelope.reply.done():
                     envelope.reply.set_exception(error)
             raise
@@ -107,9 +108,9 @@ class RunActor(Actor[Envelope]):
         facts: list[Fact] = []
         at_ms = home.clock.wall_ms()
         for envelope in messages:
-            self._in_hand = envelope
             changed = False
             for command in envelope.commands:
+                self._in_hand = command
                 if type(command) is c.Record:
                     command = shortened(command, run.id, facts)
                 elif type(command) is c.EndAttempt and command.outputs:

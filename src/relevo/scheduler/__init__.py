@@ -11,6 +11,6 @@
 
 `match` is a pure function: it can be simulated, tested against an oracle, and replaced by an accelerated twin. The actor
 makes the same round in short turns, so that the loop is never held. It owns queue and capacity; both are rebuilt from the runs
-when an engine starts. What tenants used before is not kept: shares begin anew. A custom policy that fails is set aside, and the
-round made anew without it.
+when an engine starts, and what tenants used before is carried over. A custom policy that fails is set aside, and the round made
+anew without it.
 """

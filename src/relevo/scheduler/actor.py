@@ -48,6 +48,13 @@ class Held(NamedTuple):
     since_s: float  #: 0 where nobody asks
 
 
+class Used(NamedTuple):
+    """What a tenant has used; see `tenants.Ledger.finish`."""
+
+    so_far: float
+    there: bool  #: it has something, or wants it
+
+
 class Scheduler(Actor[Look]):
     """Owns queue and capacity. `assign` gets what was placed: the places are reserved from then on."""
 
@@ -74,6 +81,7 @@ class Scheduler(Actor[Look]):
         self._again = False  # something has changed since the present round began
         self._round: Decision | None = None  # under way
         self._carried_out = 0  # of its placements
+        self._was_there = frozenset[str]()
         self._loads: dict[str, float] = {}  # until when what agents told of their load holds; soonest first
         self._paced: dict[str, AgentCapacity] = {}  # whose places may have to follow how fast jobs end there
         self.queue = Queue()
@@ -208,11 +216,37 @@ class Scheduler(Actor[Look]):
                 yield waiting
 
     def _came(self, tenant: str, ledger: Ledger) -> None:
+        if tenant in self._was_there:
+            return
         active = self.queue.tenants.keys() | ledger.used.keys()
         if tenant not in active:
             ledger.came(tenant, active)
             if len(ledger.finish) > 2 * len(active) + REMEMBERED:
                 ledger.forget(active | {tenant})
+
+    def used_so_far(self) -> dict[str, Used]:
+        """By tenant what it has used, until now. Empty where nobody counts."""
+        ledger = self.capacity.ledger
+        if ledger is None:
+            return {}
+        found = dict(ledger.finish)
+        now_s = self._time()
+        for held in self.reserved.values():
+            cost = ledger.cost(held.tenant, held.demand, now_s - held.since_s)
+            found[held.tenant] = found.get(held.tenant, 0.0) + cost
+        there = self.queue.tenants.keys() | ledger.used.keys()
+        return {tenant: Used(used, tenant in there) for tenant, used in found.items()}
+
+    def carry_over(self, used: Mapping[str, Used]) -> None:
+        """What tenants used before, as an earlier engine said, before any job is known. Until `carried_over`, those that were
+        there are taken to have been there all the time: who has used less is not to begin where the others are."""
+        if self.capacity.ledger is not None:
+            self.capacity.ledger.finish.update({tenant: one.so_far for tenant, one in used.items()})
+            self._was_there = frozenset(tenant for tenant, one in used.items() if one.there)
+
+    def carried_over(self) -> None:
+        """All runs are taken up."""
+        self._was_there = frozenset()
 
     def oldest_s(self) -> float:
         """How long the job has waited that has waited longest, in seconds; 0 when none does."""
@@ -293,6 +327,13 @@ class Scheduler(Actor[Look]):
             if held.agent == agent.id:
                 agent.take(held.demand)
         self.capacity.agents[agent.id] = agent
+        if (
+            self.capacity.ledger is not None
+            and self._round is None
+            and len(self.capacity.agents) <= CHOSEN_AMONG
+        ):
+            # What is usual is placed without a round, and is to count for as much.
+            self.capacity.ledger.totals = self.capacity.nodes().sums
         if self._evictions is not None:
             agent.window = 0  # whoever is most important is not to wait behind what an agent has in hand
             self._paced[agent.id] = agent

@@ -251,9 +251,13 @@ class _Eviction:
         for other in self._capacity.agents.values():
             if other is not agent and rules.apart in other.apart and together(agent, other, rules.apart_over):
                 return False
-        return rules.apart not in self._keys.get(row, ()) and not any(
-            job.demand.rules is not None and job.demand.rules.apart == rules.apart for job in stay
-        )
+        if rules.apart in self._keys.get(row, ()):
+            return False
+        theirs = [job.demand.rules for job in self._running.get(agent.id, _NOBODY).values()]
+        having = sum(rule is not None and rule.apart == rules.apart for rule in theirs)
+        if agent.apart.get(rules.apart, 0) > having:
+            return False  # the room that is kept for another claim
+        return not any(job.demand.rules is not None and job.demand.rules.apart == rules.apart for job in stay)
 
     def _evict(self, row: int, victims: list[Running], claim: _Claim) -> None:
         for job in victims:

@@ -424,7 +424,9 @@ class WorkerManager:
             ):
                 self.lose_all(state.id, "its agent was out of reach for too long")
             for key, placed in list(state.placed.items()):
-                if now > placed.deadline and placed.cancel is None:
+                # One that was told to make room may not obey.
+                told = placed.cancel
+                if now > placed.deadline and (told is None or told.reason == "preempted"):
                     self._orders.command(key.run, c.TimeOutJob(key.job, key.number))
 
     def lose_all(self, agent: str, reason: str) -> None:

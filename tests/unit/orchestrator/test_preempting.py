@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from math import inf
 from typing import Any
 
@@ -12,6 +13,7 @@ from relevo.protocol import messages as m
 from relevo.scheduler.match import Policy
 from relevo.scheduler.policy import MOST_TIMES
 from relevo.testing.virtual_loop import run_virtual
+from relevo.workers.manager import BACKSTOP_S, BEAT_S
 from tests.unit.orchestrator.kit import FakeAgent, World, until
 from tests.unit.orchestrator.test_own_keys import finish_all, job, order, workflow
 
@@ -176,6 +178,21 @@ def test_one_that_does_not_obey_is_not_counted_on_for_ever():
         assert order(agent)[2] == f"{high}/high"
         agent.finish(next(one for one in agent.assigned() if one.run == stubborn.run))
         await until(lambda: world.status(stubborn.run) == "succeeded")
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_one_that_does_not_obey_still_has_its_time():
+    async def main():
+        world, agent, one, _ = await preempting(
+            workflow(job("low", "{preemptible: true}", "    timeout-minutes: 1\n"))
+        )
+        agent.link.heard = inf
+        await asyncio.sleep(60 + BACKSTOP_S + 2 * BEAT_S)
+        assert [one.reason for one in agent.of(m.Cancel)] == ["preempted", "timed-out"]
+        agent.finish(one, "timed-out")
+        await until(lambda: world.status(one.run) == "failed")
         await world.now.close()
 
     run_virtual(main())

@@ -11,7 +11,7 @@ import pytest
 from relevo.scheduler import actor
 from relevo.scheduler.actor import LOOK, Scheduler
 from relevo.scheduler.capacity import AgentCapacity
-from relevo.scheduler.demand import Demand
+from relevo.scheduler.demand import Demand, Rules
 from relevo.scheduler.evictions import CLAIMS, Eviction
 from relevo.scheduler.match import Placement, Policy
 from relevo.scheduler.policy import MOST_TIMES, Share
@@ -294,6 +294,22 @@ def test_a_quota_counts_the_room_that_is_kept():
     home.submit("two", 1.5, 5, "web")
     home.turn()
     assert len(home.told) == 1
+
+
+def test_a_key_that_is_kept_apart_counts_where_room_is_kept_for_it():
+    home = Home(agents=1)
+    lows = [home.submit("low", 2, job=number) for number in range(2)]
+    home.turn()
+    apart = Demand(frozenset({"linux"}), 2, None, rules=Rules(apart="db"))
+    for number in range(2):
+        home.jobs[Waiting("high", number)] = Asked(5, apart, "", True)
+        home.scheduler.enqueue("high", number, 5, apart)
+        home.turn()
+    assert len(home.told) == 1
+    home.gone(home.told[0])
+    home.turn()
+    assert len(home.running) == 2
+    assert lows[0] in home.running or lows[1] in home.running
 
 
 def live(seed: int) -> int:
