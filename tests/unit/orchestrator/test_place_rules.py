@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from relevo.assembly.observing import scene, workers
 from relevo.domain import events as e
+from relevo.orchestrator.plans import DEMANDS_KEPT, Plan
 from relevo.orchestrator.why import why_run
 from relevo.protocol import messages as m
 from relevo.scheduler.policy import Policy, Weights
 from relevo.scheduler.reach import Reach
 from relevo.testing.virtual_loop import run_virtual
+from relevo.workflow.reader import read
 from tests.unit.orchestrator.kit import FakeAgent, World, until
 
 
@@ -188,3 +190,10 @@ def test_an_agent_that_came_back_as_another_leaves_what_waits_for_it_waiting_and
         await world.now.close()
 
     run_virtual(main())
+
+
+def test_labels_that_are_others_in_each_run_are_not_all_kept():
+    plan = Plan.made_of(read(workflow(a="{priority: 1}").encode(), "w.yml"))
+    for number in range(3 * DEMANDS_KEPT):
+        assert plan.demand(0, ["linux", f"Run-{number}"]).labels == {"linux", f"run-{number}"}
+    assert len(plan._demands) <= DEMANDS_KEPT
