@@ -156,7 +156,7 @@ def test_what_nobody_could_take_waits_where_that_is_wished_and_runs_when_somebod
         [wait] = why_run(scene(world.now), world.now.orchestrator.live[run].run)
         assert (wait.kind, wait.reason) == (
             "where",
-            "no agent here could ever run it: agent 'local' is not zone:y",
+            "no agent here could ever run it: agent 'local' is not zone:y; it waits for one that could",
         )
         other = FakeAgent(world.now, "other", zone="y")
         other.hello()
@@ -184,7 +184,7 @@ def test_an_agent_that_came_back_as_another_leaves_what_waits_for_it_waiting_and
         assert (wait.job, wait.kind, wait.reason) == (
             "two",
             "where",
-            "no agent here could ever run it: agent 'local' is not gpu",
+            "no agent here could ever run it: agent 'local' is not gpu; it waits for one that could",
         )
         assert world.status(run) == "running"
         await world.now.close()
