@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relevo.assembly.observing import scene, workers
 from relevo.domain import events as e
-from relevo.orchestrator.plans import DEMANDS_KEPT, Plan
+from relevo.orchestrator.plans import DEMANDS_KEPT, Plan, demand_of
 from relevo.orchestrator.why import why_run
 from relevo.protocol import messages as m
 from relevo.scheduler.policy import Policy, Weights
@@ -197,3 +197,12 @@ def test_labels_that_are_others_in_each_run_are_not_all_kept():
     for number in range(3 * DEMANDS_KEPT):
         assert plan.demand(0, ["linux", f"Run-{number}"]).labels == {"linux", f"run-{number}"}
     assert len(plan._demands) <= DEMANDS_KEPT
+
+
+def test_a_job_that_only_names_a_pool_has_no_rules():
+    node = read(b"on: push\njobs:\n  a:\n    runs-on: {group: Big}\n    steps: [{run: x}]\n", "w.yml").jobs[
+        "a"
+    ]
+    demand = demand_of(["group:Big", "Linux"], node)
+    assert demand.labels == {"pool:big", "linux"}
+    assert demand.rules is None
