@@ -93,6 +93,13 @@ class Up:
             text = answer.read()
         return json.loads(text) if text else None
 
+    def kill_agent(self) -> None:
+        """As when it crashes, or the kernel has no memory left."""
+        for told in processes_of(str(self.folder)):
+            pid, _, line = told.partition(": ")
+            if "relevo.assembly.agent" in line:
+                os.kill(int(pid), signal.SIGKILL)
+
     def gate(self, name: str) -> str:
         """Shell words that wait until the gate is opened."""
         return f"until [ -e {self.folder / name} ]; do sleep 0.02; done"
