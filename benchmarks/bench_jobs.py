@@ -27,6 +27,7 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
         batched.append(bare_queue(runs, batch=1_000))
     open_5000, bare_5000 = _open_loop(5_000, rounds, 2 if quick else 5)
     open_2500, bare_2500 = _open_loop(2_500, rounds, 2 if quick else 5)
+    open_500, bare_500 = _open_loop(500, rounds, 2 if quick else 10)
     real_600, bare_600 = _open_loop(600, rounds, 2 if quick else 5, real=True)
     return [
         _row(
@@ -53,6 +54,7 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
         ),
         *_shares(open_5000),
         *_latency("no-op jobs, 2,500/s", open_2500, bare_2500, "<= 3", "<= 6"),
+        *_latency("no-op jobs, 500/s", open_500, bare_500, "<= 3", "<= 6"),
         *_latency("real jobs (bash), 600/s", real_600, bare_600, "<= 4", "<= 12"),
     ]
 

@@ -175,7 +175,7 @@ async def _submit(embedded: Embedded, workflow: str, count: int) -> None:
         size = min(BATCH, count - start)
         await asyncio.gather(*(embedded.api.submit(_submission(workflow)) for _ in range(size)))
     # what was accepted is decided upon in the turns that follow: until every job stands in the queue
-    scheduler = embedded.engine.orchestrator.scheduler_actor
+    scheduler = embedded.engine.orchestrator.scheduler
     wanted = sum(len(actor.run.jobs) for actor in embedded.engine.orchestrator.live.values()) - 1
     while len(scheduler.queue) < wanted:  # noqa: ASYNC110  # nobody else waits for that
         await asyncio.sleep(0.01)

@@ -135,6 +135,8 @@ relevo:                    # of a job; of the whole file: for each job that does
   resources: {cpu: 1.5, memory: 2Gi}
   priority: 10
   retry: {max: 3, on: [infra, 75], backoff: 10s}
+  preemptible: true
+  deadline: 10m
 ```
 
 - `resources`: what the job asks of its place. Both amounts are reserved at the agent while the job has its place there, so that jobs which
@@ -142,11 +144,15 @@ relevo:                    # of a job; of the whole file: for each job that does
   limited to them by control groups; a job beyond its memory ends with *out of memory*. Where the machine has no control groups for it
   (`relevo doctor`), nothing is limited, and a warning at the job says so. What no agent could ever give is an error before anything starts.
 - `priority`: a whole number, 0 without. Of all jobs that wait for a place, of whatever run, those with a higher one go first; of equal
-  ones the runs take turns. Nothing that has begun is stopped for it. That of a calling job is added to those of the jobs it calls.
+  ones the runs take turns. Nothing that has begun is stopped for it, but what is `preemptible`. That of a calling job is added to those of the jobs it calls.
 - `retry`: `on` says after what the job is tried again, in a fresh worker: exit codes of the step that failed it, and `infra` (also when `on` is
   left out): what it ran on was lost. `max` says how often (1 when it is left out): for exit codes in all, for losses in a row. `backoff` is the rest
   before the first one, doubled each time, up to an hour. Without `infra`, a lost job is tried again twice, at once. Time-outs and
-  cancellations are never retried. `resources` and `retry` of a calling job do nothing: say them in the called file.
+  cancellations are never retried. `resources`, `retry` and `preemptible` of a calling job do nothing: say them in the called file.
+- `preemptible: true`: where the operator lets jobs be ended for others ([who runs next](scheduling.md#ending-jobs-for-others)), this one may be, and
+  begins anew later. A job with a step marked `idempotent: false` never is.
+- `deadline`: so long after the run was accepted, the job should have ended. Where the operator lets the earliest deadline go first (`order = "deadline"`),
+  jobs of one priority are ordered by it. What is late is not failed. That of a calling job holds for the jobs that it calls, too.
 - `idempotent: false` of a step: it may have begun when what it ran on was lost, so the job is `held` and asks instead of running again.
 """
 

@@ -384,3 +384,20 @@ def test_a_cancelled_job_leaves_no_cache(user):
     assert not list(folder.rglob("*"))
     log = user.relevo("logs", event["run"], "a", "--raw").out.decode()
     assert "The job did not succeed: no cache is saved" in log
+
+
+def test_a_drained_agent_stays_so_until_it_is_undrained(user):
+    user.workflow(
+        "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps: [{run: echo ran >> $WITNESS}]\n"
+    )
+    assert user.relevo("drain", "nobody").code == 2
+    assert user.relevo("drain", "--reason", "new kernel").code == 0  # no engine lives after it
+    process = user.start("run", "w.yml", "--json")
+    run = user.await_event(process, lambda event: event["event"] == "job.queued")["run"]
+    told = (user.relevo("why", run, "--json").out for _ in range(100))  # the agent has yet to connect
+    assert any(b"is drained (new kernel)" in one for one in told)
+    assert not user.witness.exists()
+    assert user.relevo("undrain").code == 0
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert user.witness.read_text() == "ran\n"

@@ -20,6 +20,7 @@ from relevo.orchestrator.plans import GROUP_STREAM
 from relevo.orchestrator.run_actor import run_row
 from relevo.protocol import messages as m
 from tests.simulation.groups import GroupChecker
+from tests.simulation.preempting import PreemptionChecker
 from tests.simulation.truth import Start
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ INVARIANTS: Final = (
     "only stored",  # only what is stored has effects
     "one of a group",  # of a concurrency group's members one at most is at work
     "group order",  # it goes to who waits longest
+    "preempted",  # only who lets himself is ended for others, for more important ones, and not again and again
     "outputs",  # a job sees the outputs of the attempts that were accepted
     "defect",  # no exception that nobody expects
 )
@@ -65,10 +67,11 @@ class Checker:
         self._world = world
         self.runs: dict[str, Run] = {}
         self.groups = GroupChecker(world)
+        self.preemptions = PreemptionChecker(world)
         self._sequence = 0
         self._cancelling: set[tuple[str, int]] = set()
         self._released: set[tuple[str, int]] = set()  #: held jobs that a user wants to be tried again
-        self._lost: set[AttemptKey] = set()
+        self._given_up: set[AttemptKey] = set()  #: attempts that were lost, or made room
         self._logs: dict[AttemptKey, bytes] = {}  #: of attempts that ended
         self._ended_jobs: dict[tuple[str, int], str] = {}
         self._ended_runs: set[str] = set()
@@ -97,6 +100,7 @@ class Checker:
             world.note("event", stored.stream, type(event).__name__, *_told(event))
             self._check(stored, run, event)
             self.groups.run_event(run, stored.stream, event)
+            self.preemptions.event(stored.stream, run, event)
             try:
                 evolve(run, event)
             except InvalidTransition as error:
@@ -127,7 +131,8 @@ class Checker:
         elif isinstance(event, e.JobCancelling):
             self._cancelling.add((stream, event.job))
         elif isinstance(event, e.JobRetrying):
-            world.saw("lost, retried" if event.lost else "failed, retried")
+            if not event.preempted:
+                world.saw("lost, retried" if event.lost else "failed, retried")
             if event.delay_s:
                 world.saw("retried after a delay")
         elif isinstance(event, e.JobHeld):
@@ -173,10 +178,12 @@ class Checker:
         key = AttemptKey(stored.stream, event.job, event.number)
         self._gone.pop(key, None)
         if event.result == "lost":
-            self._lost.add(key)
+            self._given_up.add(key)
             if key in world.truth.running:
                 world.violated("one live attempt", f"{key} counts as lost and runs")
             return
+        if event.result == "preempted":
+            self._given_up.add(key)
         if self._assigned.get(key) != stored.epoch:
             world.saw("adopted")
         logs = list(world.truth.logs(key, event))
@@ -265,7 +272,7 @@ class Checker:
         for number in range(1, key.number):
             earlier = AttemptKey(key.run, key.job, number)
             if (
-                earlier in self._lost
+                earlier in self._given_up
                 and (key.run, key.job) not in self._released
                 and any(known.step == start.step for known in world.truth.starts.get(earlier, ()))
             ):
@@ -418,6 +425,8 @@ def picture(run: Run) -> tuple[Any, ...]:
                 job.record,
                 job.lost,
                 job.retries,
+                job.preempted,
+                job.message,
                 job.delayed,
                 job.cancelling,
                 job.nodes_left,

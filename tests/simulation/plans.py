@@ -7,9 +7,11 @@ from typing import Final
 
 from msgspec import Struct
 
+from relevo.scheduler.policy import Policy
 from relevo.workflow.model import JobNode, JobSpec, Position, RetrySpec, StepSpec, Workflow
 from tests.simulation.calls import calling
 from tests.simulation.groups import grouped
+from tests.simulation.preempting import policy_of, ranked
 
 RUNS: Final = 3
 JOBS: Final = 20  #: of all runs together
@@ -54,6 +56,7 @@ class Plan(Struct):
     small_segments: bool
     runs: list[RunPlan]
     faults: list[FaultPlan]
+    policy: Policy | None = None  #: of all its engines
 
 
 def plan_of(seed: int, kinds: tuple[str, ...]) -> Plan:
@@ -75,6 +78,11 @@ def plan_of(seed: int, kinds: tuple[str, ...]) -> Plan:
             run.workflow = grouped(groups, run.workflow)
             if run.held == "leave":
                 run.held = "fail"  # else others would wait for it for ever, and rightly
+    preempting = Random(f"preempt {seed}")  # of their own, likewise
+    policy = policy_of(preempting)
+    if policy is not None:
+        for run in runs:
+            run.workflow = ranked(preempting, run.workflow)
     faults = [_fault(random, kinds, agents) for _ in range(FAULTS + (random.random() < 0.25))]
     return Plan(
         seed,
@@ -84,6 +92,7 @@ def plan_of(seed: int, kinds: tuple[str, ...]) -> Plan:
         random.random() < 0.3,
         runs,
         faults,
+        policy,
     )
 
 

@@ -29,9 +29,11 @@ from relevo.orchestrator.run_actor import _EFFECTS, RunActor
 from relevo.orchestrator.stored_runs import StoredRuns
 from relevo.providers.contract import Exit
 from relevo.scheduler.actor import Scheduler
+from relevo.scheduler.evictions import Evictions
 from relevo.store.memory import MemoryStore
 from relevo.workers.link import Link
 from relevo.workers.manager import Placed, WorkerManager
+from relevo.workflow.model import JobNode
 from tests.simulation.truth import SimProvider
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -396,6 +398,47 @@ def _barrier_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Link, "welcome", hasty)
 
 
+def _forgotten_when_it_made_room(patch: pytest.MonkeyPatch) -> None:
+    retry = RunActor._retry
+
+    def forgets(self: RunActor, event: e.JobRetrying) -> None:
+        if not event.preempted:
+            retry(self, event)
+
+    patch.setitem(_EFFECTS, e.JobRetrying, forgets)
+
+
+def _room_is_kept_for_ever(patch: pytest.MonkeyPatch) -> None:
+    drop = Evictions.drop
+
+    def keeps(self: Evictions, claim: Any) -> Any:
+        eviction = drop(self, claim)
+        if eviction is not None and eviction.agent in self._capacity.agents:
+            self._capacity.agents[eviction.agent].take(eviction.demand)
+        return eviction
+
+    patch.setattr(Evictions, "drop", keeps)
+
+
+def _what_must_not_be_repeated_makes_room(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(JobNode, "may_be_preempted", property(lambda self: self.preemptible))
+
+
+def _making_room_wins_over_a_cancel(patch: pytest.MonkeyPatch) -> None:
+    def wins(job: Any, command: c.EndAttempt) -> list[e.Event]:
+        ended = e.AttemptEnded(
+            command.job,
+            command.number,
+            command.result,
+            log_size=command.log_size,
+            log_digest=command.log_digest,
+        )
+        return [ended, e.JobRetrying(command.job, "", preempted=True)]
+
+    patch.setattr(machine, "_end_preempted", wins)
+    patch.setitem(tables.JOB, JobStatus.CANCELLING, tables.JOB[JobStatus.CANCELLING] | {JobStatus.QUEUED})
+
+
 BUGS: Final = (
     Bug("the agent forgets to report an end", _agent_forgets_to_report, ("finishes",)),
     Bug("the result of an earlier attempt counts", _stale_result_counts, ("real end", "one live attempt")),
@@ -426,5 +469,9 @@ BUGS: Final = (
     Bug("a refusal is not told", _refusal_not_told, ("finishes",)),
     Bug("groups are not asked again after a restart", _groups_not_asked_again, ("finishes", "slot freed")),
     Bug("deadlocks of groups are not seen", _deadlocks_unseen, ("finishes",)),
+    Bug("who made room is forgotten", _forgotten_when_it_made_room, ("finishes",)),
+    Bug("room is kept for ever", _room_is_kept_for_ever, ("slot freed", "finishes")),
+    Bug("what must not be repeated makes room", _what_must_not_be_repeated_makes_room, ("preempted",)),
+    Bug("making room wins over a cancel", _making_room_wins_over_a_cancel, ("cancelled",)),
     Bug("the start barrier is forgotten", _barrier_forgotten, ("once", "one live attempt", "real end")),
 )

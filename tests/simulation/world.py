@@ -163,7 +163,13 @@ class EngineProcess:
             world.clocks[0],
             SeededEntropy(world.plan.seed),
         )
-        self.engine = Engine(parts, self.host, fenced=lambda epoch: world.was_fenced(self), system=system)
+        self.engine = Engine(
+            parts,
+            self.host,
+            fenced=lambda epoch: world.was_fenced(self),
+            policy=world.plan.policy,
+            system=system,
+        )
 
 
 class AgentProcess:
@@ -288,7 +294,7 @@ class World:
         scheduler = engine.orchestrator.scheduler
         if scheduler.reserved:
             return f"the scheduler keeps {scheduler.reserved}"
-        return self.checker.groups.left()
+        return self.checker.preemptions.left() or self.checker.groups.left()
 
     # --- what is told ------------------------------------------------------------------------------------------------
 

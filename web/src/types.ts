@@ -9,6 +9,7 @@ export type JobStatus =
   | "assigned"
   | "starting"
   | "running"
+  | "preempting"
   | "cancelling"
   | "held"
   | "succeeded"
@@ -169,6 +170,11 @@ export interface AgentState {
   /** "", here and in the next: none. */
   pool: string;
   zone: string;
+  /** The share of its machine that is in use, whoever uses it, as it says; 1: all of it. */
+  load: number;
+  /** It takes nothing new, for that reason ("": none was given). */
+  drained: boolean;
+  drained_for: string;
 }
 
 export interface QueueItem {

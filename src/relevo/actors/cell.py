@@ -110,7 +110,7 @@ class Cell(ActorRef[M]):
         self.begun = False  #: this instance's `started` has succeeded
         self.at = -1  #: index of the message being handled, as far as it is known
         self.children: dict[str, Cell[Any]] | None = None  #: in order of start
-        self.child_watchers: list[Callable[[str, Terminated], None]] | None = None
+        self.child_watchers: list[Callable[[str, Terminated], object]] | None = None
         self.context: Context[M] | None = None  #: of this instance; None between instances
         self.effects: set[Any] | None = None  #: tasks, futures and timers of this instance
         self.ending: list[Callable[[], None]] | None = None  #: who waits for the end of this instance
@@ -347,8 +347,12 @@ class Cell(ActorRef[M]):
 
     def child_gone(self, child: Cell[Any], signal: Terminated) -> None:
         """A child is stopped."""
-        for call in self.child_watchers or ():
-            call(child.name, signal)
+        for call in self.child_watchers or ():  # None once the instance is over
+            try:
+                call(child.name, signal)
+            except Exception as error:
+                if self.context is not None:
+                    self.context.failed(error)
 
     def close_mailbox(self) -> None:
         """Take no more messages."""

@@ -85,7 +85,8 @@ class Context(Generic[M]):
         """Hand over no more messages; they collect, within the mailbox's bound. Signals and continuations still come."""
         cell = self._cell
         if cell.context is self:
-            cell.block(PAUSED)
+            cell.hold |= PAUSED
+            cell._idle = False
 
     def resume(self) -> None:
         """Hand over messages again. Nothing when it was not paused, or is over."""
@@ -131,7 +132,7 @@ class Context(Generic[M]):
         if self.live:
             if cell.child_watchers is None:
                 cell.child_watchers = []
-            cell.child_watchers.append(lambda name, signal: self._guard(lambda: call(name, signal)))
+            cell.child_watchers.append(call)
 
     def later(self, delay_s: float, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Timer:
         """Make a call after `delay_s`, supervised; never once this instance is over."""
@@ -186,9 +187,13 @@ class Context(Generic[M]):
         try:
             call()
         except Exception as error:
-            from relevo.actors.lifecycle import failed
+            self.failed(error)
 
-            self._cell.post(self._if_live, failed, self._cell, error)
+    def failed(self, error: BaseException) -> None:
+        """A call that belongs to this instance raised: that is its failure, if it still lives."""
+        from relevo.actors.lifecycle import failed
+
+        self._cell.post(self._if_live, failed, self._cell, error)
 
     def _if_live(self, call: Callable[..., None], *args: Any) -> None:
         if self.live:

@@ -4,6 +4,7 @@ interrupt() ─► process: SIGINT ── 7.5 s ─► SIGTERM ── 2.5 s ─�
            └─► awaited: its task is cancelled ─────── 10 s ─► and again
 kill()      ─► the last of these at once
 force()     ─► and whatever begins later is ended before it starts
+leave(s)    ─► as interrupt, within s seconds; nothing begins after it
 """
 
 from __future__ import annotations
@@ -31,12 +32,25 @@ class Interrupted(Exception):
 class Activity:
     """One for each attempt; `begin` before each step. All on the loop, from one task."""
 
-    __slots__ = ("_cancels", "_loop", "_running", "_task", "_timers", "forced", "interrupted", "killed")
+    __slots__ = (
+        "_cancels",
+        "_loop",
+        "_running",
+        "_task",
+        "_term_after_s",
+        "_timers",
+        "forced",
+        "interrupted",
+        "killed",
+        "last",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.interrupted = False
         self.killed = False
         self.forced = False  #: nothing may run any more
+        self.last = False  #: nothing may begin any more
+        self._term_after_s = TERM_AFTER_S
         self._loop = loop
         self._running: Running | None = None  # of the process that is starting or runs
         self._task: asyncio.Task[Any] | None = None  # that awaits something
@@ -53,12 +67,13 @@ class Activity:
             timer.cancel()
         self._timers.clear()
 
-    def interrupt(self) -> None:
+    def interrupt(self, within_s: float = KILL_AFTER_S) -> None:
         """End what goes on, giving it time to clean up. Idempotent."""
         if self.interrupted:
             return
         self.interrupted = True
-        self._timers.append(self._loop.call_later(KILL_AFTER_S, self.kill))
+        self._term_after_s = within_s * TERM_AFTER_S / KILL_AFTER_S
+        self._timers.append(self._loop.call_later(within_s, self.kill))
         if self._running is None:
             self._cancel_task()
         elif self._running.process is not None:
@@ -73,8 +88,13 @@ class Activity:
 
     def force(self) -> None:
         """End what goes on now, and let nothing else begin. Idempotent."""
-        self.forced = True
+        self.forced = self.last = True
         self.kill()
+
+    def leave(self, within_s: float) -> None:
+        """End what goes on within so long, and let nothing else begin. Idempotent."""
+        self.last = True
+        self.interrupt(within_s)
 
     async def awaiting(self, work: Coroutine[Any, Any, T], *, even_interrupted: bool = False) -> T:
         """What `work` returns. Raises Interrupted when it was ended before; `even_interrupted`: by `kill` only."""
@@ -144,7 +164,7 @@ class Activity:
 
     def _signal_in_turn(self) -> None:
         self._signal(signal.SIGINT)
-        self._timers.append(self._loop.call_later(TERM_AFTER_S, self._signal, signal.SIGTERM))
+        self._timers.append(self._loop.call_later(self._term_after_s, self._signal, signal.SIGTERM))
 
     def _signal(self, number: int) -> None:
         if self._running is not None and self._running.process is not None:

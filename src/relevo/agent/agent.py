@@ -24,13 +24,14 @@ from relevo.agent.spool import Spool
 from relevo.domain.errors import InfrastructureError, RelevoError
 from relevo.domain.ids import AttemptKey
 from relevo.protocol import messages as m
+from relevo.runtime.load import Load
 from relevo.workflow.contexts import JobContexts, strategy_context
 from relevo.workflow.model import JobSpec
 
 if TYPE_CHECKING:
     from relevo.providers.contract import WorkerProvider
     from relevo.runtime.clock import Clock
-    from relevo.runtime.disk import Disk
+from relevo.runtime.disk import Disk
 
 #: An agent that runs nothing ends itself when no engine was there for this long: it would be in the way of nobody, but
 #: a machine on which nothing runs is to be empty. What it has not handed in stays in its spool.
@@ -86,8 +87,8 @@ class Attempt(Protocol):
     async def run(self) -> None:
         """Run it to its end; reports `finished` exactly once, whatever happens."""
 
-    def cancel(self, reason: str, force: bool) -> None:
-        """End it: cancelled, timed-out, fenced or unwanted. Without effect after its end."""
+    def cancel(self, reason: str, force: bool, grace_s: float = m.GRACE_S) -> None:
+        """End it: cancelled, timed-out, fenced, unwanted or, within `grace_s`, preempted. Without effect after its end."""
 
 
 #: Makes what runs one attempt: (assignment, spec, contexts, reporter, secrets).
@@ -109,7 +110,9 @@ class Agent:
         dial: Dial,
         blocking: Callable[[Callable[[], None]], Awaitable[None]],
         moved: Callable[[], bool] = lambda: False,
+        load: Callable[[], Load] = Load,
     ) -> None:
+        self._load = load
         self._config = config
         self._loop = loop
         self._clock = clock
@@ -217,7 +220,11 @@ class Agent:
         )
 
     def _beat(self) -> m.Beat:
-        return m.Beat(0.0, self.spool.size_bytes, self.spool.full or somebody_waits())
+        average, pressure, memory_free_bytes = self._load()
+        paused = self.spool.full or somebody_waits()
+        return m.Beat(
+            average, self.spool.size_bytes, paused, pressure=pressure, memory_free_bytes=memory_free_bytes
+        )
 
     # --- what it is told ----------------------------------------------------------------------------------------------
 
@@ -263,7 +270,7 @@ class Agent:
             return
         attempt = self._live[key]
         if attempt is not None:
-            attempt.cancel(message.reason, message.force)
+            attempt.cancel(message.reason, message.force, message.grace_s)
         else:
             self._cancelled[key] = message
 
@@ -300,8 +307,8 @@ class Agent:
         if assignment.fence_after_s is not None:
             self._fences[key] = assignment.fence_after_s
         if key in self._cancelled:
-            del self._cancelled[key]
-            reporter.finished("cancelled", message="cancelled before it began")
+            result = "preempted" if self._cancelled.pop(key).reason == "preempted" else "cancelled"
+            reporter.finished(result, message=f"{result} before it began")
             self._ended(key)
             return
         try:
@@ -374,7 +381,7 @@ class Agent:
             self._live[key] = attempt
             cancelled = self._cancelled.pop(key, None)
             if cancelled is not None:
-                attempt.cancel(cancelled.reason, cancelled.force)
+                attempt.cancel(cancelled.reason, cancelled.force, cancelled.grace_s)
             await attempt.run()
         except Exception as error:
             self._defect(key, reporter, error)

@@ -1,8 +1,9 @@
 """One attempt, from its assignment to its end record, by the agent alone.
 
     create worker ─► steps, in order, each by its `if` ─► post steps, in reverse ─► outputs ─► destroy worker ─► finished
-          └── cancel, or the job's time-out: the current step is ended, `always()` and `cancelled()` steps still run; after
-              5 minutes, or with force, everything ends
+          ├── cancel, or the job's time-out: the current step is ended, `always()` and `cancelled()` steps still run; after
+          │   5 minutes, or with force, everything ends
+          └── preempted: the current step is ended within the grace, and nothing else runs: the job comes again
 
 Whatever happens, `reporter.finished` is called exactly once, after the last process is gone. What is no fault of the job (its worker
 or a disk went away, a defect of ours) makes the attempt lost, and the engine may try again.
@@ -32,7 +33,7 @@ from relevo.agent.steps import StepEnd, StepRunner
 from relevo.agent.workspace import Folders, Places
 from relevo.domain.errors import InfrastructureError
 from relevo.domain.ids import AttemptKey
-from relevo.protocol.messages import Assignment
+from relevo.protocol.messages import GRACE_S, Assignment
 from relevo.providers.contract import Worker, WorkerProvider, WorkerSpec, WorkerUnavailable
 from relevo.runtime.clock import Clock
 from relevo.workflow.contexts import JobContexts
@@ -45,7 +46,7 @@ FORCED_AFTER_S: Final = 300.0
 _DESTROY_AGAIN_S: Final = (0.1, 0.5, 2.0, 5.0, 10.0)
 
 _log = logging.getLogger(__name__)
-_RESULT_OF_REASON: Final = {"timed-out": "timed-out", "fenced": "lost"}
+_RESULT_OF_REASON: Final = {"timed-out": "timed-out", "fenced": "lost", "preempted": "preempted"}
 
 
 class JobEnd(Struct):
@@ -81,6 +82,7 @@ class AttemptRun:
         "_reason",
         "_reporter",
         "_steps",
+        "_steps_ended",
         "_worker",
         "key",
     )
@@ -139,7 +141,10 @@ class AttemptRun:
         self._worker: Worker | None = None
         self._creating = False
         self._current: tuple[PreparedStep, Evaluated] | None = None  # the step that runs
-        self._reason = ""  # why the job is ended before its steps are: cancelled, timed-out, fenced
+        self._reason = (
+            ""  # why the job is ended before its steps are: cancelled, timed-out, fenced, preempted
+        )
+        self._steps_ended = False
         self._deadlines: list[Deadline] = []
         self._exit_code: int | None = None  # of the step that made the job fail
         self._over = False
@@ -170,12 +175,16 @@ class AttemptRun:
                 _log.info("an attempt ended: %s", end.result, extra=_about(self.key))
         await self._remove_folders()
 
-    def cancel(self, reason: str, force: bool) -> None:
-        """End it: `cancelled`, `timed-out`, or `fenced` (at once, as lost). `force`: at once. Idempotent; a later reason
-        changes nothing but a force."""
+    def cancel(self, reason: str, force: bool, grace_s: float = GRACE_S) -> None:
+        """End it: `cancelled`, `timed-out`, `preempted` within `grace_s`, or `fenced` (at once, as lost). `force`: at once.
+        Idempotent; a later reason changes nothing but a force."""
         if self._over:
             return
-        if not self._reason:
+        if reason == "preempted":
+            # What has a result, or must not be repeated, is not given up for somebody else.
+            if not (self._reason or self._steps_ended or self._steps.irrevocable):
+                self._make_room(grace_s)
+        elif not self._reason:
             self._reason = reason
             self._contexts.status = CANCELLED
             self._deadlines.append(Deadline(self._clock, self._loop, FORCED_AFTER_S, self._activity.force))
@@ -185,6 +194,12 @@ class AttemptRun:
                 self._activity.interrupt()
         if force or reason == "fenced":
             self._activity.force()
+
+    def _make_room(self, grace_s: float) -> None:
+        self._reason = "preempted"
+        self._contexts.status = CANCELLED
+        self._deadlines.append(Deadline(self._clock, self._loop, grace_s, self._activity.force))
+        self._activity.leave(grace_s)
 
     def _expired(self) -> None:
         self.cancel("timed-out", False)
@@ -239,11 +254,12 @@ class AttemptRun:
             self._reporter.annotation(0, "warning", warning)
         for step in self._job.steps:
             await self._step(step)
+        self._steps_ended = not self._reason
         await self._run_posts()
         return ""
 
     async def _step(self, step: PreparedStep) -> None:
-        if self._activity.forced:
+        if self._activity.last:
             self._skip(step)
             return
         contexts = self._contexts
@@ -259,7 +275,7 @@ class AttemptRun:
             self._reporter.annotation(step.index, "error", message)
             self._ended(step, name_of(step.spec), {}, StepEnd(FAILURE, message=message))
             return
-        if evaluated is None or self._activity.forced:
+        if evaluated is None or self._activity.last:
             self._skip(step)
             return
         name = self._masks.hide(evaluated.name)
@@ -312,7 +328,7 @@ class AttemptRun:
     async def _run_posts(self) -> None:
         index = len(self._job.steps)
         for post in reversed(self._steps.posts):
-            if self._activity.forced:
+            if self._activity.last:
                 return
             name = self._masks.hide(f"Post {post.name}")
             self._reporter.step_started(index, name)
@@ -333,6 +349,8 @@ class AttemptRun:
 
     def _end(self, message: str) -> JobEnd:
         outputs: dict[str, str] | None = None
+        if self._reason == "preempted":
+            return JobEnd("preempted", "its place was needed for another job")
         if self._job.spec.outputs and self._worker is not None and not message:
             outputs, warnings, problem = evaluate_outputs(self._job, self._contexts, self._masks)
             last = self._last_step()

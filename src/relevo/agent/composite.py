@@ -45,7 +45,7 @@ async def run_composite(runner: StepRunner, turn: Turn) -> StepEnd:
     contexts = CompositeContexts(turn.contexts, turn.evaluated.env, inputs, folder)
     end = StepEnd(SUCCESS)
     for step in steps:
-        if runner.timed_out or runner.activity.forced:
+        if runner.timed_out or runner.activity.last:
             break
         if runner.activity.interrupted:  # the job was cancelled, and what asks for that still runs
             contexts.status = CANCELLED

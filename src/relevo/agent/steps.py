@@ -88,6 +88,7 @@ class StepRunner:
         "_tool_cache",
         "activity",
         "blocking",
+        "irrevocable",
         "posts",
         "timed_out",
         "worker",
@@ -113,6 +114,7 @@ class StepRunner:
         self.activity = activity
         self.blocking = blocking
         self.timed_out = False  #: the step's time is over
+        self.irrevocable = False  #: a step that must not be repeated may have begun in this attempt
         self._intended = False
         self._attempt = attempt
         self._contexts = contexts
@@ -178,7 +180,7 @@ class StepRunner:
     async def intend(self, step: PreparedStep) -> None:
         """Have it on disk that a step which must not be repeated may begin now. Once for each step. Raises Interrupted."""
         if not self._intended:
-            self._intended = True
+            self._intended = self.irrevocable = True
             await self.activity.awaiting(self._write_intent(step.index))
 
     def _turn(self, step: PreparedStep, evaluated: Evaluated, contexts: Contexts, index: int) -> Turn:

@@ -2,6 +2,9 @@
 
 Making these takes a dozen slow system calls. So a folder that its attempt left as it was given is emptied of what was
 written into it and serves the next one.
+
+Files are removed and made anew, never cut to nothing: ext4 writes out a file that was cut and written again when it is closed
+(`auto_da_alloc`), which holds the agent for milliseconds.
 """
 
 from __future__ import annotations
@@ -12,8 +15,7 @@ from typing import Final
 
 from relevo.agent.command_files import CommandFiles
 
-#: Scripts that are kept for the next attempt; those of later steps are removed.
-_SCRIPTS_KEPT: Final = 16
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class TempFolder:
@@ -28,7 +30,7 @@ class TempFolder:
         self.event_path = f"{path}/_event.json"
         self._event: bytes | None = None  # what the event's file holds
         self._event_changed_ns = 0
-        self._scripts: dict[str, bool] = {}  # name → whether it was written since it was last emptied
+        self._scripts: set[str] = set()  # names
         self.command_files.make()
 
     def write_event(self, event: bytes) -> None:
@@ -41,7 +43,7 @@ class TempFolder:
     def write_script(self, name: str, text: str) -> str:
         """Write the script of a step; returns its path. Raises ValueError for a text that is no text."""
         path = f"{self.path}/{name}"
-        self._scripts[name] = True
+        self._scripts.add(name)
         try:
             _write(path, text.encode("utf-8", "surrogateescape"), 0o700)
         except FileNotFoundError:
@@ -58,16 +60,8 @@ class TempFolder:
         try:
             if not self._is_ours():
                 return False
-            for name in [name for name, written in self._scripts.items() if written]:
-                path = f"{self.path}/{name}"
-                if len(self._scripts) > _SCRIPTS_KEPT:
-                    os.unlink(path)
-                    del self._scripts[name]
-                elif _plain(os.lstat(path)):
-                    os.truncate(path, 0)  # it may hold secrets
-                    self._scripts[name] = False
-                else:
-                    return False
+            while self._scripts:  # they may hold secrets
+                os.unlink(f"{self.path}/{self._scripts.pop()}")
         except OSError:
             return False
         return True
@@ -108,8 +102,11 @@ def _plain(file: os.stat_result) -> bool:
 
 def _write(path: str, data: bytes, mode: int) -> int:
     # returns when the file was changed, as the file system has it
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags, mode)
+    try:
+        descriptor = os.open(path, _NEW, mode)
+    except FileExistsError:
+        os.unlink(path)
+        descriptor = os.open(path, _NEW, mode)
     try:
         rest = memoryview(data)
         while rest:

@@ -141,7 +141,7 @@ class Admission:
         if known is None:
             meant = read_meant(submission, tree)
             workflow = meant.workflow
-            if self._reach is not None:
+            if self._reach is not None and self._reach.refuses:
                 workflow = _matched(workflow, self._reach.labels, submission.skip_unmatched)
             plan = Plan.made_of(workflow)
             meant = msgspec.structs.replace(meant, workflow=workflow)

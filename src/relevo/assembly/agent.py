@@ -19,6 +19,7 @@ from relevo.domain.errors import InfrastructureError, UserError
 from relevo.runtime.clock import SystemClock
 from relevo.runtime.disk import OsDisk
 from relevo.runtime.failpoints import reach
+from relevo.runtime.load import read_load
 from relevo.runtime.processes import RECORD, ProcessIdentity, identity
 from relevo.telemetry.diary import Keeping, Wish, wish
 
@@ -96,6 +97,7 @@ async def run(options: Options) -> int:
         dial=lambda factory: loop.create_unix_connection(factory, options.socket),
         blocking=pool.run,
         moved=_moved(options.socket),
+        load=read_load,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.done.set)

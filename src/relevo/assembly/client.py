@@ -206,6 +206,12 @@ class Client:
     async def fail(self, run: str, *, job: str | int) -> None:
         await self._call("fail", run=run, job=job)
 
+    async def drain(self, agent: str, *, reason: str = "") -> None:
+        await self._call("drain", agent=agent, reason=reason)
+
+    async def undrain(self, agent: str) -> None:
+        await self._call("undrain", agent=agent)
+
     async def delivered(self, run: str) -> None:
         await self._call("delivered", run=run)
 

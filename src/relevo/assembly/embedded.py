@@ -190,7 +190,7 @@ async def open_engine(
         pool=place.pool,
         zone=place.zone,
     )
-    within = Reach([own])
+    within = Reach([own], refuses=policy is None or policy.impossible == "fail")
     engine = Engine(
         parts,
         loop,

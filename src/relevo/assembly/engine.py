@@ -101,6 +101,7 @@ class Engine:
         await self.orchestrator.load()
         self.manager.open()
         self._lag.start()
+        self.spawn(self.orchestrator.shares.keep())
 
     def measure(self) -> None:
         """Bring the gauges up to date."""
@@ -121,6 +122,7 @@ class Engine:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.orchestrator.shares.write()
         await self.orchestrator.close()
         await self.system.shutdown()
         await self.parts.bus.close()

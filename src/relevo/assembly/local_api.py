@@ -16,7 +16,7 @@ from relevo.domain.errors import UserError
 from relevo.domain.run import Job, Run, inside, leg_of
 from relevo.domain.states import JobStatus
 from relevo.orchestrator import keys
-from relevo.orchestrator.api import SecretsMissing, Submission
+from relevo.orchestrator.api import REASON_LIMIT, SecretsMissing, Submission
 from relevo.orchestrator.orchestrator import NoSuchRun
 from relevo.orchestrator.plans import Plan, SharedContexts, digest_of, group_of_run
 from relevo.store.contract import Fact, FactExists, StoreUnavailable
@@ -370,6 +370,31 @@ class LocalApi:
             retried_traceparent=accepted.traceparent,
         )
         return await self._stored(submit, plan, contexts.blob, facts, carried)
+
+    async def drain(self, agent: str, *, reason: str = "") -> None:
+        """See EngineApi.drain."""
+        reason = " ".join(reason.split())
+        if len(reason) > REASON_LIMIT:
+            raise UserError(
+                f"the reason has {len(reason)} characters", hint=f"at most {REASON_LIMIT} are kept"
+            )
+        self._must_be_known(agent)
+        await self._engine.orchestrator.drains.drain(agent, reason)
+
+    async def undrain(self, agent: str) -> None:
+        """See EngineApi.undrain."""
+        self._must_be_known(agent)
+        await self._engine.orchestrator.drains.undrain(agent)
+
+    def _must_be_known(self, agent: str) -> None:
+        engine = self._engine
+        known = engine.manager.agents.keys() | engine.orchestrator.drains.agents.keys()
+        if self._reach is not None:
+            known |= self._reach.agents.keys()
+        if agent not in known:
+            raise UserError(
+                f"there is no agent {agent!r}", hint=f"there are: {', '.join(sorted(known)) or 'none'}"
+            )
 
     async def delivered(self, run: str) -> None:
         """See EngineApi.delivered."""

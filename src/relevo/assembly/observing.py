@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from relevo.orchestrator.api import AgentView, JobAtAgent, QueuedJob, QueueView
-from relevo.orchestrator.why import AgentSeen, Scene, places_of, waiting
+from relevo.orchestrator.why import AgentSeen, Room, Scene, places_of, waiting
 from relevo.workers.manager import FENCE_MARGIN_S
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def workers(engine: Engine) -> list[AgentView]:
 def _agent(engine: Engine, state: AgentState) -> AgentView:
     hello = state.hello
     room = engine.orchestrator.scheduler.capacity.agents.get(state.id)
+    drain = engine.orchestrator.drains.agents.get(state.id)
     jobs = [
         JobAtAgent(
             key.run,
@@ -52,6 +53,10 @@ def _agent(engine: Engine, state: AgentState) -> AgentView:
         taints=sorted(hello.taints) if hello is not None else [],
         pool=hello.pool if hello is not None else "",
         zone=hello.zone if hello is not None else "",
+        load=round(state.load, 3),
+        drained=drain is not None,
+        drained_for=drain.reason if drain is not None else "",
+        drained_since_ms=drain.since_ms if drain is not None else 0,
     )
 
 
@@ -89,8 +94,31 @@ def scene(engine: Engine, most: int | None = None) -> Scene:
         agents={id: _seen(state, now_s) for id, state in engine.manager.agents.items()},
         capacity=capacity,
         places=places_of(scheduler.queue, capacity, most, scheduler.over_quota),
+        rooms={
+            claim: Room(
+                tuple(room.victims),
+                max(0.0, room.since_s + orchestrator.preempting.grace_s - now_s),
+            )
+            for claim, room in scheduler.making_room.items()
+        },
         retry_in_s=orchestrator.retry_in_s,
+        deadline_in_s=orchestrator.deadline_in_s,
+        quota=lambda tenant, demand: _quota(scheduler.beyond_quota(tenant, demand)),
+        jobs_of_key=lambda key: [
+            f"job '{_name(engine, one.run, one.job)}' of run {one.run}" for one in scheduler.having_key(key)
+        ],
     )
+
+
+def _quota(beyond: list[tuple[str, float, float]]) -> str:
+    sizes = ("memory", "disk")
+    told = [
+        f"{had / (1 << 30):.1f} of {quota / (1 << 30):.1f} GiB of {name}"
+        if name in sizes
+        else f"{had:g} of {quota:g} {name}"
+        for name, had, quota in beyond
+    ]
+    return ", ".join(told)
 
 
 def _seen(state: AgentState, now_s: float) -> AgentSeen:

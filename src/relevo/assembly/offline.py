@@ -159,6 +159,12 @@ class Offline:
     async def fail(self, run: str, *, job: str | int) -> None:
         _needs_engine()
 
+    async def drain(self, agent: str, *, reason: str = "") -> None:
+        _needs_engine()
+
+    async def undrain(self, agent: str) -> None:
+        _needs_engine()
+
     async def delivered(self, run: str) -> None:
         _needs_engine()
 

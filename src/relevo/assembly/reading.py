@@ -109,11 +109,12 @@ class Reading:
             async for frame in self._logs.follow(key, start):
                 yield frame
             return
+        # Before it is read: what is accepted meanwhile is not in what this reads.
+        promised = accepted.get((found.index, number), 0)
         reached = start
         for frame in self._logs.frames(key, start):
             reached = frame.offset + len(frame.data)
             yield frame
-        promised = accepted.get((found.index, number), 0)
         if reached < promised:
             raise DamagedError(
                 f"the log of job {found.decl.name!r} of run {run} holds {reached} of {promised} bytes",

@@ -272,6 +272,12 @@ class Relay:
     async def fail(self, run: str, *, job: str | int) -> None:
         await self._ask(lambda api: api.fail(run, job=job))
 
+    async def drain(self, agent: str, *, reason: str = "") -> None:
+        await self._ask(lambda api: api.drain(agent, reason=reason))
+
+    async def undrain(self, agent: str) -> None:
+        await self._ask(lambda api: api.undrain(agent))
+
     async def delivered(self, run: str) -> None:
         await self._ask(lambda api: api.delivered(run))
 

@@ -46,15 +46,11 @@ class InProcessBus:
 
     def __init__(self) -> None:
         self._by_stream: dict[str | None, dict[Follower, None]] = {}
-        self._count = 0
+        self.followers = 0
         self._closed = False
 
-    @property
-    def followers(self) -> int:
-        return self._count
-
     def publish(self, stored: Stored) -> None:
-        if not self._count:
+        if not self.followers:
             return
         for followers in (self._by_stream.get(stored.stream, _NOBODY), self._by_stream.get(None, _NOBODY)):
             for follower in followers:
@@ -74,7 +70,7 @@ class InProcessBus:
         else:
             # From this call on, not from the first read: what is published in between must not be missed.
             self._by_stream.setdefault(stream, {})[follower] = None
-            self._count += 1
+            self.followers += 1
         return Subscription(self, follower)
 
     def unsubscribe(self, follower: Follower) -> None:
@@ -82,7 +78,7 @@ class InProcessBus:
         followers = self._by_stream.get(follower.stream, _NOBODY)
         if follower in followers:
             del followers[follower]
-            self._count -= 1
+            self.followers -= 1
             if not followers:
                 del self._by_stream[follower.stream]
 

@@ -15,6 +15,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "retry": "Run a finished run again, or a held job.",
         "fail": "Decide that a held job has failed.",
         "up": "Serve the HTTP API and the page, as the engine that stays.",
+        "drain": "Have an agent take nothing new.",
+        "undrain": "Have an agent take jobs again.",
     },
     "Look": {
         "runs": "List runs, newest first.",

@@ -66,6 +66,8 @@ def _jobs_json(workflow: Workflow) -> list[dict[str, Any]]:
                 "matrix": combinations if combinations is not None else "dynamic",
                 "steps": [step.name or step.run or step.uses or "" for step in job.spec.steps],
                 "uses": job.uses,
+                "preemptible": job.may_be_preempted,
+                "deadline_s": job.deadline_s,
                 "place": None if job.place is None else _place_json(job.place),
                 "jobs": _jobs_json(job.called) if job.called else [],
             }

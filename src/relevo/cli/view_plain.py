@@ -125,6 +125,8 @@ class PlainView:
                 self._say(job.name, annotation(event, self._palette))
             case "artifact":
                 self._say(job.name, self._palette("dim", f"artifact {event['name']}"))
+            case "job.preempting":
+                self._say(job.name, self._palette("warning", f"■ {one_line(job.message)}"))
             case "job.cancelling":
                 self._say(job.name, self._palette("warning", "■ cancelling"))
             case "job.held":
@@ -132,7 +134,8 @@ class PlainView:
             case "job.retrying":
                 self._finish_line(job.name)
                 why = one_line(job.message)
-                self._say(job.name, self._palette("warning", f"↻ trying again{f': {why}' if why else ''}"))
+                told = "waits again" if job.preempted else "trying again"
+                self._say(job.name, self._palette("warning", f"↻ {told}{f': {why}' if why else ''}"))
             case "job.finished":
                 self._finish_line(job.name)
                 self._job_finished(job)

@@ -191,7 +191,7 @@ async def _catch_up(api: UserApi, progress: Progress, view: View, logs: LiveLogs
     view.caught_up(progress)
     if not progress.ended and view.wants_logs:
         for job in progress.jobs.values():
-            if job.status in ("running", "cancelling") and job.steps:
+            if job.status in ("running", "preempting", "cancelling") and job.steps:
                 logs.start(job.name, job.attempts, started=max(job.steps))
 
 

@@ -42,6 +42,9 @@ QUEUE_WAIT_SECONDS: Final = _histogram(
     "relevo_queue_wait_seconds", "How long a job waited for its place; 0 when there was one at once."
 ).labels()
 PLACEMENTS: Final = _counter("relevo_placements", "Jobs that the scheduler placed.").labels()
+PREEMPTIONS: Final = _counter(
+    "relevo_preemptions", "Jobs that were told to make room for others, and wait again."
+).labels()
 MATCH_SECONDS: Final = _histogram(
     "relevo_match_seconds", "How long one turn of matching holds the loop."
 ).labels()

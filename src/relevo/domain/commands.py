@@ -109,6 +109,16 @@ class LoseAttempt(Struct, frozen=True, gc=False):
     held: bool = False
 
 
+class PreemptJob(Struct, frozen=True, gc=False):
+    """It is to make room for another job, and then to wait again."""
+
+    job: int
+    number: int
+    run: str  #: of the other job
+    name: str
+    at_ms: int = 0
+
+
 class TimeOutJob(Struct, frozen=True, gc=False):
     """The engine's back-stop: the agent did not end it in time."""
 
@@ -191,6 +201,7 @@ Command = (
     | Record
     | EndAttempt
     | LoseAttempt
+    | PreemptJob
     | TimeOutJob
     | QueueJob
     | CancelRun

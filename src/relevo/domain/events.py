@@ -204,6 +204,7 @@ class JobRetrying(Struct, frozen=True, array_like=True, gc=False, tag=13):
     reason: str
     delay_s: float = 0.0
     lost: bool = False
+    preempted: bool = False
 
 
 class JobHeld(Struct, frozen=True, array_like=True, gc=False, tag=14):
@@ -310,6 +311,15 @@ class GroupGranted(Struct, frozen=True, array_like=True, gc=False, tag=28):
     stream: str
 
 
+class JobPreempting(Struct, frozen=True, array_like=True, gc=False, tag=29):
+    """Its attempt is being ended because another job needs its place. Then it waits again."""
+
+    job: int
+    run: str  #: of the other job
+    name: str
+    at_ms: int = 0
+
+
 Event = (
     RunAccepted
     | NodesAdded
@@ -339,6 +349,7 @@ Event = (
     | CallReturned
     | JobsWaiting
     | GroupGranted
+    | JobPreempting
 )
 
 

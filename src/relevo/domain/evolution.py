@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from relevo.domain import events as e
 from relevo.domain.errors import InvalidTransition
+from relevo.domain.ids import AttemptKey
 from relevo.domain.run import Job, Node, Run
 from relevo.domain.states import (
     ATTEMPT_STATUS,
@@ -187,9 +188,12 @@ def _assigned(run: Run, event: e.AttemptAssigned) -> None:
         )
     _move(run, job, JobStatus.ASSIGNED)
     job.number = event.number
+    job.key = AttemptKey(run.id, event.job, event.number)
     job.attempt = AttemptStatus.ASSIGNED
     job.agent = event.agent
     job.record = 0
+    if job.preempted:
+        job.message = ""
 
 
 def _attempt_starting(run: Run, event: e.AttemptStarting) -> None:
@@ -220,14 +224,17 @@ def _attempt_ended(run: Run, event: e.AttemptEnded) -> None:
     if event.outputs:
         job.node.outputs.update(event.outputs)
     if result is AttemptStatus.LOST:
-        job.lost += 1
-    else:
+        if job.status is not JobStatus.PREEMPTING:  # it would have ended anyway
+            job.lost += 1
+    elif result is not AttemptStatus.PREEMPTED:
         job.lost = 0
 
 
 def _retrying(run: Run, event: e.JobRetrying) -> None:
     job = run.jobs[event.job]
-    if not event.lost:
+    if event.preempted:
+        job.preempted += 1
+    elif not event.lost:
         job.retries += 1
     if event.delay_s:
         _move(run, job, _PENDING)
@@ -245,6 +252,13 @@ def _job_held(run: Run, event: e.JobHeld) -> None:
     job.granted = 0
     run.busy -= 1
     run.held += 1
+
+
+def _job_preempting(run: Run, event: e.JobPreempting) -> None:
+    job = run.jobs[event.job]
+    _move(run, job, JobStatus.PREEMPTING)
+    _move_attempt(run, job, job.number, AttemptStatus.PREEMPTING)
+    job.message = f"preempted for job '{event.name}' of run {event.run}"
 
 
 def _job_cancelling(run: Run, event: e.JobCancelling) -> None:
@@ -372,4 +386,5 @@ EVOLVE: Final[dict[type, Callable[[Run, Any], None]]] = {
     e.CallReturned: _call_returned,
     e.JobsWaiting: _jobs_waiting,
     e.GroupGranted: _group_granted,
+    e.JobPreempting: _job_preempting,
 }

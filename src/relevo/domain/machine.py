@@ -20,6 +20,7 @@ from relevo.domain.calls import status_of_call
 from relevo.domain.evolution import EVOLVE
 from relevo.domain.run import ACTIVE, Job, Node, Run
 from relevo.domain.states import ATTEMPT_ENDS, ATTEMPT_STATUS, JOB_ENDS, AttemptStatus, JobStatus, RunStatus
+from relevo.domain.still import STILL
 
 #: How often an attempt that the infrastructure lost is made again.
 LOST_RETRIES: Final = 2
@@ -31,6 +32,8 @@ NODES_PER_EVENT: Final = 200
 JOBS_PER_QUEUE_EVENT: Final = 4_000
 #: Encoded bytes of leg declarations in one event at most.
 LEGS_BYTES: Final = 48_000
+#: Of so many legs that limit is not looked at.
+SMALL_MATRIX: Final = 16
 
 
 def handle(run: Run, command: c.Command) -> list[e.Event]:
@@ -40,43 +43,29 @@ def handle(run: Run, command: c.Command) -> list[e.Event]:
     what was decided before it.
     """
     events = _DECIDE[type(command)](run, command)
+    entails = False
     for event in events:
-        EVOLVE[type(event)](run, event)
+        kind = type(event)
+        EVOLVE[kind](run, event)
+        entails = entails or kind in _FOLLOW
     level = events
-    while True:
+    while entails:
         entailed: list[e.Event] = []
         for event in level:
-            kind = type(event)
-            if kind in _FOLLOW:
-                entailed += _FOLLOW[kind](run, event, command.at_ms)  # type: ignore[union-attr]  # such commands have it
-        if not entailed:
-            return events
+            follow = _FOLLOW.get(type(event))
+            if follow is not None:
+                entailed += follow(run, event, command.at_ms)  # type: ignore[union-attr]  # such commands have it
         level = []
+        entails = False
         for event in entailed:
-            if _still(run, event):
-                EVOLVE[type(event)](run, event)
+            kind = type(event)
+            still = STILL.get(kind)
+            if still is None or still(run, event):
+                EVOLVE[kind](run, event)
                 level.append(event)
+                entails = entails or kind in _FOLLOW
         events = events + level
-
-
-def _still(run: Run, event: e.Event) -> bool:
-    """Whether an entailed event still makes sense after those that happened before it."""
-    if isinstance(event, e.JobCancelling):
-        return run.jobs[event.job].status in ACTIVE - {JobStatus.CANCELLING}
-    if isinstance(event, e.JobsQueued | e.CallsOpened | e.JobsWaiting):
-        node = run.jobs[event.jobs[0]].node
-        if node.max_parallel is not None and node.active >= node.max_parallel:
-            return False
-        return all(run.jobs[index].status is JobStatus.PENDING for index in event.jobs)
-    if isinstance(event, e.RunEnded):
-        return not run.ended
-    if isinstance(event, e.JobEnded):
-        return run.jobs[event.job].status not in JOB_ENDS
-    if isinstance(event, e.CallCancelling):
-        return not run.jobs[event.job].cancelling
-    if isinstance(event, e.RunHeld):
-        return _stuck(run)
-    return True
+    return events
 
 
 # What events hold of states: plain text, looked up once.
@@ -95,7 +84,6 @@ _RUN_SUCCEEDED: Final = RunStatus.SUCCEEDED.value
 def _submit(run: Run, command: c.Submit) -> list[e.Event]:
     if run.accepted is not None:
         return []
-    nodes = command.nodes
     events: list[e.Event] = [
         e.RunAccepted(
             command.run,
@@ -115,10 +103,12 @@ def _submit(run: Run, command: c.Submit) -> list[e.Event]:
             command.retried_traceparent,
         ),
     ]
-    return events + _nodes_added(nodes)
+    return events + _nodes_added(command.nodes)
 
 
 def _nodes_added(nodes: list[e.NodeDecl], caller: int = -1) -> list[e.Event]:
+    if 0 < len(nodes) <= NODES_PER_EVENT:
+        return [e.NodesAdded(nodes, False, caller)]
     return [
         e.NodesAdded(nodes[start : start + NODES_PER_EVENT], start + NODES_PER_EVENT < len(nodes), caller)
         for start in range(0, len(nodes), NODES_PER_EVENT)
@@ -128,16 +118,14 @@ def _nodes_added(nodes: list[e.NodeDecl], caller: int = -1) -> list[e.Event]:
 def _expand(run: Run, command: c.ExpandNode) -> list[e.Event]:
     if command.node not in run.ready:
         return []
-    events: list[e.Event] = [e.Warned(text) for text in command.warnings]
-    events += _nodes_added(command.nodes, command.node)
-    small = len(command.jobs) <= 16 and not command.nodes
-    chunks = [command.jobs] if small else _split_legs(command.jobs)
-    for position, chunk in enumerate(chunks):
-        more = position + 1 < len(chunks)
-        outputs = {} if more else command.outputs
-        events.append(
-            e.NodeExpanded(command.node, chunk, more, command.fail_fast, command.max_parallel, outputs),
-        )
+    events: list[e.Event] = [e.Warned(text) for text in command.warnings] if command.warnings else []
+    if command.nodes:
+        events += _nodes_added(command.nodes, command.node)
+    small = len(command.jobs) <= SMALL_MATRIX and not command.nodes
+    *parts, last = [command.jobs] if small else _split_legs(command.jobs)
+    fast, parallel = command.fail_fast, command.max_parallel
+    events += [e.NodeExpanded(command.node, part, True, fast, parallel) for part in parts]
+    events.append(e.NodeExpanded(command.node, last, False, fast, parallel, command.outputs))
     first = len(run.jobs)
     for position, (status, message) in command.ends.items():
         events.append(e.JobEnded(first + position, status, message, at_ms=command.at_ms))
@@ -219,6 +207,10 @@ def _end(run: Run, command: c.EndAttempt) -> list[e.Event]:
         # No end that we know: nothing of it is believed, and the job is tried again.
         reason = f"its agent told of an end that is none: {command.result[:40]!r}"
         return _lose(run, c.LoseAttempt(command.job, command.number, reason, command.at_ms, command.held))
+    if result is AttemptStatus.PREEMPTED or (
+        result is AttemptStatus.CANCELLED and job.status is JobStatus.PREEMPTING
+    ):
+        return _end_preempted(job, command)
     ended = e.AttemptEnded(
         command.job,
         command.number,
@@ -246,6 +238,24 @@ def _end(run: Run, command: c.EndAttempt) -> list[e.Event]:
     return [ended, e.JobEnded(command.job, command.result, message, at_ms=command.at_ms)]
 
 
+def _end_preempted(job: Job, command: c.EndAttempt) -> list[e.Event]:
+    # Cancelled is what an agent says that knows no preemption and took the order for a cancellation.
+    ended = e.AttemptEnded(
+        command.job,
+        command.number,
+        command.result,
+        {},  # what it gave back is of an attempt that does not count
+        command.message,
+        command.exit_code,
+        command.log_size,
+        command.log_digest,
+        command.at_ms,
+    )
+    if job.status is JobStatus.CANCELLING:
+        return [ended, e.JobEnded(command.job, _CANCELLED, job.why, at_ms=command.at_ms)]
+    return [ended, e.JobRetrying(command.job, job.message or command.message, preempted=True)]
+
+
 def _back_off_s(first_s: float, earlier: int) -> float:
     """How long a job rests before it is tried again: twice as long each time, up to an hour."""
     return min(first_s * float(1 << min(earlier, DOUBLINGS)), max(first_s, BACK_OFF_S))
@@ -257,6 +267,8 @@ def _after_loss(run: Run, job: Job, reason: str, held: bool, at_ms: int) -> e.Ev
         return e.JobEnded(job.index, _CANCELLED, job.why or reason, at_ms=at_ms)
     if held:
         return e.JobHeld(job.index, f"{reason}; a step that is not idempotent may have begun")
+    if job.status is JobStatus.PREEMPTING:
+        return e.JobRetrying(job.index, job.message, preempted=True)
     asked = job.node.decl.lost_max
     if job.lost < (LOST_RETRIES if asked < 0 else asked):
         delay_s = 0.0 if asked < 0 else _back_off_s(job.node.decl.backoff_s, job.lost)
@@ -278,6 +290,13 @@ def _lose(run: Run, command: c.LoseAttempt) -> list[e.Event]:
         at_ms=command.at_ms,
     )
     return [ended, _after_loss(run, job, command.reason, command.held, command.at_ms)]
+
+
+def _preempt(run: Run, command: c.PreemptJob) -> list[e.Event]:
+    job = _current(run, command.job, command.number)
+    if job is None or job.status in (JobStatus.PREEMPTING, JobStatus.CANCELLING):
+        return []
+    return [e.JobPreempting(command.job, command.run, command.name, command.at_ms)]
 
 
 def _time_out(run: Run, command: c.TimeOutJob) -> list[e.Event]:
@@ -389,6 +408,7 @@ _DECIDE: Final[dict[type, Callable[[Run, Any], list[e.Event]]]] = {
     c.Record: _record,
     c.EndAttempt: _end,
     c.LoseAttempt: _lose,
+    c.PreemptJob: _preempt,
     c.TimeOutJob: _time_out,
     c.QueueJob: _queue,
     c.CancelRun: _cancel,
@@ -411,7 +431,10 @@ def _after_expansion(run: Run, event: e.NodeExpanded, at_ms: int) -> list[e.Even
     node = run.nodes[event.node]
     if node.fail_fast and node.failures:
         return []  # a leg failed at once: the others never begin, and a call that opened now would outlive its end
-    indexes = [job.index for job in node.jobs if job.status is JobStatus.PENDING][: node.max_parallel]
+    pending = JobStatus.PENDING
+    indexes = [job.index for job in node.jobs if job.status is pending][: node.max_parallel]
+    if 0 < len(indexes) <= JOBS_PER_QUEUE_EVENT:
+        return [_begun(node, indexes)]
     return [
         _begun(node, indexes[start : start + JOBS_PER_QUEUE_EVENT])
         for start in range(0, len(indexes), JOBS_PER_QUEUE_EVENT)
@@ -449,7 +472,7 @@ def _after_job(run: Run, event: e.JobEnded, at_ms: int) -> list[e.Event]:
                 events.append(_begun(node, [following]))
     if run.nodes_left == 0:
         events.append(e.RunEnded(_verdict(run), at_ms))
-    elif _stuck(run):
+    elif run.stuck:
         events.append(e.RunHeld(at_ms))
     return events
 
@@ -488,19 +511,7 @@ def _next_pending(node: Node) -> int | None:
 
 
 def _after_hold(run: Run, event: e.JobHeld | e.JobsWaiting, at_ms: int) -> list[e.Event]:
-    return [e.RunHeld(at_ms)] if _stuck(run) else []
-
-
-def _stuck(run: Run) -> bool:
-    """Whether nothing of a run goes on by itself, and somebody is to decide about a job. What waits for a concurrency
-    group does not count as going on: that may be free only when the job that is held has ended."""
-    return (
-        run.held > 0
-        and run.busy == 0
-        and not run.ready
-        and not run.returning
-        and run.status in (RunStatus.PENDING, RunStatus.RUNNING)
-    )
+    return [e.RunHeld(at_ms)] if run.stuck else []
 
 
 def _verdict(run: Run) -> str:

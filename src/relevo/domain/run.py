@@ -7,17 +7,24 @@ Only events change it (`evolution.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import json
 
 from relevo.domain import events as e
+from relevo.domain.ids import AttemptKey
 from relevo.domain.states import AttemptStatus, JobStatus, RunStatus
 
 #: An attempt of such a job is somewhere: an agent has it or had it last.
 ACTIVE: Final = frozenset(
-    {JobStatus.ASSIGNED, JobStatus.STARTING, JobStatus.RUNNING, JobStatus.CANCELLING},
+    {
+        JobStatus.ASSIGNED,
+        JobStatus.STARTING,
+        JobStatus.RUNNING,
+        JobStatus.PREEMPTING,
+        JobStatus.CANCELLING,
+    },
 )
 
 #: JobStatus at the end → what `needs.<job>.result` says. A time-out shows as cancelled, as on GitHub.
@@ -52,12 +59,14 @@ class Job:
         "granted",
         "index",
         "infrastructure",
+        "key",
         "lost",
         "message",
         "node",
         "nodes",
         "nodes_left",
         "number",
+        "preempted",
         "record",
         "retries",
         "status",
@@ -71,16 +80,18 @@ class Job:
         self.status = JobStatus.PENDING
         self.attempt: AttemptStatus | None = None  #: of the current attempt
         self.number = 0  #: of the current attempt; 0: none yet
+        self.key: AttemptKey | None = None  #: of the current attempt
         self.agent = ""  #: who has the current attempt
         self.record = 0  #: highest record of the current attempt that was kept
         self.lost = 0  #: attempts lost in a row
         self.retries = 0  #: attempts made again by the job's own rule
+        self.preempted = 0  #: attempts ended for other jobs
         self.delayed = False  #: pending until the delay before a retry is over
         self.delay_s = 0.0  #: that delay
         self.forced = False  #: is being cancelled without waiting for always() steps
         self.infrastructure = False
         self.message = ""
-        self.nodes: list[Node] = []  #: of the workflow that it calls, once it does
+        self.nodes: Sequence[Node] = ()  #: of the workflow that it calls, once it does
         self.nodes_left = 0  #: of those, how many have not ended
         self.cancelling = False  #: what it calls is being ended
         self.asked = False  #: for its concurrency groups, and it has not let go of them
@@ -230,6 +241,18 @@ class Run:
     def job_count(self) -> int:
         """Jobs, without those that only stand for what they called."""
         return len(self.jobs) - self.calls
+
+    @property
+    def stuck(self) -> bool:
+        """Whether nothing of it goes on by itself, and somebody is to decide about a job. What waits for a concurrency
+        group does not count as going on: that may be free only when the job that is held has ended."""
+        return (
+            self.held > 0
+            and self.busy == 0
+            and not self.ready
+            and not self.returning
+            and self.status in (RunStatus.PENDING, RunStatus.RUNNING)
+        )
 
     def ancestors(self, node: Node) -> Iterable[Node]:
         """All nodes of its file that `node` needs, directly or not."""

@@ -28,6 +28,7 @@ class JobStatus(StrEnum):
     ASSIGNED = "assigned"  # an agent has it, and no worker yet
     STARTING = "starting"  # its worker is being made
     RUNNING = "running"
+    PREEMPTING = "preempting"  # it makes room for another, and then waits again
     CANCELLING = "cancelling"
     HELD = "held"  # lost where running it again is not safe: asks retry or fail
     SUCCEEDED = "succeeded"
@@ -43,12 +44,14 @@ class AttemptStatus(StrEnum):
     ASSIGNED = "assigned"
     STARTING = "starting"
     RUNNING = "running"
+    PREEMPTING = "preempting"
     CANCELLING = "cancelling"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
     TIMED_OUT = "timed-out"
     LOST = "lost"  # the infrastructure under it went away before its end record was spooled
+    PREEMPTED = "preempted"  # ended for another job
 
 
 class MemberStatus(StrEnum):
@@ -89,7 +92,15 @@ JOB_ENDS: Final = frozenset(
     }
 )
 #: Its current attempt is with an agent, or on its way there.
-AT_AGENT: Final = frozenset({JobStatus.ASSIGNED, JobStatus.STARTING, JobStatus.RUNNING, JobStatus.CANCELLING})
+AT_AGENT: Final = frozenset(
+    {
+        JobStatus.ASSIGNED,
+        JobStatus.STARTING,
+        JobStatus.RUNNING,
+        JobStatus.PREEMPTING,
+        JobStatus.CANCELLING,
+    }
+)
 ATTEMPT_ENDS: Final = frozenset(
     {
         AttemptStatus.SUCCEEDED,
@@ -97,6 +108,7 @@ ATTEMPT_ENDS: Final = frozenset(
         AttemptStatus.CANCELLED,
         AttemptStatus.TIMED_OUT,
         AttemptStatus.LOST,
+        AttemptStatus.PREEMPTED,
     }
 )
 STEP_ENDS: Final = frozenset(

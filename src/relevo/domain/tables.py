@@ -2,8 +2,9 @@
 
 run      pending → running → succeeded | failed | cancelled, by way of cancelling or held
 job      pending → (waiting) → queued → assigned → (starting) → running → an end; back to pending or queued for a retry;
+         one that makes room for another: preempting → queued
          one that calls a workflow: pending → (waiting) → calling → an end
-attempt  assigned → (starting) → running → an end; lost from anywhere but an end
+attempt  assigned → (starting) → running → an end; lost from anywhere but an end; preempting → preempted
 step     pending → running → an end
 member   waiting → holding → leaving; refused instead; of a concurrency group, which it lets go of from any of them
 """
@@ -63,6 +64,7 @@ JOB: Final[Table[JobStatus]] = {
         {
             JobStatus.STARTING,
             JobStatus.RUNNING,
+            JobStatus.PREEMPTING,
             JobStatus.CANCELLING,
             JobStatus.HELD,
             JobStatus.QUEUED,
@@ -73,6 +75,7 @@ JOB: Final[Table[JobStatus]] = {
     JobStatus.STARTING: frozenset(
         {
             JobStatus.RUNNING,
+            JobStatus.PREEMPTING,
             JobStatus.CANCELLING,
             JobStatus.HELD,
             JobStatus.QUEUED,
@@ -81,6 +84,17 @@ JOB: Final[Table[JobStatus]] = {
         },
     ),
     JobStatus.RUNNING: frozenset(
+        {
+            JobStatus.PREEMPTING,
+            JobStatus.CANCELLING,
+            JobStatus.HELD,
+            JobStatus.QUEUED,
+            JobStatus.PENDING,
+            *(JOB_ENDS - {JobStatus.SKIPPED}),
+        },
+    ),
+    # A result can overtake the order, and a cancellation wins over it.
+    JobStatus.PREEMPTING: frozenset(
         {
             JobStatus.CANCELLING,
             JobStatus.HELD,
@@ -97,10 +111,19 @@ JOB: Final[Table[JobStatus]] = {
 
 ATTEMPT: Final[Table[AttemptStatus]] = {
     AttemptStatus.ASSIGNED: frozenset(
-        {AttemptStatus.STARTING, AttemptStatus.RUNNING, AttemptStatus.CANCELLING, *ATTEMPT_ENDS},
+        {
+            AttemptStatus.STARTING,
+            AttemptStatus.RUNNING,
+            AttemptStatus.PREEMPTING,
+            AttemptStatus.CANCELLING,
+            *ATTEMPT_ENDS,
+        },
     ),
-    AttemptStatus.STARTING: frozenset({AttemptStatus.RUNNING, AttemptStatus.CANCELLING, *ATTEMPT_ENDS}),
-    AttemptStatus.RUNNING: frozenset({AttemptStatus.CANCELLING, *ATTEMPT_ENDS}),
+    AttemptStatus.STARTING: frozenset(
+        {AttemptStatus.RUNNING, AttemptStatus.PREEMPTING, AttemptStatus.CANCELLING, *ATTEMPT_ENDS}
+    ),
+    AttemptStatus.RUNNING: frozenset({AttemptStatus.PREEMPTING, AttemptStatus.CANCELLING, *ATTEMPT_ENDS}),
+    AttemptStatus.PREEMPTING: frozenset({AttemptStatus.CANCELLING, *ATTEMPT_ENDS}),
     AttemptStatus.CANCELLING: frozenset(ATTEMPT_ENDS),
     **{end: frozenset() for end in ATTEMPT_ENDS},
 }

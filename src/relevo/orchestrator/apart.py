@@ -25,7 +25,7 @@ C = TypeVar("C", c.EndAttempt, c.ReturnCall)
 def shortened(command: c.Record, run: str, facts: list[Fact]) -> c.Record:
     """A record; the summary of a step that is too long for an event lies in a fact."""
     event = command.event
-    if not isinstance(event, e.StepEnded) or len(event.summary) <= SUMMARY_INLINE:
+    if type(event) is not e.StepEnded or len(event.summary) <= SUMMARY_INLINE:
         return command
     key = e.summary_fact(run, event.job, event.number, event.step)
     facts.append(Fact(key, event.summary.encode("utf-8", "replace")))
@@ -67,6 +67,14 @@ def as_stored(event: e.Event) -> e.Event:
         jobs = [replace(job, inputs={}) if job.inputs_fact else job for job in event.jobs]
         return replace(event, jobs=jobs)
     return event
+
+
+def lies_apart(event: e.Event) -> bool:
+    """Whether some of a stored event lies in facts."""
+    kind = type(event)
+    if kind is e.AttemptEnded or kind is e.CallReturned:
+        return bool(event.outputs_fact)  # type: ignore[union-attr]  # these two have it
+    return kind is e.NodeExpanded and any(job.inputs_fact for job in event.jobs)  # type: ignore[union-attr]
 
 
 async def whole(event: e.Event, fact: Callable[[str], Awaitable[bytes | None]]) -> e.Event:

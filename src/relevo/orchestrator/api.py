@@ -47,6 +47,10 @@ class Submission(Struct, frozen=True):
     treeless: bool = False  #: it needs no working tree: `directory` is an empty folder of the server's own
 
 
+#: Characters of the reason for which an agent is drained.
+REASON_LIMIT: Final = 200
+
+
 class PartsMissing(UserError):
     """Blobs that a source names are not there (any more): they are to be uploaded again."""
 
@@ -115,8 +119,13 @@ WAITS: Final = (
     "slot",
     "labels",
     "resources",
+    "where",
+    "taints",
+    "apart",
+    "drained",
     "agent",
     "disk",
+    "preempting",
     "cancelling",
     "held",
     "starting",
@@ -155,6 +164,10 @@ class AgentView(Struct, frozen=True):
     taints: list[str] = []  #: only jobs that tolerate all of them run there
     pool: str = ""
     zone: str = ""
+    load: float = 0.0  #: the share of its machine that is in use, whoever uses it, as it says; 1: all of it
+    drained: bool = False  #: it takes nothing new
+    drained_for: str = ""  #: why, as whoever did it says
+    drained_since_ms: int = 0
 
 
 class QueuedJob(Struct, frozen=True):
@@ -224,6 +237,13 @@ class UserApi(Protocol):
 
     async def fail(self, run: str, *, job: str) -> None:
         """Decide that a held job has failed."""
+
+    async def drain(self, agent: str, *, reason: str = "") -> None:
+        """An agent takes nothing new until it is undrained, whichever engine runs; what it has goes on. `reason`: for people,
+        at most `REASON_LIMIT` characters. Raises UserError."""
+
+    async def undrain(self, agent: str) -> None:
+        """It takes jobs again. Without effect when it does. Raises UserError."""
 
     async def delivered(self, run: str) -> None:
         """Somebody received its summary: `resume` will not bring it again."""
@@ -359,5 +379,7 @@ METHODS.update(
     actors=Method(),
     metrics=Method(),
     prune=Method(),
+    drain=Method(),
+    undrain=Method(),
     ping=Method(),
 )

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -23,19 +24,21 @@ from relevo.domain.errors import InfrastructureError, RelevoError, UserError
 from relevo.domain.ids import AttemptKey
 from relevo.domain.machine import handle
 from relevo.domain.run import Job, Run
-from relevo.domain.states import JOB_ENDS
+from relevo.domain.states import JOB_ENDS, JobStatus
 from relevo.domain.stored import Stored
 from relevo.orchestrator.artifacts import artifacts_of, stored_carried
 from relevo.orchestrator.calling import secrets_seen
+from relevo.orchestrator.drains import Drains
 from relevo.orchestrator.groups import Groups
 from relevo.orchestrator.plans import (
     Carried,
     HeldContexts,
     Plan,
-    demand_of,
     needs_of,
 )
+from relevo.orchestrator.preempting import Preempting
 from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
+from relevo.orchestrator.shares import SharesKept
 from relevo.orchestrator.sparing import spared
 from relevo.orchestrator.stored_runs import UNREADABLE, StoredRuns
 from relevo.protocol import messages as m
@@ -100,7 +103,6 @@ class Orchestrator:
         self._open_secrets = open_secrets
         self._refs: dict[str, ActorRef[Envelope]] = {}
         self._actors: dict[str, RunActor] = {}
-        self._demands: dict[tuple[object, ...], Demand] = {}  # by labels and amounts
         self._reloading: dict[str, list[Envelope]] = {}
         self._reloads: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -110,12 +112,16 @@ class Orchestrator:
         self.stored = StoredRuns(store)
         self._group = system.spawn_group("orchestrator", ended=self._actor_ended)
         self.groups = Groups(self, system, store, loop, clock)
-        self.scheduler = Scheduler(self._assign, loop.time, policy)
+        self.drains = Drains(store, clock, lambda *said: self.scheduler.drain(*said))
+        self.preempting = Preempting(self)
+        self.scheduler = Scheduler(self._assign, loop.time, policy, self.preempting, loop.call_soon)
         self.scheduler.ref = system.spawn(self.scheduler, "scheduler")
+        self.shares = SharesKept(store, self.scheduler)
         self.ended: Callable[[str, int], None] | None = (
             None  #: gets each run whose end is stored, and its sequence
         )
         self._tells = _log.isEnabledFor(logging.INFO)  # that does not change while an engine lives
+        self.poison: dict[str, list[c.Command]] = {}  #: by run: what agents told, and it failed at
         self.refusing = False  #: the store refused the last append of a run
         self.idle = asyncio.Event()  #: set while no run is live
         self.idle.set()
@@ -141,6 +147,8 @@ class Orchestrator:
 
         A run that cannot be taken up is told of and left out: the others are not to suffer for it.
         """
+        await self.drains.load()
+        await self.shares.load()
         current = ""
         history: list[Stored] = []
         async for batch in self.store.scan_live():
@@ -153,6 +161,7 @@ class Orchestrator:
                 history.append(stored)
             await self._take_up_all(runs)
         await self._take_up_all(await self._replayed(current, history))
+        self.scheduler.carried_over()
         await self.groups.open()
 
     async def _replayed(self, name: str, history: list[Stored]) -> list[Run]:
@@ -193,7 +202,7 @@ class Orchestrator:
             self._refs[run.id].tell(envelope)
         if run.ready or run.returning:
             # An engine died between an end and the verdict that it asks for.
-            self._refs[run.id].tell(Envelope(NOTHING))
+            self._refs[run.id].tell(Envelope((NOTHING,)))
 
     def _spawn(self, run: Run, plan: Plan, shared: HeldContexts, carried: dict[str, Carried]) -> RunActor:
         accepted = run.accepted
@@ -226,7 +235,7 @@ class Orchestrator:
         self._register(submit.run, actor)
         if further:
             reply.add_done_callback(lambda done: self.stored.facts_stored(done, further))
-        self._refs[submit.run].tell(Envelope(submit, None, reply, (*further, *facts)))
+        self._refs[submit.run].tell(Envelope((submit,), None, reply, (*further, *facts)))
         return reply
 
     def naming(self) -> AbstractContextManager[Callable[[set[str]], list[str]]]:
@@ -236,7 +245,7 @@ class Orchestrator:
     async def ask(self, run: str, command: c.Command) -> bool:
         """Hand a command to a live run; True when it changed something, once that is stored. Raises NoSuchRun."""
         reply: asyncio.Future[bool] = self._loop.create_future()
-        envelope = Envelope(command, None, reply)
+        envelope = Envelope((command,), None, reply)
         if run in self._reloading:
             self._reloading[run].append(envelope)
         elif run in self._refs:
@@ -249,19 +258,21 @@ class Orchestrator:
         """Hand a command to a run. One that is not live has ended: it needs to know nothing more."""
         ref = self._refs.get(run)
         if ref is not None:
-            ref.tell(Envelope(command))
+            ref.tell(Envelope((command,)))
         elif run in self._reloading:
-            self._reloading[run].append(Envelope(command))  # nobody says it again
+            self._reloading[run].append(Envelope((command,)))  # nobody says it again
 
     def told(self, run: str, commands: list[c.Command], batch: Batch) -> None:
         """From the worker manager: what an agent told of a run, in order."""
         ref = self._refs.get(run)
+        if self.poison and run in self.poison:
+            commands = [one for one in commands if one not in self.poison[run]]
         if ref is not None:
-            ref.tell_many([Envelope(command, batch) for command in commands])
+            ref.tell(Envelope(commands, batch))
         elif run in self._reloading:
             batch.fail()
         else:
-            batch.settle(len(commands))
+            batch.settle()
 
     def run_ended(self, actor: RunActor) -> None:
         """Its end is stored and told: it needs no memory any more."""
@@ -269,6 +280,7 @@ class Orchestrator:
         if self._tells:
             _log.info("a run ended: %s", actor.run.status, extra={"run": actor.run.id})
         self._remove(actor.run.id)
+        self.poison.pop(actor.run.id, None)
         if not self._actors and not self._reloading:
             self.idle.set()
 
@@ -313,7 +325,7 @@ class Orchestrator:
             self._reloads.add(task)
             task.add_done_callback(self._reloads.discard)
 
-        self._call_later(RELOAD_S, begin)
+        self.call_later(RELOAD_S, begin)
 
     async def _reload(self, name: str) -> None:
         try:
@@ -329,6 +341,7 @@ class Orchestrator:
             self._unreadable(name, error)
         self.manager.keep(name, set())
         self.groups.forget(name)
+        self.poison.pop(name, None)
         for envelope in self._reloading.pop(name, []):
             if envelope.reply is not None and not envelope.reply.done():
                 envelope.reply.set_exception(NoSuchRun(f"run {name} is not live"))
@@ -398,14 +411,16 @@ class Orchestrator:
             self.command(run, c.QueueJob(job))
 
         self._due[run, job] = self._loop.time() + delay_s
-        self._call_later(delay_s, queue)
+        self.call_later(delay_s, queue)
 
     def retry_in_s(self, run: str, job: int) -> float | None:
         """How long it is until a job is queued again; None when none such is waited for."""
         due = self._due.get((run, job))
         return None if due is None else max(0.0, due - self._loop.time())
 
-    def _call_later(self, delay_s: float, call: Callable[[], Any]) -> None:
+    def call_later(self, delay_s: float, call: Callable[[], Any]) -> None:
+        """Call after a while, unless this is closed by then."""
+
         def fire() -> None:
             self._timers.discard(timer)
             call()
@@ -414,19 +429,16 @@ class Orchestrator:
         self._timers.add(timer)
 
     def demand(self, actor: RunActor, job: Job) -> Demand:
-        node = actor.plan.of(job.node).node
-        extras = tuple(node.resources.items()) if node.resources else ()
-        key = (tuple(job.decl.labels), node.cpus, node.memory_bytes, extras, node.place)
-        found = self._demands.get(key)
-        if found is None:
-            found = self._demands[key] = demand_of(job.decl.labels, node)
-        return found
+        return actor.plan.demand(job.node.template, job.decl.labels)
 
     def enqueue(self, actor: RunActor, index: int) -> None:
         run = actor.run
         job = run.jobs[index]
         priority = self.priority(actor, job)
-        self.scheduler.enqueue(run.id, index, priority, self.demand(actor, job), self._tenant(actor))
+        deadline_s = self._loop.time() + self.deadline_in_s(run.id, index)
+        self.scheduler.enqueue(
+            run.id, index, priority, self.demand(actor, job), self._tenant(actor), deadline_s
+        )
 
     def priority(self, actor: RunActor, job: Job) -> int:
         """That of its run, its own, and those of the jobs that call the file it stands in."""
@@ -438,6 +450,26 @@ class Orchestrator:
             priority += actor.plan.of(at.node).node.priority
             at = at.node.call
         return priority
+
+    def deadline_in_s(self, run: str, job: int) -> float:
+        """How long it is until a job should have ended; less than 0 when it is late, infinite where nothing is said or the
+        policy does not ask.
+
+        That of the jobs that call the file it stands in counts, too.
+        """
+        actor = self._actors.get(run)
+        if actor is None or self.scheduler.policy.order != "deadline":
+            return inf
+        accepted = actor.run.accepted
+        assert accepted is not None
+        earliest_s = inf
+        at: Job | None = actor.run.jobs[job]
+        while at is not None:
+            asked = actor.plan.of(at.node).node.deadline_s
+            if asked is not None:
+                earliest_s = min(earliest_s, asked)
+            at = at.node.call
+        return earliest_s - (self.clock.wall_ms() - accepted.at_ms) / 1_000
 
     def _tenant(self, actor: RunActor) -> str:
         """Whose run it is: the repository. "" where the policy does not ask."""
@@ -451,11 +483,6 @@ class Orchestrator:
         return self.scheduler.reserve_at_once(
             run.id, index, self.demand(actor, run.jobs[index]), self._tenant(actor)
         )
-
-    def withdraw(self, run: str, job: int) -> None:
-        self.scheduler.withdraw(run, job)
-
-    unplaced = withdraw
 
     def attempt_ended(self, key: AttemptKey, job: Job, event: e.AttemptEnded) -> None:
         log = bool(event.log_size) and event.result != "lost"
@@ -471,6 +498,8 @@ class Orchestrator:
         self.manager.place(key, job.agent, job.decl.timeout_s, started=started)
         if job.status.value == "cancelling":
             self.manager.cancel(key, job.agent, "cancelled", job.forced)
+        elif job.status is JobStatus.PREEMPTING:
+            self.preempting.tell(key, job)
         self.scheduler.reserve(key.run, key.job, job.agent, self.demand(actor, job), self._tenant(actor))
 
     # --- scheduler and agents -----------------------------------------------------------------------------------------
@@ -483,7 +512,7 @@ class Orchestrator:
             if ref is None:
                 self.scheduler.withdraw(run, job)
             else:
-                ref.tell(Envelope(c.AssignJob(job, placement.agent, at_ms)))
+                ref.tell(Envelope((c.AssignJob(job, placement.agent, at_ms),)))
 
     def assignment(self, key: AttemptKey) -> tuple[m.Assignment, dict[str, bytes]] | None:
         """An attempt as its agent gets it, and the blobs that it names."""
@@ -542,9 +571,15 @@ class Orchestrator:
             pool=hello.pool,
             zone=hello.zone,
         )
+        drain = self.drains.agents.get(agent.id)
+        if drain is not None:
+            capacity.drain(True, drain.reason)
         if self.reach is not None:
             self.reach.met(capacity)
         self.scheduler.agent_up(capacity)
+
+    def agent_load(self, agent: AgentState) -> None:
+        self.scheduler.report(agent.id, agent.load)
 
     def agent_away(self, agent: AgentState) -> None:
         self.scheduler.agent_down(agent.id)

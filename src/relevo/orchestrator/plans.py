@@ -39,6 +39,9 @@ JOB_LIMIT: Final = 10_000
 
 _workflow_encoder = msgspec.msgpack.Encoder()
 _workflow_decoder = msgspec.msgpack.Decoder(Workflow)
+#: Results of what a node needs: of none, and where all of it ended well.
+NO_RESULTS: Final[frozenset[str]] = frozenset()
+ALL_WELL: Final = frozenset({"success"})
 #: Contexts that are kept decoded, of runs that were in hand last.
 DECODED_CONTEXTS: Final = 64
 #: Rules of jobs that are kept parsed.
@@ -72,6 +75,15 @@ class SharedContexts(Struct, frozen=True):
 _shared_decoder = msgspec.msgpack.Decoder(SharedContexts)
 
 
+class _Keep(Struct):
+    """As much of them as each run that is taken up is asked for."""
+
+    keep: bool = False
+
+
+_keep_decoder = msgspec.msgpack.Decoder(_Keep)
+
+
 class HeldContexts(Struct, frozen=True, weakref=True):
     """The shared contexts of a live run, as the bytes that they travel as: decoded they take three times the room."""
 
@@ -81,7 +93,7 @@ class HeldContexts(Struct, frozen=True, weakref=True):
     @classmethod
     def of(cls, blob: bytes) -> HeldContexts:
         """Raises msgspec.DecodeError."""
-        return cls(blob, _decoded(blob).keep)
+        return cls(blob, _keep_decoder.decode(blob).keep)
 
     @property
     def decoded(self) -> SharedContexts:
@@ -124,7 +136,7 @@ class Template(Struct, frozen=True):
 class Plan:
     """A workflow, with what it calls, and everything that is derived from it once."""
 
-    __slots__ = ("__weakref__", "_declared", "blob", "digest", "templates", "workflow")
+    __slots__ = ("__weakref__", "_alike", "_declared", "_demands", "blob", "digest", "templates", "workflow")
 
     def __init__(self, digest: str, blob: bytes) -> None:
         self.digest = digest
@@ -132,6 +144,8 @@ class Plan:
         self.workflow = _workflow_decoder.decode(blob)
         #: those of the first file first, in its order: there a node of a run has the index of its template
         self.templates: list[Template] = _laid_out(self.workflow)
+        self._alike: dict[int, tuple[Verdict, list[e.JobDecl]]] = {}  # by template: legs that runs share
+        self._demands: dict[tuple[object, ...], Demand] = {}  # by template and labels
         self._declared: list[e.NodeDecl] = []  # of the first file
 
     @classmethod
@@ -167,6 +181,41 @@ class Plan:
             )
             for template, node in zip(of, nodes, strict=True)
         ]
+
+    def legs(self, template: int, verdict: Verdict, shared: SharedContexts) -> list[e.JobDecl]:
+        """The legs of a verdict, as events name them. Runs of a job without expressions share them."""
+        known = self._alike.get(template)
+        if known is not None and known[0] is verdict:
+            return known[1]
+        # Thousands of legs share what is the same for them: a list each would be a fifth of what a queued job weighs.
+        labels: dict[tuple[str, ...], list[str]] = {}
+        inputs: dict[str, Any] = {}
+        none: list[e.GroupAsk] = []
+        legs = [
+            e.JobDecl(
+                leg.name,
+                labels.setdefault(leg.labels, list(leg.labels)),
+                leg.matrix,
+                leg.index,
+                leg.total,
+                leg.timeout_s,
+                leg.continue_on_error,
+                inputs=inputs,
+                groups=_groups(leg, shared) if leg.groups else none,
+            )
+            for leg in verdict.legs
+        ]
+        if len(legs) == 1 and not legs[0].groups:  # groups are those of the run's repository
+            self._alike[template] = (verdict, legs)
+        return legs
+
+    def demand(self, template: int, labels: list[str]) -> Demand:
+        """What a leg asks of its place."""
+        key = (template, *labels)
+        found = self._demands.get(key)
+        if found is None:
+            found = self._demands[key] = demand_of(labels, self.templates[template].node)
+        return found
 
     def least_jobs(self, template: int) -> int:
         """How many jobs a leg of this job comes to at least."""
@@ -253,7 +302,7 @@ def evaluate_node(
     """What the expressions of a node come to. `cancelled`: None for what the run, and the calls around it, are."""
     node = run.nodes[index]
     template = plan.of(node)
-    results = [ancestor.result for ancestor in run.ancestors(node)] if node.needs else ()
+    results = {ancestor.result for ancestor in run.ancestors(node)} if node.needs else NO_RESULTS
     verdict = evaluate_job(
         template.node,
         workflow=template.workflow,
@@ -261,7 +310,7 @@ def evaluate_node(
         inputs=inputs_seen(node, shared),
         vars=shared.vars,
         needs=needs_of(run, node) if node.needs else {},
-        ancestors_ok=all(result == "success" for result in results),
+        ancestors_ok=results <= ALL_WELL,
         ancestors_failed="failure" in results,
         run_cancelled=_is_cancelled(run, node) if cancelled is None else cancelled,
         taken=run.job_names if cancelled is None else (),
@@ -321,7 +370,8 @@ def expand(
         if least > _room(run, node, shared):
             return _unrun(run, node, JobStatus.FAILED, _too_many(template, least, shared), at_ms)
         return _calls(index, plan, template, verdict, shared, at_ms)
-    return _command(index, template.node, verdict, shared, carried.get(node.path), at_ms, reach)
+    take_over = carried.get(node.path) if carried else None
+    return _command(index, plan, node.template, verdict, shared, take_over, at_ms, reach)
 
 
 def _too_many(template: Template, least: int, shared: SharedContexts) -> str:
@@ -398,7 +448,8 @@ def _calls(
 
 def _command(
     index: int,
-    node: JobNode,
+    plan: Plan,
+    template: int,
     verdict: Verdict,
     shared: SharedContexts,
     carried: Carried | None,
@@ -406,19 +457,7 @@ def _command(
     reach: Reach | None,
 ) -> c.ExpandNode:
     first = verdict.legs[0]
-    jobs = [
-        e.JobDecl(
-            leg.name,
-            list(leg.labels),
-            leg.matrix,
-            leg.index,
-            leg.total,
-            leg.timeout_s,
-            leg.continue_on_error,
-            groups=_groups(leg, shared),
-        )
-        for leg in verdict.legs
-    ]
+    jobs = plan.legs(template, verdict, shared)
     ends: dict[int, tuple[str, str]] = {}
     if carried is not None:
         message = "succeeded in the run that this one retries"
@@ -431,7 +470,7 @@ def _command(
     if reach is not None:
         end = (JobStatus.SKIPPED if shared.skip_unmatched else JobStatus.FAILED).value
         for position, job in enumerate(jobs):
-            refusal = reach.refusal(demand_of(job.labels, node))
+            refusal = reach.refusal(plan.demand(template, job.labels))
             if refusal and position not in ends:
                 ends[position] = (end, refusal)
     return c.ExpandNode(

@@ -56,6 +56,7 @@ class JobProgress:
         "node",
         "number",
         "outputs",
+        "preempted",
         "queued_ms",
         "started_ms",
         "status",
@@ -76,6 +77,7 @@ class JobProgress:
         self.attempts = 0
         self.message = ""
         self.group = ""  #: the concurrency group that it asked for last
+        self.preempted = False  #: it waits again because it made room for another job
         self.infrastructure = False  #: it failed because what it ran on was lost again and again
         self.started_ms: int | None = None  #: of the first attempt
         self.ended_ms: int | None = None
@@ -231,11 +233,15 @@ class Progress:
                 if job.started_ms is None:
                     job.started_ms = event.get("at")
                 self._become(job, "running")
+            case "job.preempting":
+                job.message = f"preempted for job '{event['for_job']}' of run {event['for_run']}"
+                self._become(job, "preempting")
             case "job.held":
                 job.message = event.get("message", "")
                 self._become(job, "held")
             case "job.retrying":
                 job.message = event.get("message", "")
+                job.preempted = event.get("preempted", False)
                 self._become(job, "queued")
             case "job.finished":
                 job.attempts = event.get("attempts", job.attempts)

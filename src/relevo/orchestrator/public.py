@@ -229,7 +229,12 @@ class Projection:
                 return [
                     (
                         "job.retrying",
-                        {**self._job(event.job, number), "message": event.reason, "delay_s": event.delay_s},
+                        {
+                            **self._job(event.job, number),
+                            "message": event.reason,
+                            "delay_s": event.delay_s,
+                            "preempted": event.preempted,
+                        },
                     )
                 ]
             case e.JobHeld():
@@ -237,6 +242,14 @@ class Projection:
                     (
                         "job.held",
                         {**self._job(event.job, self._attempts.get(event.job, 0)), "message": event.message},
+                    )
+                ]
+            case e.JobPreempting():
+                number = self._attempts.get(event.job, 0)
+                return [
+                    (
+                        "job.preempting",
+                        {**self._job(event.job, number), "for_run": event.run, "for_job": event.name},
                     )
                 ]
             case e.JobCancelling():

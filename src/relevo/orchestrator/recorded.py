@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 
 from relevo.domain import events as e
 from relevo.domain.errors import UserError
@@ -96,6 +97,8 @@ def _job(
         demand=demand_of(job.decl.labels, node),
         priority=run.accepted.priority + _priority(plan, job.node),
         needs=tuple(sorted(_awaited(run, _needs(run, job.node), place))),
+        deadline_s=_deadline_s(plan, job.node),
+        preemptible=node.may_be_preempted,
     )
 
 
@@ -103,6 +106,13 @@ def _priority(plan: Plan, node: Node) -> int:
     """Its own, and those of the jobs that call the file it stands in."""
     own = plan.of(node).node.priority
     return own if node.call is None else own + _priority(plan, node.call.node)
+
+
+def _deadline_s(plan: Plan, node: Node) -> float:
+    """The earliest of its own, and those of the jobs that call the file it stands in."""
+    own = plan.of(node).node.deadline_s
+    own_s = inf if own is None else own
+    return own_s if node.call is None else min(own_s, _deadline_s(plan, node.call.node))
 
 
 def _needs(run: Run, node: Node) -> list[Node]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 
 class Envelope(Struct, frozen=True):
-    """A command for a run, and who wants to know what became of it.
+    """Commands for a run, in order, and who wants to know what became of them.
 
     The collector sees it: in the mailbox of an actor that was dropped it may close a cycle with who wants to know.
     """
 
-    command: c.Command
+    commands: Sequence[c.Command]
     batch: Batch | None = None
     #: resolved with True when it made events and these are stored, with False when it made none
     reply: asyncio.Future[bool] | None = None
@@ -43,7 +43,7 @@ class Envelope(Struct, frozen=True):
 
 
 #: After this one nothing comes any more.
-LAST: Final = Envelope(c.Warn(""))
+LAST: Final = Envelope(())
 
 
 class RunActor(Actor[Envelope]):
@@ -70,7 +70,7 @@ class RunActor(Actor[Envelope]):
         carried: dict[str, Carried],
     ) -> None:
         self._home = home
-        self._in_hand: Envelope | None = None
+        self._in_hand: c.Command | None = None
         self._refusal: RelevoError | None = None  # of an append: what the run holds is void since
         self._storing = False
         self._ask_later: list[str] = []  # groups to ask again once what is being stored is
@@ -89,12 +89,14 @@ class RunActor(Actor[Envelope]):
         try:
             self._receive(messages)
         except Exception as error:
-            # What the run holds may be half of a change: it is void. The message in hand is poison and not taken again;
-            # the others come again to the run as it is read from the store.
+            # What the run holds may be half of a change: it is void. What an agent told and was in hand is poison and not
+            # taken again; all else comes again to the run as it is read from the store.
             poison = self._in_hand
             for envelope in messages:
                 if envelope.batch is not None:
-                    (envelope.batch.settle if envelope is poison else envelope.batch.fail)()
+                    if poison is not None and any(one is poison for one in envelope.commands):
+                        self._home.poison.setdefault(self.run.id, []).append(poison)
+                    envelope.batch.fail()
                 if envelope.reply is not None and not envelope.reply.done():
                     envelope.reply.set_exception(error)
             raise
@@ -104,29 +106,35 @@ class RunActor(Actor[Envelope]):
         home = self._home
         events: list[e.Event] = []
         facts: list[Fact] = []
+        at_ms = home.clock.wall_ms()
         for envelope in messages:
-            self._in_hand = envelope
-            command = envelope.command
-            if type(command) is c.Record:
-                command = shortened(command, run.id, facts)
-            elif isinstance(command, c.EndAttempt) and command.outputs:
-                command = outputs_stored(command, run.id, facts)
-            made = handle(run, command)
-            if made:
-                events += made
+            changed = False
+            for command in envelope.commands:
+                self._in_hand = command
+                if type(command) is c.Record:
+                    command = shortened(command, run.id, facts)
+                elif type(command) is c.EndAttempt and command.outputs:
+                    command = outputs_stored(command, run.id, facts)
+                made = handle(run, command)
+                if made:
+                    events += made
+                    changed = True
+                elif type(command) is c.AssignJob:
+                    home.scheduler.withdraw(run.id, command.job)
+                elif type(command) is c.PreemptJob:
+                    home.scheduler.stays(run.id, command.job)
+            if changed and envelope.facts:
                 facts += envelope.facts
-            elif type(command) is c.AssignJob:
-                home.unplaced(run.id, command.job)
         while (run.ready or run.returning) and not run.waiting:
-            at_ms = home.clock.wall_ms()
             for node in list(run.ready):
                 verdict = expand(run, self.plan, self.contexts.decoded, node, self.carried, at_ms, home.reach)
                 events += handle(run, inputs_stored(verdict, run.id, facts))
             for job in list(run.returning):
                 back = returned(run, self.plan, self.contexts.decoded, job, at_ms)
                 events += handle(run, outputs_stored(back, run.id, facts))
-        if events:
-            events += self._placed_at_once(events)
+        queued = [index for event in events if type(event) is e.JobsQueued for index in event.jobs]
+        if queued:
+            events += self._placed_at_once(queued, at_ms)
         if not events:
             for envelope in messages:
                 if envelope.batch is not None:
@@ -141,7 +149,7 @@ class RunActor(Actor[Envelope]):
             run.version,
             e.encode(list(map(as_stored, events)) if facts else events),
             len(events),
-            home.clock.wall_ms(),
+            at_ms,
             run_row(run),
             tuple(facts),
         )
@@ -149,20 +157,24 @@ class RunActor(Actor[Envelope]):
         self._storing = True
         home.store.append(append, partial(self._stored, messages, events))
 
-    def _placed_at_once(self, events: list[e.Event]) -> list[e.Event]:
-        """Jobs that `events` queue and that need not wait for a place are assigned in the same append."""
+    def _placed_at_once(self, queued: list[int], at_ms: int) -> list[e.Event]:
+        """Of the jobs that are being queued, those that need not wait for a place are assigned in the same append."""
         run = self.run
         made: list[e.Event] = []
-        queued = [index for event in events if type(event) is e.JobsQueued for index in event.jobs]
-        if len(queued) > 1:  # those of higher priority first, as the queue would have them
-            queued.sort(key=lambda index: -self._home.priority(self, run.jobs[index]))
+        if len(queued) > 1:  # in the order in which the queue would have them
+            queued.sort(
+                key=lambda index: (
+                    -self._home.priority(self, run.jobs[index]),
+                    self._home.deadline_in_s(run.id, index),
+                )
+            )
         for index in queued:
             if run.jobs[index].status is not JobStatus.QUEUED:
                 continue
             agent = self._home.place_at_once(self, index)
             if agent is None:
                 return made
-            made += handle(run, c.AssignJob(index, agent, self._home.clock.wall_ms()))
+            made += handle(run, c.AssignJob(index, agent, at_ms))
         return made
 
     def _stored(self, messages: list[Envelope], events: list[e.Event], outcome: Stored | RelevoError) -> None:
@@ -186,11 +198,12 @@ class RunActor(Actor[Envelope]):
         home = self._home
         if home.bus.followers:
             home.bus.publish(outcome)
-        self.context.resume()
         if self.run.ended:
             if home.ended is not None:
                 home.ended(self.run.id, outcome.sequence)
             home.run_ended(self)
+        else:
+            self.context.resume()
 
     def _refused(self, error: RelevoError, messages: list[Envelope]) -> None:
         """Nothing was stored: forget, and tell everybody, those too who wait."""
@@ -207,7 +220,7 @@ class RunActor(Actor[Envelope]):
         for envelope in messages:
             if envelope.batch is not None:
                 envelope.batch.fail()
-            elif envelope.reply is None and type(envelope.command) is c.LoseAttempt:
+            elif envelope.reply is None and any(type(one) is c.LoseAttempt for one in envelope.commands):
                 self._home.again(self.run.id, envelope)
             if envelope.reply is not None and not envelope.reply.done():
                 envelope.reply.set_exception(error)
@@ -216,6 +229,7 @@ class RunActor(Actor[Envelope]):
         """Stop; what waits already is answered before. Whoever calls sees to it that nothing more is told."""
         if self.context.waiting:
             self.context.ref.tell(LAST)
+            self.context.resume()
         else:
             self.context.stop()
 
@@ -264,26 +278,34 @@ class RunActor(Actor[Envelope]):
     def _started(self, event: e.AttemptStarted | e.AttemptStarting) -> None:
         job = self.run.jobs[event.job]
         running_ms = event.at_ms if type(event) is e.AttemptStarted else 0
-        self._home.manager.started(AttemptKey(self.run.id, event.job, event.number), job.agent, running_ms)
+        self._home.manager.started(self._key(job, event.number), job.agent, running_ms)
 
     def _ended(self, event: e.AttemptEnded) -> None:
-        key = AttemptKey(self.run.id, event.job, event.number)
-        self._home.attempt_ended(key, self.run.jobs[event.job], event)
+        job = self.run.jobs[event.job]
+        self._home.attempt_ended(self._key(job, event.number), job, event)
 
     def _cancelling(self, event: e.JobCancelling) -> None:
         job = self.run.jobs[event.job]
-        key = AttemptKey(self.run.id, event.job, job.number)
-        self._home.manager.cancel(key, job.agent, event.reason, event.forced)
+        self._home.manager.cancel(self._key(job, job.number), job.agent, event.reason, event.forced)
+
+    def _key(self, job: Job, number: int) -> AttemptKey:
+        """Of an attempt of a job: most often the current one."""
+        key = job.key
+        return key if key is not None and key[2] == number else AttemptKey(self.run.id, job.index, number)
+
+    def _preempting(self, event: e.JobPreempting) -> None:
+        job = self.run.jobs[event.job]
+        self._home.preempting.told(self._key(job, job.number), job)
 
     def _over(self, event: e.JobEnded) -> None:
-        self._home.withdraw(self.run.id, event.job)
+        self._home.scheduler.withdraw(self.run.id, event.job)
         if self.run.jobs[event.job].asked:
             self._release(event.job)
 
     def _place(self, event: e.AttemptAssigned) -> None:
         job = self.run.jobs[event.job]
-        key = AttemptKey(self.run.id, event.job, event.number)
         if job.number == event.number:
+            key = self._key(job, event.number)
             self._home.manager.place(key, event.agent, job.decl.timeout_s, at_ms=event.at_ms)
 
     def _retry(self, event: e.JobRetrying) -> None:
@@ -352,6 +374,7 @@ _EFFECTS: Final[dict[type, Callable[[RunActor, Any], None]]] = {
     e.AttemptStarted: RunActor._started,
     e.AttemptEnded: RunActor._ended,
     e.JobRetrying: RunActor._retry,
+    e.JobPreempting: RunActor._preempting,
     e.JobCancelling: RunActor._cancelling,
     e.JobEnded: RunActor._over,
 }
@@ -371,7 +394,7 @@ def run_row(run: Run) -> RunRow:
         not run.ended,
         accepted.at_ms,
         run.ended_ms,
-        run.job_count,
+        len(run.jobs) - run.calls,  # `job_count`
         run.jobs_ended,
         accepted.retried_from,
         accepted.run_attempt,

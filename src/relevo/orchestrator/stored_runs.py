@@ -15,7 +15,7 @@ from relevo.domain.errors import InfrastructureError, RelevoError
 from relevo.domain.evolution import evolve
 from relevo.domain.run import Run, leg_of
 from relevo.domain.stored import Stored
-from relevo.orchestrator.apart import whole
+from relevo.orchestrator.apart import lies_apart, whole
 from relevo.orchestrator.plans import Carried, HeldContexts, Plan, PlanCache, context_fact, spec_fact
 from relevo.store.contract import EventStore, Fact
 
@@ -48,7 +48,9 @@ class StoredRuns:
         run = Run()
         for stored in history:
             for event in e.decode(stored.events):
-                evolve(run, await whole(event, self._store.fact))
+                if lies_apart(event):
+                    event = await whole(event, self._store.fact)
+                evolve(run, event)
             run.version = stored.version
         return run
 

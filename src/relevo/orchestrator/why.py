@@ -6,7 +6,8 @@ False) it tells what the stored run alone says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Final
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ from relevo.domain.groups import RUN, Group, Key
 from relevo.domain.run import Job, Node, Run
 from relevo.domain.states import JOB_ENDS, JobStatus, MemberStatus
 from relevo.orchestrator.api import Wait
+from relevo.orchestrator.unfit import unfit
 from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.queue import Demand, Queue, Waiting
 
@@ -52,6 +54,13 @@ class Place(Struct, frozen=True):
     quota: str = ""  #: whose quota is full; "": nobody's
 
 
+class Room(Struct, frozen=True):
+    """Room that is being made for a job."""
+
+    victims: tuple[Waiting, ...]  #: who has still to go
+    within_s: float  #: the time that is left to them
+
+
 class Scene(Struct, frozen=True):
     """What is looked at."""
 
@@ -61,7 +70,14 @@ class Scene(Struct, frozen=True):
     agents: Mapping[str, AgentSeen] = {}
     capacity: Mapping[str, AgentCapacity] = {}  #: of those that are ready
     places: Mapping[Waiting, Place] = {}
+    rooms: Mapping[Waiting, Room] = {}
     retry_in_s: Callable[[str, int], float | None] = lambda run, job: None
+    #: until a job should have ended; infinite when nothing is said, or nobody looks at it
+    deadline_in_s: Callable[[str, int], float] = lambda run, job: inf
+    #: what a tenant has of its quota where that keeps a job back, for people; "": not known
+    quota: Callable[[str, Demand], str] = lambda tenant, demand: ""
+    #: the jobs, as people know them, that run with a key of `apart`
+    jobs_of_key: Callable[[str], Sequence[str]] = lambda key: ()
 
 
 def places_of(
@@ -214,10 +230,36 @@ def _is_held(scene: Scene, key: Key) -> bool:
 def _queued(scene: Scene, run: Run, job: Job) -> tuple[str, str] | None:
     if not scene.engine:
         return "engine", "waits for a slot, and no engine runs: relevo resume goes on with it"
-    place = scene.places.get(Waiting(run.id, job.index))
-    if place is None:
-        return "slot", "is placed in a moment"
-    return why_queued(scene, place)
+    one = Waiting(run.id, job.index)
+    place = scene.places.get(one)
+    kind, reason = ("slot", "is placed in a moment") if place is None else _why_placed(scene, one, place)
+    return kind, f"was {job.message}, and {reason}" if job.preempted and job.message else reason
+
+
+def _why_placed(scene: Scene, one: Waiting, place: Place) -> tuple[str, str]:
+    room = scene.rooms.get(one)
+    if room is not None:
+        names = _listed([_name(scene, victim) for victim in sorted(room.victims)])
+        verb = "makes" if len(room.victims) == 1 else "make"
+        kind, reason = (
+            "preempting",
+            f"waits for {names}, which {verb} room for it within {_time(room.within_s)}",
+        )
+    else:
+        kind, reason = why_queued(scene, place)
+    return kind, reason + _due(scene.deadline_in_s(*one))
+
+
+def _name(scene: Scene, job: Waiting) -> str:
+    run = scene.run(job.run)
+    name = run.jobs[job.job].decl.name if run is not None else job.job
+    return f"job '{name}' of run {job.run}"
+
+
+def _due(left_s: float) -> str:
+    if left_s == inf:
+        return ""
+    return f"; its deadline is in {_time(left_s)}" if left_s >= 0 else f"; it is late by {_time(-left_s)}"
 
 
 def why_queued(scene: Scene, place: Place) -> tuple[str, str]:
@@ -226,7 +268,16 @@ def why_queued(scene: Scene, place: Place) -> tuple[str, str]:
     if not scene.capacity:
         return _nobody_ready(scene)
     if place.quota:
-        return "resources", f"waits for jobs of {place.quota} to end, which has its quota{_ahead(place)}"
+        quota = scene.quota(place.quota, demand)
+        told = f": {quota}" if quota else ""
+        return (
+            "resources",
+            f"waits for jobs of {place.quota} to end, which has its quota{told}{_ahead(place)}",
+        )
+    away = [id for id in sorted(scene.agents) if id not in scene.capacity]
+    kept = unfit(demand, scene.capacity, away, scene.jobs_of_key)
+    if kept is not None:
+        return kept[0], kept[1] + _ahead(place)
     able = [agent for _, agent in sorted(scene.capacity.items()) if demand.labels <= agent.labels]
     if not able:
         return _no_label(scene, demand)
@@ -358,6 +409,13 @@ def _cancelling(scene: Scene, run: Run, job: Job) -> tuple[str, str] | None:
     return "cancelling", f"is being cancelled: it ends when its step has, and those with always(){forced}"
 
 
+def _preempting(scene: Scene, run: Run, job: Job) -> tuple[str, str] | None:
+    told = _at_agent(scene, run, job)
+    if told is not None:
+        return told
+    return "preempting", f"is {job.message}: its step is being ended, and then it waits again"
+
+
 def _held(scene: Scene, run: Run, job: Job) -> tuple[str, str] | None:
     name = job.decl.name
     why = f" ({job.message})" if job.message else ""
@@ -375,6 +433,7 @@ _EXPLAIN: Final[dict[JobStatus, Callable[[Scene, Run, Job], tuple[str, str] | No
     JobStatus.ASSIGNED: _assigned,
     JobStatus.STARTING: _starting,
     JobStatus.RUNNING: _at_agent,
+    JobStatus.PREEMPTING: _preempting,
     JobStatus.CANCELLING: _cancelling,
     JobStatus.HELD: _held,
 }
@@ -385,7 +444,7 @@ def waiting(scene: Scene, limit: int) -> Iterator[tuple[Waiting, Place, str]]:
     for number, (one, place) in enumerate(scene.places.items()):
         if number >= limit:
             return
-        yield one, place, why_queued(scene, place)[1]
+        yield one, place, _why_placed(scene, one, place)[1]
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ VERSION: Final = 1
 OLDEST: Final = 1
 #: Specs and contexts that an engine takes an agent to have of those that it sent on a connection: the last so many.
 NAMED_LIMIT: Final = 512
+#: What a preempted attempt gets to end in where nobody says more.
+GRACE_S: Final = 10.0
 
 
 class Message(Struct, frozen=True, array_like=True, gc=False, tag=True):
@@ -135,7 +137,7 @@ class ArtifactSaved(Record, frozen=True, array_like=True, gc=False):
 class AttemptFinished(Record, frozen=True, array_like=True, gc=False):
     """The end record. Nothing of the attempt follows it."""
 
-    result: str = ""  #: succeeded, failed, cancelled, timed-out, lost
+    result: str = ""  #: succeeded, failed, cancelled, timed-out, lost, preempted
     outputs: dict[str, str] = {}
     log_size: int = 0
     log_digest: bytes = b""  #: BLAKE3 of the log's bytes, b"" when there are none
@@ -189,7 +191,7 @@ class Hello(Message, frozen=True, array_like=True):
 
 
 class Beat(Message, frozen=True, array_like=True, gc=False):
-    """Alive. Sent every few seconds by both sides; `load` is the agent's one-minute load average.
+    """Alive. Sent every few seconds by both sides; `load` is the agent's one-minute load average, of all its machine does.
 
     `frames`: how many messages the sender sent on this connection before this one. Whoever got another number has lost some,
     or has some twice, and drops the connection: what matters is said again on the next one.
@@ -199,6 +201,10 @@ class Beat(Message, frozen=True, array_like=True, gc=False):
     spool_bytes: int = 0
     paused: bool = False  #: steps are held by back-pressure (spool or disk full)
     frames: int = 0
+    pressure: float = (
+        0.0  #: the part of the last ten seconds in which something waited for a processor; 0 to 1
+    )
+    memory_free_bytes: int = -1  #: what programs could still have; -1: not known
 
 
 class GetBlob(Message, frozen=True, array_like=True, gc=False):
@@ -249,13 +255,18 @@ class Assign(Message, frozen=True, array_like=True, gc=False):
 
 
 class Cancel(Message, frozen=True, array_like=True, gc=False):
-    """Cancel an attempt: end the current step, run always() steps. `force`: end everything now."""
+    """Cancel an attempt: end the current step, run always() steps. `force`: end everything now.
+
+    Preempted: end the current step within `grace_s`, and run nothing more. It has no effect on an attempt whose steps have
+    ended, or one of whose steps must not be repeated and may have begun: that goes on to its own end.
+    """
 
     run: str
     job: int
     number: int
-    reason: str = "cancelled"  #: cancelled, timed-out, fenced
+    reason: str = "cancelled"  #: cancelled, timed-out, fenced, preempted
     force: bool = False
+    grace_s: float = GRACE_S  #: of preempted
 
 
 class Ack(Message, frozen=True, array_like=True, gc=False):

@@ -10,6 +10,5 @@
     custom.py   an operator's own policy, guarded   evictions.py   those who were told to, and the room kept
 
 `match` is a pure function: it can be simulated, tested against an oracle, and replaced by an accelerated twin. The actor
-owns queue and capacity; both are rebuilt from the runs when an engine starts. What tenants used before is not kept: shares
-begin anew. A custom policy that fails is set aside, and the round made anew without it.
+owns queue and capacity; both are rebuilt from the runs when an engine starts, and what tenants used before is carried over. A custom policy that fails is set aside, and the round made anew without it.
 """

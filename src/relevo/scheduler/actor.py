@@ -7,14 +7,14 @@ present one wrong (there is less room than it knew of): that gives it up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from relevo.actors import Actor, ActorRef
 from relevo.core.measured import MATCH_SECONDS, PLACEMENTS, QUEUE_WAIT_SECONDS
-from relevo.scheduler.capacity import AgentCapacity, Capacity
+from relevo.scheduler.capacity import LOAD_STEP, AgentCapacity, Capacity
 from relevo.scheduler.demand import Demand, amounts
 from relevo.scheduler.match import FEW_AGENTS, Placement, Policy, Round, at_once, begin, choose, is_usual
 from relevo.scheduler.queue import Order, Queue, Waiting
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 Look = Literal["look"]
 LOOK: Final[Look] = "look"
 #: Steps of a round in one turn: each looks at a lane or at a few agents, ten to forty microseconds among 10,000 agents.
-STEPS: Final = 64
+STEPS: Final = 32
 #: What is placed in one turn at most where that takes no steps.
 PLACED_AT_ONCE: Final = 256
+#: What an agent told of its load holds for so long; agents tell every two seconds.
+LOAD_HOLDS_S: Final = 10.0
 #: Of so many tenants that want nothing any more it is still known what they used.
 REMEMBERED: Final = 1_000
 
@@ -44,6 +46,13 @@ class Held(NamedTuple):
     since_s: float  #: 0 where nobody asks
 
 
+class Used(NamedTuple):
+    """What a tenant has used; see `tenants.Ledger.finish`."""
+
+    so_far: float
+    there: bool  #: it has something, or wants it
+
+
 class Scheduler(Actor[Look]):
     """Owns queue and capacity. `assign` gets what was placed: the places are reserved from then on."""
 
@@ -55,11 +64,14 @@ class Scheduler(Actor[Look]):
         time: Callable[[], float],
         policy: Policy | None = None,
         evictor: Evictor | None = None,
+        later: Callable[[Callable[[], None]], object] = lambda then: then(),
     ) -> None:
         """`time`: the loop's. Runs that are taken up queue jobs before the actor has started. `evictor` ends jobs for others,
-        where the policy says so."""
+        where the policy says so. `later`: calls when the loop has been around, so that whatever else is to be done has its
+        turn between two of a round's."""
         self._assign = assign
         self._time = time
+        self._later = later
         self._evictor = evictor
         self._evictions: Evictions | None = None
         self._policy = policy or Policy()
@@ -67,6 +79,8 @@ class Scheduler(Actor[Look]):
         self._again = False  # something has changed since the present round began
         self._round: Decision | None = None  # under way
         self._carried_out = 0  # of its placements
+        self._was_there = frozenset[str]()
+        self._loads: dict[str, float] = {}  # until when what agents told of their load holds; soonest first
         self._paced: dict[str, AgentCapacity] = {}  # whose places may have to follow how fast jobs end there
         self.queue = Queue()
         self.capacity = Capacity()
@@ -86,6 +100,7 @@ class Scheduler(Actor[Look]):
             self._evictions.clear()
         self._policy = policy
         self._usual = is_usual(policy)
+        self._asks_load = policy.custom is not None or bool(policy.placement and policy.placement.load)
         order: Order = "deadline" if policy.custom is not None else policy.order
         if self.queue.order != order:
             self.queue = self.queue.again(order)
@@ -126,15 +141,36 @@ class Scheduler(Actor[Look]):
         """For whom jobs are being ended."""
         return {} if self._evictions is None else self._evictions.making
 
-    def drain(self, agent: str, on: bool = True) -> None:
+    def drain(self, agent: str, on: bool = True, reason: str = "") -> None:
         """An agent takes nothing new, or takes jobs again. Without effect on one that is not there."""
         capacity = self.capacity.agents.get(agent)
         if capacity is not None:
             self._give_up()
-            capacity.drain(on)
+            capacity.drain(on, reason)
             if on and self._evictions is not None:
                 self._evictions.agent_down(agent)
             self._look()
+
+    def report(self, agent: str, load: float) -> None:
+        """An agent tells how busy its machine is, from 0 to 1. Without effect where the policy does not ask."""
+        capacity = self.capacity.agents.get(agent)
+        if capacity is not None and self._asks_load:
+            capacity.report(load)
+            self._loads.pop(agent, None)
+            self._loads[agent] = self._time() + LOAD_HOLDS_S
+
+    def _forget_loads(self, now_s: float) -> None:
+        """What was told long ago counts for less and less: half of it after each `LOAD_HOLDS_S`. O(agents that are silent)."""
+        loads = self._loads
+        while loads:
+            agent, until_s = next(iter(loads.items()))
+            if until_s > now_s:
+                return
+            del loads[agent]
+            capacity = self.capacity.agents.get(agent)
+            if capacity is not None and capacity.load:
+                capacity.report(capacity.load / 2 if capacity.load > 2 * LOAD_STEP else 0.0)
+                loads[agent] = now_s + LOAD_HOLDS_S
 
     def enqueue(
         self,
@@ -160,19 +196,55 @@ class Scheduler(Actor[Look]):
 
     def over_quota(self, tenant: str, demand: Demand) -> bool:
         """Whether its tenant has so much that such a job has to wait."""
+        return bool(self.beyond_quota(tenant, demand))
+
+    def beyond_quota(self, tenant: str, demand: Demand) -> list[tuple[str, float, float]]:
+        """What keeps such a job back: names with what the tenant has, and its quota of them. Places are called `jobs`."""
         share, ledger = self._policy.share(tenant), self.capacity.ledger
         if ledger is None or not share.quota:
-            return False
+            return []
         from relevo.scheduler.tenants import Account
 
-        return Account(ledger, tenant, share).over_quota(amounts(demand))
+        return Account(ledger, tenant, share).beyond_quota(amounts(demand))
+
+    def having_key(self, key: str) -> Iterator[Waiting]:
+        """The jobs with a place that are kept apart by that key. O(those with a place)."""
+        for waiting, held in self.reserved.items():
+            if held.demand.rules is not None and held.demand.rules.apart == key:
+                yield waiting
 
     def _came(self, tenant: str, ledger: Ledger) -> None:
+        if tenant in self._was_there:
+            return
         active = self.queue.tenants.keys() | ledger.used.keys()
         if tenant not in active:
             ledger.came(tenant, active)
             if len(ledger.finish) > 2 * len(active) + REMEMBERED:
                 ledger.forget(active | {tenant})
+
+    def used_so_far(self) -> dict[str, Used]:
+        """By tenant what it has used, until now. Empty where nobody counts."""
+        ledger = self.capacity.ledger
+        if ledger is None:
+            return {}
+        found = dict(ledger.finish)
+        now_s = self._time()
+        for held in self.reserved.values():
+            cost = ledger.cost(held.tenant, held.demand, now_s - held.since_s)
+            found[held.tenant] = found.get(held.tenant, 0.0) + cost
+        there = self.queue.tenants.keys() | ledger.used.keys()
+        return {tenant: Used(used, tenant in there) for tenant, used in found.items()}
+
+    def carry_over(self, used: Mapping[str, Used]) -> None:
+        """What tenants used before, as an earlier engine said, before any job is known. Until `carried_over`, those that were
+        there are taken to have been there all the time: who has used less is not to begin where the others are."""
+        if self.capacity.ledger is not None:
+            self.capacity.ledger.finish.update({tenant: one.so_far for tenant, one in used.items()})
+            self._was_there = frozenset(tenant for tenant, one in used.items() if one.there)
+
+    def carried_over(self) -> None:
+        """All runs are taken up."""
+        self._was_there = frozenset()
 
     def oldest_s(self) -> float:
         """How long the job has waited that has waited longest, in seconds; 0 when none does."""
@@ -192,7 +264,8 @@ class Scheduler(Actor[Look]):
             or len(self.capacity.agents) > FEW_AGENTS  # `choose` looks at each
         ):
             return None
-        self._keep_pace()
+        if self._paced:
+            self._keep_pace()
         agent = choose(self.capacity, demand)
         if agent is not None:
             PLACEMENTS.inc()
@@ -203,11 +276,13 @@ class Scheduler(Actor[Look]):
     def reserve(self, run: str, job: int, agent: str, demand: Demand, tenant: str = "") -> None:
         """A job has that place: it was placed or adopted there."""
         waiting = Waiting(run, job)
-        self._free(waiting)
-        self._give_up()
-        self._hold(waiting, agent, demand, tenant, counted=False)
+        if waiting in self.reserved:
+            self._free(waiting)
+        if self._round is not None:
+            self._give_up()
+        self._hold(waiting, agent, demand, tenant, False)
 
-    def _hold(self, waiting: Waiting, agent: str, demand: Demand, tenant: str, *, counted: bool) -> None:
+    def _hold(self, waiting: Waiting, agent: str, demand: Demand, tenant: str, counted: bool) -> None:
         since_s = 0.0
         if self.capacity.ledger is not None:
             since_s = self._time()
@@ -223,12 +298,12 @@ class Scheduler(Actor[Look]):
     def withdraw(self, run: str, job: int) -> None:
         """A job ended, or its place is not needed any more: it leaves the queue, and its place is free again."""
         waiting = Waiting(run, job)
-        place = self.reserved.get(waiting)
-        if not self._free(waiting):
+        held = self._free(waiting)
+        if held is None:
             self.queue.remove(waiting)
             if self._evictions is not None:
                 self._evictions.drop(waiting)
-        elif place is not None and (agent := self.capacity.agents.get(place.agent)) is not None:
+        elif (agent := self.capacity.agents.get(held.agent)) is not None:
             agent.ended(self._time())
             if agent.window:
                 self._paced[agent.id] = agent
@@ -250,6 +325,9 @@ class Scheduler(Actor[Look]):
             if held.agent == agent.id:
                 agent.take(held.demand)
         self.capacity.agents[agent.id] = agent
+        if self.capacity.ledger is not None and self._round is None:
+            # What is usual is placed without a round, and is to count for as much.
+            self.capacity.ledger.totals = self.capacity.nodes().sums
         if self._evictions is not None:
             agent.window = 0  # whoever is most important is not to wait behind what an agent has in hand
             self._paced[agent.id] = agent
@@ -274,6 +352,8 @@ class Scheduler(Actor[Look]):
         if self._round is None:
             self._again = False
             self._keep_pace()
+            if self._loads:
+                self._forget_loads(self._time())
             found = at_once(self.queue, self.capacity, self._policy, PLACED_AT_ONCE)
             if found is None:
                 self._round = begin(
@@ -286,8 +366,9 @@ class Scheduler(Actor[Look]):
         if self._round is not None:
             self._turn(self._round)
         MATCH_SECONDS.record(perf_counter() - begun)
-        if self._round is not None or (self._again and len(self.queue)):
-            self._tell()
+        if not self._looking and (self._round is not None or (self._again and len(self.queue))):
+            self._looking = True
+            self._later(self._tell)
 
     def _turn(self, decision: Decision) -> None:
         """Go on with a round, and carry out what it has placed."""
@@ -331,7 +412,7 @@ class Scheduler(Actor[Look]):
             QUEUE_WAIT_SECONDS.record(now_s - place.since_s)
             if self._evictions is not None and self._evictions.drop(waiting) is not None:
                 self._look()  # the room that was kept for it is free
-            self._hold(waiting, agent, demand, place.tenant, counted=counted)
+            self._hold(waiting, agent, demand, place.tenant, counted)
         self._assign(placements)
 
     def _over(self, found: Round, limit: int) -> None:
@@ -375,7 +456,7 @@ class Scheduler(Actor[Look]):
                 continue
             PLACEMENTS.inc()
             QUEUE_WAIT_SECONDS.record(0.0 if since_s is None else self._time() - since_s)
-            self._hold(claim, eviction.agent, eviction.demand, eviction.tenant, counted=False)
+            self._hold(claim, eviction.agent, eviction.demand, eviction.tenant, False)
             self._assign([Placement(claim, eviction.demand, eviction.agent)])
 
     def _keep_pace(self) -> None:
@@ -387,18 +468,17 @@ class Scheduler(Actor[Look]):
 
     def _look(self) -> None:
         self._again = True
-        if len(self.queue):
+        if len(self.queue) and not self._looking:
+            self._looking = True
             self._tell()
 
     def _tell(self) -> None:
-        if not self._looking:
-            self._looking = True
-            self.ref.tell(LOOK)
+        self.ref.tell(LOOK)
 
-    def _free(self, waiting: Waiting) -> bool:
+    def _free(self, waiting: Waiting) -> Held | None:
         held = self.reserved.pop(waiting, None)
         if held is None:
-            return False
+            return None
         capacity = self.capacity.agents.get(held.agent)
         if capacity is not None:
             capacity.give(held.demand)
@@ -408,4 +488,4 @@ class Scheduler(Actor[Look]):
             there = self._evictions.gave(waiting, held.agent)
             if there:
                 self._grant(self._evictions, there)
-        return True
+        return held

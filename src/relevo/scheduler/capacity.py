@@ -23,6 +23,8 @@ SLOW_S: Final = 1.0
 LATEST: Final = 0.125
 #: The keys of `Rules.near` that an agent is known for: those of the latest jobs.
 WARM_LIMIT: Final = 64
+#: Agents tell of their load every few seconds: only what makes a difference is taken in.
+LOAD_STEP: Final = 0.05
 
 
 def jobs_ahead(window: int, between_ends_s: float) -> int:
@@ -48,6 +50,7 @@ class AgentCapacity:
         "cpus",
         "cpus_free",
         "drained",
+        "drained_for",
         "extras",
         "extras_free",
         "free",
@@ -100,7 +103,10 @@ class AgentCapacity:
         own = (f"node:{id}", *((f"pool:{pool}",) if pool else ()), *((f"zone:{zone}",) if zone else ()))
         self.names = labels.union(name.lower() for name in own)  #: what expressions may call it
         self.drained = False  #: it takes nothing new
-        self.load = 0.0  #: as it says: the share of its processors that is busy, whoever keeps them so
+        self.drained_for = ""  #: why, as whoever did it says
+        self.load = (
+            0.0  #: as it says: the share of its machine that is in use, whoever uses it; 1.0: all of it
+        )
         self.apart: dict[str, int] = {}  #: how many jobs with such a key it has
         self.warm: dict[str, None] = {}  #: keys of jobs that ran here, the latest last
         self.between_ends_s = SLOW_S  #: on the average
@@ -148,15 +154,19 @@ class AgentCapacity:
             if len(self.warm) > WARM_LIMIT:
                 del self.warm[next(iter(self.warm))]
 
-    def drain(self, on: bool = True) -> None:
+    def drain(self, on: bool = True, reason: str = "") -> None:
         """Take nothing new, or take jobs again. What it has goes on."""
         self.drained = on
+        self.drained_for = reason if on else ""
         self.changed()
 
     def report(self, load: float) -> None:
-        """What it says of its load; what cannot be is taken for nothing said."""
-        self.load = min(load, 100.0) if isfinite(load) and load > 0 else 0.0
-        self.changed()
+        """What it says of its load, kept in steps of `LOAD_STEP`; what cannot be is taken for nothing said."""
+        load = min(load, 1.0) if isfinite(load) and load > 0 else 0.0
+        load = round(round(load / LOAD_STEP) * LOAD_STEP, 2)
+        if load != self.load:
+            self.load = load
+            self.changed()
 
     def ended(self, now_s: float) -> None:
         """A job ended on it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def thousandths(amount: float) -> int:
     return round(max(-MOST, min(amount, MOST)) * 1000) if amount == amount else 0
 
 
+@lru_cache(4_096)
 def amounts(demand: Demand) -> tuple[tuple[str, int], ...]:
     """What it uses, in whole thousandths: sums of these are exact. Its place is counted as `places`."""
     found = [("places", 1000)]

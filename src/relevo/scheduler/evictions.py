@@ -163,7 +163,9 @@ class Evictions:
                 continue
             if priority <= least and not policy.share(tenant).guaranteed:
                 continue
-            lane = queue.lanes[priority][tenant][demand]
+            lane = queue.lanes.get(priority, {}).get(tenant, {}).get(demand)
+            if lane is None:
+                continue  # its jobs went in the turns that the round took
             for waiting in lane.peek(len(self.making) + CLAIMS):
                 if waiting not in self.making:
                     yield waiting, priority, tenant, demand

@@ -86,7 +86,8 @@ def _totals(demand: Demand, agent: AgentCapacity) -> Misfit | None:
 
 def _amounts(demand: Demand, agent: AgentCapacity) -> Misfit | None:
     if agent.drained:
-        return Misfit("drained", "is drained: it takes nothing new", False)
+        why = f" ({agent.drained_for})" if agent.drained_for else ""
+        return Misfit("drained", f"is drained{why}: it takes nothing new", False)
     if agent.free <= 0:
         return Misfit("places", f"has all its {agent.places} places taken", False)
     for name, amount, free, _ in _asked(demand, agent):

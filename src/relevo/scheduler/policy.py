@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from relevo.scheduler.queue import Order
 
 if TYPE_CHECKING:
     from relevo.scheduler.custom import Guard
+
+
+#: They fail at once, or wait for another agent.
+Impossible = Literal["fail", "wait"]
+#: A job is ended for others so often at most. After that it runs to its end: nobody is kept from it for ever.
+MOST_TIMES: Final = 3
 
 
 class Weights(NamedTuple):
@@ -55,6 +61,8 @@ class Policy(NamedTuple):
     custom: Guard | None = None  #: an operator's own: it orders and grades instead
     #: how long who is ended for others has to get ready; None: nobody is
     preempt_grace_s: float | None = None
+    #: what becomes of jobs that no agent could ever take; it is for who admits them, not for matching
+    impossible: Impossible = "fail"
 
     def share(self, tenant: str) -> Share:
         """What a tenant gets."""

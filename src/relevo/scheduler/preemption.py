@@ -19,8 +19,6 @@ from relevo.scheduler.policy import Policy
 from relevo.scheduler.queue import Waiting
 from relevo.scheduler.tenants import Account, Ledger
 
-#: A job is ended for others so often at most. After that it runs to its end: nobody is kept from it for ever.
-MOST_TIMES: Final = 3
 #: Of so many nodes that could be made to fit the best is taken; with more of them, where to begin moves on.
 COMPARED: Final = 64
 
@@ -98,6 +96,8 @@ class _Eviction:
         self._sorted: dict[str, list[Running]] = {}  # of agents that were looked at, whom to spare first
         self._taken: dict[tuple[int, str], int] = {}  # beyond what the columns say, by row and resource
         self._keys: dict[int, set[str]] = {}
+        self._amounts: dict[Demand, dict[str, int]] = {}
+        self._rows: dict[int, list[int]] = {}  # of sets of agents that were asked for
         self._begin = 0
 
     def run(self, claims: list[tuple[Waiting, int, str, Demand]]) -> list[Preemption]:
@@ -131,7 +131,9 @@ class _Eviction:
     def _cheapest(self, claim: _Claim, allowed: int) -> tuple[int, list[Running]]:
         best: _Cost | None = None
         chosen, going = -1, list[Running]()
-        rows = rows_of(allowed)
+        rows = self._rows.get(allowed)
+        if rows is None:
+            rows = self._rows[allowed] = rows_of(allowed)
         compared = 0
         for place in range(len(rows)):
             row = rows[(place + self._begin) % len(rows)]
@@ -153,21 +155,21 @@ class _Eviction:
 
     def _victims(self, row: int, claim: _Claim) -> list[Running] | None:
         """Who must go for a claim; None when it does not help."""
-        agent = self._nodes.rows[row]
-        jobs = self._jobs(agent.id)
-        room = {name: self._free(row, name) - amount for name, amount in claim.uses}
-        if any(self._nodes.totals.get(name, [0] * (row + 1))[row] < amount for name, amount in claim.uses):
-            return None
+        totals = self._nodes.totals
+        for name, amount in claim.uses:
+            column = totals.get(name)
+            if column is None or column[row] < amount:
+                return None
+        jobs = self._jobs(self._nodes.rows[row].id)
         may_go = [job for job in jobs if self._may_go(job, claim)]
-        if not may_go and any(amount < 0 for amount in room.values()):
+        used = [self._uses(job.demand) for job in may_go]
+        room = {
+            name: self._free(row, name) - amount + sum([one.get(name, 0) for one in used])
+            for name, amount in claim.uses
+        }
+        if min(room.values()) < 0:
             return None
-        used = [dict(amounts(job.demand)) for job in may_go]
-        for one in used:
-            for name in room:
-                room[name] += one.get(name, 0)
-        if any(amount < 0 for amount in room.values()):
-            return None
-        stay: list[Running] = [job for job in jobs if job not in may_go]
+        stay = [job for job in jobs if not self._may_go(job, claim)]
         if not self._apart(row, stay, claim):
             return None
         victims = []
@@ -181,6 +183,12 @@ class _Eviction:
             else:
                 victims.append(job)
         return victims if not claim.reclaims or self._leaves_guarantees(victims, claim) else None
+
+    def _uses(self, demand: Demand) -> dict[str, int]:
+        found = self._amounts.get(demand)
+        if found is None:
+            found = self._amounts[demand] = dict(amounts(demand))
+        return found
 
     def _jobs(self, agent: str) -> list[Running]:
         jobs = self._sorted.get(agent)
@@ -221,9 +229,13 @@ class _Eviction:
         for other in self._capacity.agents.values():
             if other is not agent and rules.apart in other.apart and together(agent, other, rules.apart_over):
                 return False
-        return rules.apart not in self._keys.get(row, ()) and not any(
-            job.demand.rules is not None and job.demand.rules.apart == rules.apart for job in stay
-        )
+        if rules.apart in self._keys.get(row, ()):
+            return False
+        theirs = [job.demand.rules for job in self._running.get(agent.id, _NOBODY).values()]
+        having = sum(rule is not None and rule.apart == rules.apart for rule in theirs)
+        if agent.apart.get(rules.apart, 0) > having:
+            return False  # the room that is kept for another claim
+        return not any(job.demand.rules is not None and job.demand.rules.apart == rules.apart for job in stay)
 
     def _evict(self, row: int, victims: list[Running], claim: _Claim) -> None:
         for job in victims:

@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from math import inf
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from relevo.scheduler.demand import Demand as Demand  # whoever fills a queue needs both
 
+T = TypeVar("T")
 #: How the jobs of one priority (and of one tenant, where tenants share) follow each other.
 Order = Literal["turns", "arrival", "deadline"]
 #: Jobs with smaller keys go first. Keys of one queue compare.
@@ -199,6 +200,14 @@ class Place(NamedTuple):
     deadline_s: float
 
 
+def _less(counts: dict[T, int], key: T) -> None:
+    left = counts[key] - 1
+    if left:
+        counts[key] = left
+    else:
+        del counts[key]
+
+
 class Queue:
     """All waiting jobs. `lanes` is what `match` reads: priority → tenant → demand → lane."""
 
@@ -206,8 +215,10 @@ class Queue:
         self.order: Order = order
         self.lanes: dict[int, dict[str, Classes]] = {}
         self.tenants: dict[str, int] = {}  #: who has jobs here, in how many priorities
+        self.classes: dict[Demand, int] = {}  #: in how many lanes each is
         self.turn = 0  #: how often something came or went
         self._places: dict[Waiting, Place] = {}  # the first one has waited longest
+        self._latest: Place | None = None
 
     def __len__(self) -> int:
         return len(self._places)
@@ -242,7 +253,10 @@ class Queue:
         """Put a job at the end. Without effect when it waits already. `now_s`, `deadline_s`: of any one clock."""
         if waiting in self._places:
             return
-        self._places[waiting] = Place(priority, demand, now_s, tenant, deadline_s)
+        place = (priority, demand, now_s, tenant, deadline_s)
+        if place != self._latest:  # thousands of legs of a matrix come in the same turn: they share it
+            self._latest = Place(*place)
+        self._places[waiting] = self._latest
         self.turn += 1
         tenants = self.lanes.get(priority)
         if tenants is None:
@@ -255,6 +269,7 @@ class Queue:
         if lane is None:
             kind = Rotation if self.order == "turns" else Line
             lane = classes[demand] = kind(tenant, demand)
+            self.classes[demand] = self.classes.get(demand, 0) + 1
         if isinstance(lane, Rotation):
             lane.add(waiting, self.turn)
         else:
@@ -273,15 +288,12 @@ class Queue:
         lane.take(waiting, self.turn)
         if not lane.size:
             del classes[demand]
+            _less(self.classes, demand)
             if not classes:
                 del tenants[tenant]
                 if not tenants:
                     del self.lanes[priority]
-                left = self.tenants[tenant] - 1
-                if left:
-                    self.tenants[tenant] = left
-                else:
-                    del self.tenants[tenant]
+                _less(self.tenants, tenant)
         return place
 
     def again(self, order: Order) -> Queue:

@@ -11,7 +11,9 @@ from relevo.scheduler.demand import Demand
 class Reach:
     """The agents that an engine has, or is about to have, by id. Only what they are counts here, not what is free of it."""
 
-    def __init__(self, agents: Iterable[AgentCapacity]) -> None:
+    def __init__(self, agents: Iterable[AgentCapacity], *, refuses: bool = True) -> None:
+        """`refuses`: False: jobs beyond it are to wait until there is another agent."""
+        self.refuses = refuses
         self.agents = {agent.id: agent for agent in agents}
         self.labels = self._all_labels()  #: all that some agent answers to
 
@@ -26,8 +28,8 @@ class Reach:
         return frozenset[str]().union(*(agent.labels for agent in self.agents.values()))
 
     def refusal(self, demand: Demand) -> str:
-        """Why no agent could ever take a job; "" when one could."""
-        if any(_could(demand, agent) for agent in self.agents.values()):
+        """Why no agent could ever take a job; "" when one could, or when it is to wait."""
+        if not self.refuses or any(_could(demand, agent) for agent in self.agents.values()):
             return ""
         from relevo.scheduler.unmet import refusal
 

@@ -33,6 +33,13 @@ _GroupKey = tuple[float, bool, float, float, int, Key]
 _FIRST: Final[Key] = (-inf, 0)
 #: So many groups are made, or lanes of one looked up, in one step.
 AT_ONCE: Final = 32
+#: When one in so many classes turned out to have no room, it is worth while to look which others have: a cluster that is full
+#: has thousands of lanes without.
+SURVEYED_AFTER: Final = 8
+#: More than anybody asks for.
+MOST: Final = 1 << 80
+#: So many classes are compared with all nodes in one step.
+SURVEYED_AT_ONCE: Final = 8
 
 
 class _Group:
@@ -76,6 +83,8 @@ class Decision:
         self._kept: list[int] = []  # for reservations
         self._turn = queue.turn
         self._served = 0
+        self._useful: int | None = None  # the nodes that some class fits; None: not looked for
+        self._least: dict[str, int] = {}  # what each of those classes asks for at least
         self._steps = self._work()
         self.result = Round([], [], {}, [])
 
@@ -111,8 +120,10 @@ class Decision:
         nodes.renew()
         self._ledger.totals = nodes.sums
         self._served = self._ledger.turn
-        yield from self._make_groups()
-        yield from self._match()
+        nodes.climb("places", 1000)
+        if nodes.ladders["places"][1000] or self._goes_on():
+            yield from self._make_groups()
+            yield from self._match()
         for row in self._kept:
             nodes.doubt(row)
 
@@ -131,11 +142,37 @@ class Decision:
                 heap.append((self._key(group, lowest - priority, None, _FIRST), len(heap), group))
         heapify(heap)
 
+    def _survey(self) -> Iterator[None]:
+        """Which classes fit where: lanes of the others are not looked at one by one."""
+        least = dict.fromkeys(self._nodes.free, MOST)
+        useful = 0
+        for number, demand in enumerate(list(self._queue.classes)):
+            if number % SURVEYED_AT_ONCE == 0:
+                yield
+            shape = self._room.shape(demand)
+            found = self._room.fitting(shape)
+            shape.done = not found
+            if found:
+                useful |= found
+                uses = dict(shape.uses)
+                least = {name: min(amount, uses[name]) for name, amount in least.items() if name in uses}
+        self._useful = useful
+        self._least = least
+
+    def _has_room(self) -> bool:
+        """Whether there may be something to do, where the last that was looked at had no room."""
+        if self._useful is None or self._goes_on():
+            return True
+        found = self._useful
+        for name, amount in self._least.items():
+            found &= self._nodes.ladders[name].get(amount, -1)
+        return found != 0
+
     def _match(self) -> Iterator[None]:
         """Whoever goes first, again and again."""
         heap, placements, limit = self._heap, self.result.placements, self._policy.round_limit
-        self._nodes.climb("places", 1000)
         places = self._nodes.ladders["places"]
+        without_room, worth = 0, len(self._queue.classes) // SURVEYED_AFTER + 1
         while heap and len(placements) < limit and (places[1000] or self._goes_on()):
             _, number, group = heap[0]
             account = group.account
@@ -146,7 +183,12 @@ class Decision:
                 if not group.opened:
                     yield from self._open(group)
                 else:
-                    self._serve(group)
+                    if not self._serve(group):
+                        without_room += 1
+                        if without_room == worth and not self._goes_on():
+                            yield from self._survey()
+                        if not self._has_room():
+                            return
                     yield
                 if not group.heap:
                     heappop(heap)
@@ -155,7 +197,7 @@ class Decision:
             heapreplace(heap, (self._renewed(group), number, group))
 
     def _goes_on(self) -> bool:
-        """Whether there is something to do where no node has a place."""
+        """Whether there is something to do for those who fit nowhere."""
         if self._claims:
             return True
         after_s, oldest_s = self._policy.reserve_after_s, self._queue.oldest
@@ -165,9 +207,11 @@ class Decision:
 
     def _open(self, group: _Group) -> Iterator[None]:
         group.opened = True
+        # Where guarantees or ages count, whoever comes first in a group decides when its turn is, even if it has no room.
+        known = self._useful is not None and not (self._guarantees or self._policy.ageing_s)
         for classes in group.tenants:
             for lane in list(classes.values()):
-                if lane.size:
+                if lane.size and not (known and self._room.shape(lane.demand).done):
                     group.heap.append((lane.first, len(group.heap), lane))
                     if len(group.heap) % AT_ONCE == 0:
                         yield
@@ -215,7 +259,8 @@ class Decision:
             cursor = self._cursors[lane] = lane.cursor()
         return cursor
 
-    def _serve(self, group: _Group) -> None:
+    def _serve(self, group: _Group) -> bool:
+        """Look at its first lane. False when it turned out that nothing has room for that class."""
         key, number, lane = group.heap[0]
         cursor, account = self._cursor(lane), group.account
         waiting = cursor.waiting
@@ -223,13 +268,14 @@ class Decision:
             shape = self._room.shape(lane.demand)
             if account is not None and account.over_quota(shape.uses):
                 self._leave(group, lane, waiting, "quota")
-                return
-            row = -1 if shape.done else self._room.best(shape, self._view(group, lane, waiting))
+                return True
+            known = shape.done
+            row = -1 if known else self._room.best(shape, self._view(group, lane, waiting))
             if row < 0:
                 shape.done = True
                 self._leave(group, lane, waiting, "room")
                 self._keep_room(waiting, shape)
-                return
+                return known
             self._room.take(row, shape)
             self._rows.append(row)
             self.result.placements.append(Placement(waiting, shape.demand, self._nodes.rows[row].id))
@@ -243,6 +289,7 @@ class Decision:
             heappop(group.heap)
         else:
             heapreplace(group.heap, (cursor.key, number, lane))
+        return True
 
     def _view(self, group: _Group, lane: Lane, waiting: Waiting) -> JobView | None:
         if self._policy.custom is None:

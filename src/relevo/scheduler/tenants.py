@@ -45,13 +45,16 @@ class Ledger:
         used = self.used.get(tenant)
         if used is None:
             return
-        uses = amounts(demand)
-        for name, amount in uses:
+        for name, amount in amounts(demand):
             used[name] = used.get(name, 0) - amount
         if used["places"] <= 0:
             del self.used[tenant]
-        cost = dominant(dict(uses), self.totals, self.shares.get(tenant, EVEN).weight) * max(0.0, held_s)
-        self.finish[tenant] = self.finish.get(tenant, 0.0) + cost
+        self.finish[tenant] = self.finish.get(tenant, 0.0) + self.cost(tenant, demand, held_s)
+
+    def cost(self, tenant: str, demand: Demand, held_s: float) -> float:
+        """What it counts for that a tenant has had a place for so long."""
+        weight = self.shares.get(tenant, EVEN).weight
+        return dominant(dict(amounts(demand)), self.totals, weight) * max(0.0, held_s)
 
     def forget(self, active: Iterable[str]) -> None:
         """Forget all but these: whoever is forgotten begins anew."""
@@ -98,6 +101,14 @@ class Account:
         return bool(quota) and any(
             name in quota and used.get(name, 0) + amount > quota[name] for name, amount in uses
         )
+
+    def beyond_quota(self, uses: tuple[tuple[str, int], ...]) -> list[tuple[str, float, float]]:
+        """Of what one more would be too much: name, what it has, and the quota."""
+        return [
+            ("jobs" if name == "places" else name, self.used.get(name, 0) / 1000, self._quota[name] / 1000)
+            for name, amount in uses
+            if name in self._quota and self.used.get(name, 0) + amount > self._quota[name]
+        ]
 
     def borrows(self, uses: tuple[tuple[str, int], ...]) -> bool:
         """Whether one more is beyond what is guaranteed to it. Of what is guaranteed to nobody, everything is."""

@@ -17,6 +17,7 @@ _REF: Final = "#/components/schemas/{name}"
 _PATH_WORDS: Final = {
     "run": "A run's id, a unique beginning of it, or `latest`.",
     "number": "A job's number in its run, from 0.",
+    "agent": "An agent, by its name.",
     "name": "An artifact's name.",
     "digest": "BLAKE3 of the bytes, in hex.",
 }

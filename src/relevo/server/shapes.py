@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from relevo.logs.lines import Line
-from relevo.orchestrator.api import AgentView, Wait
+from relevo.orchestrator.api import REASON_LIMIT, AgentView, Wait
 from relevo.protocol.artifacts import ListedArtifact
 from relevo.protocol.http_api import API_LEVEL, API_OLDEST
 from relevo.protocol.source import Source
@@ -88,6 +88,12 @@ class CancelGiven(Struct, forbid_unknown_fields=True):
     """How to cancel."""
 
     force: bool = False  #: without waiting for always() steps
+
+
+class DrainGiven(Struct, forbid_unknown_fields=True):
+    """Why an agent takes nothing new."""
+
+    reason: Annotated[str, Meta(max_length=REASON_LIMIT)] = ""  #: for people: what is done with the machine
 
 
 class RetryGiven(Struct, forbid_unknown_fields=True):

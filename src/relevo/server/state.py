@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from relevo.core.measured import HTTP_FOLLOWERS
 from relevo.core.openmetrics import CONTENT_TYPE
-from relevo.domain.errors import RelevoError
+from relevo.domain.errors import RelevoError, UserError
 from relevo.orchestrator.api import QueueView
 from relevo.server import shapes
 from relevo.server.access import COOKIE, Access, cookie, from_own_page, session_cookie
 from relevo.server.http import NO_STORE, Answer, Request, json
-from relevo.server.problems import Problem, retry_after
+from relevo.server.problems import Problem, not_found, retry_after
 from relevo.server.routes import Endpoint, Router, Said
 
 if TYPE_CHECKING:
@@ -71,6 +72,23 @@ class State:
                 self.workers,
                 "The agents, and what each of them has.",
                 (Said(200, "They.", shapes.Workers),),
+            ),
+            Endpoint(
+                "POST",
+                "/api/v1/workers/{agent}/drain",
+                self.drain,
+                "Have an agent take nothing new until it is undrained, whichever engine runs. What it has goes on.",
+                (Said(202, "It takes nothing new."),),
+                body=shapes.DrainGiven,
+                problems=(400, 404, 413, 415),
+            ),
+            Endpoint(
+                "POST",
+                "/api/v1/workers/{agent}/undrain",
+                self.undrain,
+                "Have an agent take jobs again. Without effect when it does.",
+                (Said(202, "It takes jobs."),),
+                problems=(404,),
             ),
             Endpoint(
                 "GET",
@@ -142,6 +160,20 @@ class State:
 
     async def workers(self, request: Request) -> Answer:
         return json(shapes.Workers(await self._api.workers()))
+
+    async def drain(self, request: Request) -> Answer:
+        given = await request.json(shapes.DrainGiven)
+        return await self._said(self._api.drain(request.path_values[0], reason=given.reason))
+
+    async def undrain(self, request: Request) -> Answer:
+        return await self._said(self._api.undrain(request.path_values[0]))
+
+    async def _said(self, asked: Awaitable[None]) -> Answer:
+        try:
+            await asked
+        except UserError as error:
+            raise not_found(error) from None
+        return Answer(202, b"", [NO_STORE])
 
     async def queue(self, request: Request) -> Answer:
         asked = request.query(shapes.QueueQuery)

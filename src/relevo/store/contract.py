@@ -73,7 +73,8 @@ class NewerHome(RelevoError):
 class Fact(Struct, frozen=True, gc=False):
     """A value stored under a key in the transaction of an append. `value=None` deletes it.
 
-    Keys in use: `spec/<hash>`, `secrets/<run>`, `idempotency/<key>`, `agent/<id>`.
+    Keys in use: `spec/<hash>`, `secrets/<run>`, `idempotency/<key>`, `agent/<id>`; of the home itself `drained/<agent>`,
+    `shares/used`.
     """
 
     key: str
@@ -181,6 +182,12 @@ class EventStore(Protocol):
         `facts`: keys of facts that only this run named, and that go with it.
 
         Raises LiveRun, Fenced or StoreUnavailable.
+        """
+
+    async def put_facts(self, facts: Sequence[Fact]) -> None:
+        """Store facts that belong to no run; `if_absent` is not looked at. Durable on return. Idempotent.
+
+        Raises Fenced or StoreUnavailable.
         """
 
     async def close(self) -> None:

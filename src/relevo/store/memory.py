@@ -19,6 +19,7 @@ from relevo.store.contract import (
     Append,
     Conflict,
     Done,
+    Fact,
     FactExists,
     Fenced,
     LiveRun,
@@ -134,12 +135,15 @@ class MemoryStore:
         disk.streams.setdefault(append.stream, stream).append(stored)
         if append.row is not None:
             disk.rows[append.stream] = append.row
-        for fact in append.facts:
-            if fact.value is None:
-                disk.facts.pop(fact.key, None)
-            else:
-                disk.facts[fact.key] = fact.value
+        self._put(append.facts)
         return stored
+
+    def _put(self, facts: Sequence[Fact]) -> None:
+        for fact in facts:
+            if fact.value is None:
+                self.disk.facts.pop(fact.key, None)
+            else:
+                self.disk.facts[fact.key] = fact.value
 
     async def delete_run(self, run: str, *, facts: Sequence[str] = ()) -> None:
         disk = self.disk
@@ -158,6 +162,16 @@ class MemoryStore:
         for key in list(disk.facts):
             if key.split("/")[1:2] == [run] or key in facts:
                 del disk.facts[key]
+
+    async def put_facts(self, facts: Sequence[Fact]) -> None:
+        self._check_open()
+        await self._settled()
+        self._check_open()
+        if self.disk.epoch != self._epoch:
+            raise Fenced(self._epoch, self.disk.epoch)
+        if self.disk.full:
+            raise StoreUnavailable("no room", full=True)
+        self._put(facts)
 
     async def close(self) -> None:
         self._closed = True

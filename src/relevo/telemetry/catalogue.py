@@ -38,8 +38,8 @@ METRICS: Final[dict[str, dict[str, Metric]]] = {
         "relevo_runs_live": Metric(),
         "relevo_runs_reloaded": Metric("Grows when the store refuses: see engine.log."),
         "relevo_attempts_ended": Metric(
-            "`lost` is the infrastructure's fault, not a job's.",
-            {"result": "`succeeded`, `failed`, `cancelled`, `timed-out`, `lost`"},
+            "`lost` is the infrastructure's fault, not a job's; `preempted` is a policy's.",
+            {"result": "`succeeded`, `failed`, `cancelled`, `timed-out`, `lost`, `preempted`"},
         ),
         "relevo_attempt_start_seconds": Metric(
             "What the way to the agent and the making of a worker cost. Attempts that an earlier engine assigned are not in it."
@@ -51,6 +51,7 @@ METRICS: Final[dict[str, dict[str, Metric]]] = {
         "relevo_queue_oldest_seconds": Metric("The one to alert on: nobody should wait for so long."),
         "relevo_queue_wait_seconds": Metric("Counted from when this engine queued it."),
         "relevo_placements": Metric(),
+        "relevo_preemptions": Metric("More than a few a minute: who is preemptible gets little done."),
         "relevo_match_seconds": Metric(),
     },
     "Store and bus": {
@@ -185,6 +186,10 @@ EVENTS: Final[dict[str, Event]] = {
     "job.assigned": Event("An agent is to run it.", {**_ATTEMPT, "agent": "which one"}),
     "job.starting": Event("Its worker is being made, and that takes time.", _ATTEMPT),
     "job.running": Event("Its worker is there.", _ATTEMPT),
+    "job.preempting": Event(
+        "It makes room for another job: its attempt is being ended, and then it waits again.",
+        {**_ATTEMPT, "for_run": "the run of the other job", "for_job": "its name"},
+    ),
     "job.cancelling": Event("It is being ended.", {**_JOB, "reason": "why"}),
     "job.held": Event(
         "It was lost where running it again may do harm: somebody must decide.",
@@ -192,7 +197,12 @@ EVENTS: Final[dict[str, Event]] = {
     ),
     "job.retrying": Event(
         "Another attempt will be made.",
-        {**_ATTEMPT, "message": "why", "delay_s": "seconds until it is queued; 0: at once"},
+        {
+            **_ATTEMPT,
+            "message": "why",
+            "delay_s": "seconds until it is queued; 0: at once",
+            "preempted": "true: it made room for another job, and nothing is counted against it",
+        },
     ),
     "job.finished": Event(
         "Final.",
@@ -221,7 +231,7 @@ EVENTS: Final[dict[str, Event]] = {
         "An attempt ended, and every byte of its log is durable (unless it was lost).",
         {
             **_ATTEMPT,
-            "result": "`succeeded`, `failed`, `cancelled`, `timed-out`, `lost`",
+            "result": "`succeeded`, `failed`, `cancelled`, `timed-out`, `lost`, `preempted`",
             "message": "what is wrong, or empty",
             "log_size": "bytes of its log",
         },

@@ -33,6 +33,7 @@ RESULTS: Final = {
     "cancelled": "cancellation",
     "skipped": "skip",
     "lost": "error",
+    "preempted": "cancellation",
 }
 ERRORS: Final = frozenset({"failure", "timeout", "error"})
 
@@ -260,7 +261,8 @@ class _Derivation:
                 job.attempt.running_ms = event["at"]
 
     def _on_job(self, job: _Job, event: dict[str, Any]) -> None:
-        _note(self._span_of(job, event), event["event"], event, "message", "reason", "group")
+        fields = ("message", "reason", "group", "for_run", "for_job")
+        _note(self._span_of(job, event), event["event"], event, *fields)
 
     def _retrying(self, job: _Job, event: dict[str, Any]) -> None:
         self._on_job(job, event)
@@ -327,6 +329,7 @@ _TAKES: Final = {
     "job.assigned": _Derivation._assigned,
     "job.starting": _Derivation._on_attempt,
     "job.running": _Derivation._on_attempt,
+    "job.preempting": _Derivation._on_job,
     "job.cancelling": _Derivation._on_job,
     "job.held": _Derivation._on_job,
     "job.retrying": _Derivation._retrying,

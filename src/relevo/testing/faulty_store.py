@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from relevo.domain.errors import RelevoError
 from relevo.domain.stored import Stored
-from relevo.store.contract import Append, Done, EventStore, RunRow, StoreUnavailable
+from relevo.store.contract import Append, Done, EventStore, Fact, RunRow, StoreUnavailable
 
 Kind = Literal["refuse", "deny", "lose-answer", "delay"]
 
@@ -141,6 +141,9 @@ class FaultyStore:
 
     async def run(self, run: str) -> RunRow | None:
         return await self.inner.run(run)
+
+    async def put_facts(self, facts: Sequence[Fact]) -> None:
+        await self.inner.put_facts(facts)
 
     async def delete_run(self, run: str, *, facts: Sequence[str] = ()) -> None:
         await self.inner.delete_run(run, facts=facts)

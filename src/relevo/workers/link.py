@@ -52,13 +52,13 @@ class Batch:
     def done(self) -> bool:
         return self._left == 0
 
-    def hold(self, count: int = 1) -> None:
-        """So many more things must become durable first."""
-        self._left += count
+    def hold(self) -> None:
+        """One more thing must become durable first."""
+        self._left += 1
 
-    def settle(self, count: int = 1) -> None:
-        """So many of them have."""
-        self._left -= count
+    def settle(self) -> None:
+        """One of them has."""
+        self._left -= 1
         if self._left == 0:
             self._link.settled(self)
 
@@ -77,7 +77,7 @@ class Taker(Protocol):
         """It has heard the Welcome: this is where the agent is."""
 
     def deliver(self, commands: list[c.Command], run: str, batch: Batch) -> None:
-        """For a run, in order. `batch` was held once for each."""
+        """For a run, in order. `batch` was held once for all of them."""
 
     def wanted(self, link: Link, key: AttemptKey) -> bool:
         """Whether that attempt is the current one, on this agent."""
@@ -254,7 +254,7 @@ class Link(asyncio.Protocol):
                 break
             number += 1
         for run, commands in told.items():
-            batch.hold(len(commands))
+            batch.hold()
             self._taker.deliver(commands, run, batch)
             if batch.generation != self._generation:
                 return  # a taker failed the batch at once: all of it comes again

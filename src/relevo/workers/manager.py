@@ -24,6 +24,7 @@ from relevo.runtime.clock import Clock
 from relevo.runtime.notices import NOTICES
 from relevo.workers.bulk import Bulk
 from relevo.workers.link import Batch, Link
+from relevo.workers.load import load_of
 
 BEAT_S: Final = 2.0
 #: An agent that was silent for this long is dropped: it dials again if it can.
@@ -61,6 +62,7 @@ class AgentState:
         "hello",
         "id",
         "link",
+        "load",
         "outbox",
         "placed",
         "ready",
@@ -81,6 +83,7 @@ class AgentState:
         self.fence_after_s: float | None = None
         self.held = False  #: its steps are, by back-pressure
         self.spool_bytes = 0  #: as it told last
+        self.load = 0.0  #: the share of its machine that is in use, as it told last
         self.turn = 0  #: of the Hello that it was taken by
         self.told: set[AttemptKey] = set()  #: what it said at its Hello that it runs
 
@@ -105,7 +108,7 @@ class Orders(Protocol):
         """Hand a command to a run."""
 
     def told(self, run: str, commands: list[c.Command], batch: Batch) -> None:
-        """An agent told this of a run, in order. `batch` is settled once for each, or failed, when it is known what
+        """An agent told this of a run, in order. `batch` is settled once for all of it, or failed, when it is known what
         became of it."""
 
     def assignment(self, key: AttemptKey) -> tuple[m.Assignment, dict[str, bytes]] | None:
@@ -113,6 +116,9 @@ class Orders(Protocol):
 
     def agent_ready(self, agent: AgentState) -> None:
         """It takes jobs from now on."""
+
+    def agent_load(self, agent: AgentState) -> None:
+        """It has told how busy its machine is."""
 
     def agent_away(self, agent: AgentState) -> None:
         """It takes none for now."""
@@ -212,12 +218,14 @@ class WorkerManager:
                 if placed.assigned_ms:
                     ATTEMPT_START_SECONDS.record(max(0, running_ms - placed.assigned_ms) / 1_000)
 
-    def cancel(self, key: AttemptKey, agent: str, reason: str, force: bool) -> None:
-        """It is stored that it is being cancelled."""
+    def cancel(
+        self, key: AttemptKey, agent: str, reason: str, force: bool, grace_s: float = m.GRACE_S
+    ) -> None:
+        """It is stored that it is being cancelled, or preempted within `grace_s`."""
         state = self._agent(agent)
         placed = state.placed.get(key)
         if placed is not None:
-            placed.cancel = m.Cancel(*key, reason, force)
+            placed.cancel = m.Cancel(*key, reason, force, grace_s)
             if state.link is not None and state.ready:
                 state.link.send(placed.cancel)
 
@@ -379,6 +387,9 @@ class WorkerManager:
         state = self.agents.get(link.agent)
         if state is not None:
             state.spool_bytes = message.spool_bytes
+            if state.hello is not None:
+                state.load = load_of(message, state.hello)
+                self._orders.agent_load(state)
         if state is not None and state.held != message.paused:
             state.held = message.paused
             if message.paused:
@@ -413,7 +424,9 @@ class WorkerManager:
             ):
                 self.lose_all(state.id, "its agent was out of reach for too long")
             for key, placed in list(state.placed.items()):
-                if now > placed.deadline and placed.cancel is None:
+                # One that was told to make room may not obey.
+                told = placed.cancel
+                if now > placed.deadline and (told is None or told.reason == "preempted"):
                     self._orders.command(key.run, c.TimeOutJob(key.job, key.number))
 
     def lose_all(self, agent: str, reason: str) -> None:

@@ -165,6 +165,8 @@ def _job(
         place=_place(own),
         cancel_timeout_minutes=_value(node, "cancel-timeout-minutes"),
         strategy=strategy.text if isinstance(strategy, Scalar) else None,
+        preemptible=own.get("preemptible", False),
+        deadline_s=None if own.get("deadline") is None else quantities.seconds(to_text(own["deadline"])),
     )
 
 

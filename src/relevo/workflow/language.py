@@ -73,7 +73,14 @@ _PLACEMENT: Final[dict[str, Shape]] = {
 }
 _JOB_OWN: Final = Fields(
     "`relevo`",
-    {"resources": _RESOURCES, "priority": Number(whole=True), "retry": _RETRY, **_PLACEMENT},
+    {
+        "resources": _RESOURCES,
+        "priority": Number(whole=True),
+        "retry": _RETRY,
+        "preemptible": Flag(),
+        "deadline": Text(says="a time"),
+        **_PLACEMENT,
+    },
 )
 STEP_OWN: Final = Fields("`relevo` of a step", {"idempotent": Flag()})
 

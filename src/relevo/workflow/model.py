@@ -118,6 +118,15 @@ class JobNode(Struct, frozen=True):
     cancel_timeout_minutes: Value = None
     resources: dict[str, float] = {}  #: of `relevo: resources:` what is neither cpu nor memory; disk in bytes
     place: PlaceRules | None = None  #: None: it says nothing of it
+    preemptible: bool = (
+        False  #: it may be ended for others, and run again; `may_be_preempted` has the last word
+    )
+    deadline_s: float | None = None  #: it should have ended so long after its run was accepted
+
+    @property
+    def may_be_preempted(self) -> bool:
+        """Whether it says so, and has no step that must not be repeated."""
+        return self.preemptible and all(step.idempotent for step in self.spec.steps)
 
 
 class Workflow(Struct, frozen=True):

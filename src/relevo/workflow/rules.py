@@ -35,6 +35,7 @@ def check_rules(root: Mapping, findings: Findings) -> None:
             check_place(job, findings)
             check_labels(job, findings)
             _check_own_of_call(job, findings)
+            _check_preemptible(job, findings)
             _check_concurrency(job, findings)
             _check_matrix(job, findings)
             _check_containers(job, findings)
@@ -135,6 +136,7 @@ def _check_own(holder: Mapping, findings: Findings) -> None:
             name = key.text.lower()
             known = {"cpu": quantities.cpus, "memory": quantities.memory_bytes}
             _check_quantity(value, known.get(name, partial(quantities.amount, name)), findings)
+    _check_quantity(own.get("deadline"), quantities.seconds, findings)
     retry = own.get("retry")
     if not isinstance(retry, Mapping):
         return
@@ -153,13 +155,30 @@ def _check_own_of_call(job: Mapping, findings: Findings) -> None:
     own = job.get("relevo")
     if job.key("uses") is None or not isinstance(own, Mapping):
         return
-    for name in ("resources", "retry", *PLACE_KEYS):
+    for name in ("resources", "retry", "preemptible", *PLACE_KEYS):
         key = own.key(name)
         if key is not None:
             findings.add(
                 key,
                 f"`{name}` of a job that calls a workflow does nothing: it runs no steps itself",
                 "say it of the jobs in the called file",
+                severity="warning",
+            )
+
+
+def _check_preemptible(job: Mapping, findings: Findings) -> None:
+    own = job.get("relevo")
+    key = own.key("preemptible") if isinstance(own, Mapping) else None
+    steps = job.get("steps")
+    if key is None or not isinstance(steps, Sequence):
+        return
+    for step in steps.items:
+        marks = step.get("relevo") if isinstance(step, Mapping) else None
+        idempotent = marks.get("idempotent") if isinstance(marks, Mapping) else None
+        if isinstance(idempotent, Scalar) and idempotent.value is False:
+            findings.add(
+                key,
+                "`preemptible` does nothing here: a step is marked `idempotent: false`, and is never repeated for somebody else",
                 severity="warning",
             )
 

@@ -52,7 +52,7 @@ class _Attempt:
         await self.kept.go[self.run_id].wait()
         self.reporter.finished("succeeded")
 
-    def cancel(self, reason: str, force: bool) -> None:
+    def cancel(self, reason: str, force: bool, grace_s: float = 10.0) -> None:
         self.kept.cancelled.append((self.run_id, reason, force))
         self.kept.go[self.run_id].set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from blake3 import blake3
 from tests.unit.orchestrator.kit import ONE, FakeAgent, World, until
 
 from relevo.assembly.reading import Reading
@@ -74,6 +75,34 @@ def test_who_asks_follows_a_held_run_to_what_is_decided():
         await until(lambda: engine.parts.bus.followers == 2)
         assert await engine.orchestrator.ask(run, c.FailJob(0, "given up"))
         assert await to_the_end == await from_here == "run.finished"
+        await engine.close()
+
+    run_virtual(main())
+
+
+def test_a_job_that_ends_while_its_log_is_read_is_no_damage():
+    async def main():
+        world = World()
+        engine = await world.engine()
+        agent = FakeAgent(engine)
+        agent.hello()
+        run = await world.submit(ONE)
+        await until(lambda: agent.assigned())
+        key = (run, 0, 1)
+        agent.records(m.AttemptStarted(*key), m.LogBytes(*key, 0, 0, 1, b"one\n"))
+        await until(lambda: world.status(run) == "running")
+        reading = Reading(world.store, engine.parts.logs, engine.parts.bus)
+        log = reading.log(run, 0)
+        assert bytes((await anext(log)).data) == b"one\n"
+        whole = b"one\ntwo\n"
+        agent.records(
+            m.LogBytes(*key, 4, 0, 1, b"two\n"),
+            m.AttemptFinished(*key, "succeeded", log_size=len(whole), log_digest=blake3(whole).digest()),
+        )
+        await until(lambda: world.status(run) == "succeeded")
+        assert (await reading.state(run)).ended
+        assert [bytes(frame.data) async for frame in log] in ([], [b"two\n"])
+        assert b"".join([bytes(frame.data) async for frame in reading.log(run, 0)]) == whole
         await engine.close()
 
     run_virtual(main())

@@ -108,6 +108,9 @@ def test_what_was_exported_comes_to_the_same(folder, capsys):
         (["--policy", "best"], "there is no policy 'best'"),
         (["--agents", "0"], "the number of agents must be a whole number from 1 on"),
         (["--agents", "4:GPU=1"], "'GPU=1' is not understood"),
+        (["--agents", "4:load=2"], "load is a part of the machine, from 0 to 1, not '2'"),
+        (["--agents", "4:load=nan"], "load is a part of the machine"),
+        (["--policy", "none.toml"], "none.toml: "),
         (["--share", "web"], "'web' is not understood"),
         (["--load", "0"], "--load 0"),
         (["--load", "nan"], "--load nan"),
@@ -148,6 +151,79 @@ def test_jobs_that_fit_nowhere_are_named_or_left_out(folder, capsys):
     assert "r / mac: it runs on macos-14" in capsys.readouterr().err
     assert simulate("t.csv", "--skip-unmatched") == 0
     assert "left out: 1 job that fit no agent" in capsys.readouterr().out
+
+
+def test_a_file_decides_as_it_does_in_an_engine(folder, capsys):
+    (folder / "t.csv").write_text(
+        "submit,duration,job,run,tenant\n"
+        + "".join(f"0,10,j{n},r,web\n" for n in range(4))
+        + "0,10,x,s,api\n"
+    )
+    (folder / "mine.toml").write_text("fair = true\n[tenants.web]\nquota = {jobs = 1}\n")
+    asked = ["t.csv", "--agents", "1:slots=4,window=0", "--policy", "mine.toml", "--policy", "relevo"]
+    assert simulate(*asked, "--json") == 0
+    mine, usual = json.loads(capsys.readouterr().out)["policies"]
+    assert (mine["policy"], mine["wait"]["max"], usual["wait"]["max"]) == ("mine.toml", 30.0, 10.0)
+    assert simulate(*asked, "--share", "web:jobs=2", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["policies"][0]["wait"]["max"] == 10.0
+
+
+def test_the_home_decides_where_it_says_how(folder, capsys):
+    assert simulate(*SMALL, "--policy", "home") == exits.BAD_INPUT
+    assert "has no scheduling.toml" in capsys.readouterr().err
+    (folder / "home").mkdir()
+    (folder / "home" / "scheduling.toml").write_text("[placement]\npack = 1\n")
+    assert simulate(*SMALL, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["policy"] for one in told["policies"]] == ["home", "relevo", "fair", "fifo", "srpt"]
+    assert simulate(*SMALL, "--policy", "home", "--policy", "pack", "--json") == 0
+    home, pack = json.loads(capsys.readouterr().out)["policies"]
+    assert {**home, "policy": ""} == {**pack, "policy": ""}
+
+
+def test_a_custom_policy_that_fails_is_set_aside_and_told_of(folder, capsys):
+    (folder / "mine.py").write_text(
+        "from relevo.scheduler.custom import CustomPolicy\n"
+        "class Mine(CustomPolicy):\n    def order(self, job): raise RuntimeError('no idea')\n"
+    )
+    (folder / "mine.toml").write_text('policy = "mine.py:Mine"\n')
+    assert simulate(*SMALL, "--load", "2", "--policy", "mine.toml") == 0
+    assert (
+        "mine.toml: Mine was set aside, and the usual policy decided: order raised RuntimeError: no idea"
+        in (capsys.readouterr().err)
+    )
+
+
+def test_jobs_go_by_their_rules_and_by_what_agents_report(folder, capsys):
+    (folder / "t.csv").write_text(
+        "submit,duration,job,where,tolerates,apart,over\n"
+        "0,10,here,zone:a,,,\n0,10,lab,,lab,,\n0,10,one,,,k,zone\n0,10,two,,,k,zone\n0,10,three,,,k,zone\n"
+    )
+    agents = [
+        "--agents",
+        "1:slots=9,zone=a",
+        "--agents",
+        "1:slots=9,zone=b",
+        "--agents",
+        "1:slots=9,zone=b,taints=lab",
+    ]
+    assert simulate("t.csv", *agents, "--policy", "relevo", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["policies"][0]["wait"]["max"] == 10.0
+    assert simulate("t.csv", "--agents", "1:slots=9,zone=b", "--policy", "relevo") == exits.BAD_INPUT
+    assert (
+        "here: no agent here could ever run it: agent 'slots=9,zone=b' is not zone:a"
+        in capsys.readouterr().err
+    )
+    (folder / "node.csv").write_text("submit,duration,where\n0,10,node:agent-3\n")
+    assert simulate("node.csv", "--agents", "4:slots=1", "--policy", "relevo") == 0
+    assert simulate("node.csv", "--agents", "2:slots=1", "--policy", "relevo") == exits.BAD_INPUT
+    assert "none of the 2 agents is node:agent-3" in capsys.readouterr().err
+    # where load counts, the agent that others keep busy gets nothing
+    (folder / "load.csv").write_text("submit,duration,near\n" + "0,10,\n" * 4)
+    (folder / "mine.toml").write_text("[placement]\nleast-loaded = 1\n")
+    busy = ["--agents", "1:slots=5,load=1,window=0", "--agents", "1:slots=5,window=0"]
+    assert simulate("load.csv", *busy, "--policy", "mine.toml", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["policies"][0]["wait"]["max"] == 0.0
 
 
 def test_curves_are_means_by_one_scale():

@@ -96,6 +96,101 @@ def test_a_lost_attempt_is_made_again_and_then_no_more():
     assert run.status is RunStatus.FAILED
 
 
+def preempt(run: Run, job: int) -> list[e.Event]:
+    return handle(run, c.PreemptJob(job, run.jobs[job].number, "other", "deploy"))
+
+
+def begun(*decls: e.NodeDecl) -> Run:
+    run = submitted(*(decls or (e.NodeDecl("a", []),)))
+    expand(run, 0, "a")
+    assign(run, 0)
+    handle(run, c.StartAttempt(0, 1))
+    return run
+
+
+def test_a_preempted_job_waits_again_and_nothing_is_counted_against_it():
+    run = begun(e.NodeDecl("a", [], retry_max=1, retry_exits=[7]))
+    job = run.jobs[0]
+    for number in range(1, 2 * LOST_RETRIES + 2):
+        assert names(preempt(run, 0)) == ["JobPreempting"]
+        assert job.status is JobStatus.PREEMPTING
+        assert names(end(run, 0, "preempted")) == ["AttemptEnded", "JobRetrying"]
+        assert (job.status, job.preempted, job.message) == (
+            JobStatus.QUEUED,
+            number,
+            "preempted for job 'deploy' of run other",
+        )
+        assign(run, 0)
+        assert (job.number, job.message) == (number + 1, "")
+    assert (job.lost, job.retries) == (0, 0)
+    assert handle(run, c.EndAttempt(0, 1, "succeeded")) == [], "of an attempt that does not count any more"
+    end(run, 0, "failed", exit_code=7)
+    assign(run, 0)
+    end(run, 0)
+    assert run.status is RunStatus.SUCCEEDED
+
+
+def test_an_order_to_make_room_comes_once_and_only_to_the_attempt_that_was_meant():
+    run = begun()
+    assert handle(run, c.PreemptJob(0, 2, "other", "deploy")) == []
+    assert preempt(run, 0)
+    assert preempt(run, 0) == []
+    end(run, 0, "preempted")
+    assert preempt(run, 0) == []
+
+
+def test_a_result_overtakes_the_order_to_make_room():
+    for result in ("succeeded", "failed", "timed-out"):
+        run = begun()
+        preempt(run, 0)
+        assert names(end(run, 0, result)) == ["AttemptEnded", "JobEnded", "RunEnded"]
+        assert run.jobs[0].status.value == result
+
+
+def test_a_cancel_wins_over_making_room():
+    for said in ("preempted", "cancelled", "lost"):
+        run = begun()
+        preempt(run, 0)
+        assert names(handle(run, c.CancelRun()))[-1] == "JobCancelling"
+        assert preempt(run, 0) == []
+        end(run, 0, said)
+        assert (run.status, run.jobs[0].status) == (RunStatus.CANCELLED, JobStatus.CANCELLED)
+    run = begun()
+    handle(run, c.CancelRun())
+    assert preempt(run, 0) == []
+
+
+def test_an_agent_that_takes_making_room_for_a_cancellation_cancels_nothing():
+    run = begun()
+    preempt(run, 0)
+    assert names(end(run, 0, "cancelled")) == ["AttemptEnded", "JobRetrying"]
+    assert run.jobs[0].status is JobStatus.QUEUED
+
+
+def test_what_is_lost_while_it_makes_room_waits_again_and_is_no_loss():
+    run = begun()
+    handle(run, c.LoseAttempt(0, 1, "gone"))
+    assign(run, 0)
+    preempt(run, 0)
+    assert names(handle(run, c.LoseAttempt(0, 2, "gone"))) == ["AttemptEnded", "JobRetrying"]
+    job = run.jobs[0]
+    assert (job.status, job.lost, job.preempted) == (JobStatus.QUEUED, 1, 1)
+
+
+def test_what_may_not_run_again_is_held_even_while_it_makes_room():
+    run = begun()
+    preempt(run, 0)
+    handle(run, c.LoseAttempt(0, 1, "gone", held=True))
+    assert (run.status, run.jobs[0].status) == (RunStatus.HELD, JobStatus.HELD)
+
+
+def test_outputs_of_a_preempted_attempt_are_nobody_s():
+    run = begun()
+    preempt(run, 0)
+    end(run, 0, "preempted", outputs={"word": "early"})
+    assert run.nodes[0].outputs == {}
+
+
 def test_a_step_that_is_not_idempotent_holds_the_job_until_somebody_decides():
     run = submitted(e.NodeDecl("a", []))
     expand(run, 0, "a")
@@ -513,7 +608,7 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(
         job=jobs,
         back=st.integers(0, 1),
-        result=st.sampled_from(["succeeded", "failed", "cancelled", "timed-out", "lost"]),
+        result=st.sampled_from(["succeeded", "failed", "cancelled", "timed-out", "lost", "preempted"]),
         code=st.sampled_from([None, 1, 7]),
         held=st.booleans(),
     )
@@ -526,6 +621,11 @@ class AnyHistory(RuleBasedStateMachine):
     def lose(self, job, held):
         if self.known(job):
             self.do(c.LoseAttempt(job, self.run.jobs[job].number, "gone", held=held))
+
+    @rule(job=jobs, back=st.integers(0, 1))
+    def preempt(self, job, back):
+        if self.known(job):
+            self.do(c.PreemptJob(job, self.run.jobs[job].number - back, "other", "deploy"))
 
     @rule(job=jobs)
     def time_out(self, job):

@@ -10,7 +10,8 @@ import pytest
 
 from relevo.domain import commands as c
 from relevo.domain import events as e
-from relevo.orchestrator import plans
+from relevo.domain.run import Run
+from relevo.orchestrator import plans, run_actor
 from relevo.orchestrator.orchestrator import NOTHING, NoSuchRun
 from relevo.orchestrator.run_actor import Envelope
 from relevo.protocol import messages as m
@@ -494,7 +495,7 @@ def test_what_waits_in_the_mailbox_of_a_dropped_run_is_collected():
     asker = Asker()
     reply = loop.create_future()
     reply.add_done_callback(asker.answered)
-    asker.mailbox.append(Envelope(NOTHING, None, reply))
+    asker.mailbox.append(Envelope((NOTHING,), None, reply))
     there = weakref.ref(asker)
     del asker, reply
     gc.collect()
@@ -559,5 +560,44 @@ def test_a_retry_runs_what_waited_for_a_failure_again():
         await until(lambda: world.status(run) == "failed")
         assert set(await world.now.orchestrator.stored.carried(run)) == {"c", "d"}
         await world.now.close()
+
+    run_virtual(main())
+
+
+def test_what_a_run_fails_at_is_not_taken_again_and_holds_up_nobody(monkeypatch):
+    async def main():
+        world = World()
+        engine = await world.engine()
+        told: list[str] = []
+        world.loop.set_exception_handler(lambda loop, context: told.append(context["message"]))
+        agent = FakeAgent(engine)
+        agent.hello()
+        runs = [await world.submit(ONE), await world.submit(ONE)]
+        await until(lambda: len(agent.assigned()) == 2)
+        real = run_actor.handle
+
+        def handle(run: Run, command: c.Command) -> list[e.Event]:
+            if run.id == runs[0] and isinstance(command, c.Record):
+                raise RuntimeError("a defect")
+            return real(run, command)
+
+        monkeypatch.setattr(run_actor, "handle", handle)
+        records: list[m.AnyRecord] = []
+        for key in ((run, 0, 1) for run in runs):
+            records += [
+                m.AttemptStarted(*key),
+                m.StepStarted(*key, 0, "x"),
+                m.AttemptFinished(*key, "succeeded"),
+            ]
+        agent.records(*records)
+        while not agent.of(m.Ack):
+            asked = len(agent.of(m.Resend))
+            await until(lambda asked=asked: agent.of(m.Ack) or len(agent.of(m.Resend)) > asked)
+            if not agent.of(m.Ack):
+                agent.say(m.Records(1, records))
+        assert [world.status(run) for run in runs] == ["succeeded"] * 2
+        assert told == [f"run {runs[0]} failed"]
+        assert not engine.orchestrator.poison
+        await engine.close()
 
     run_virtual(main())

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from relevo.assembly.observing import scene, workers
 from relevo.domain import events as e
+from relevo.orchestrator.why import why_run
+from relevo.protocol import messages as m
+from relevo.scheduler.policy import Policy, Weights
 from relevo.scheduler.reach import Reach
 from relevo.testing.virtual_loop import run_virtual
 from tests.unit.orchestrator.kit import FakeAgent, World, until
@@ -119,6 +123,68 @@ def test_what_an_agent_says_of_itself_counts_for_what_is_refused():
             ("failed", "no agent here could ever run it: agent 'local' is kept for jobs that tolerate lab")
         ]
         assert names(agent) == {"yes"}
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_where_load_counts_jobs_go_where_agents_say_that_they_have_little_to_do():
+    async def main():
+        world = World(policy=Policy(placement=Weights(load=1)))
+        agents = await three(world)
+        for id, load in (("a", 7.9), ("b", 0.1)):
+            agents[id].say(m.Beat(load=load, frames=2))
+        await until(lambda: {agent.id: agent.load for agent in workers(world.now)}["a"] > 0)
+        await world.submit(workflow(one="{priority: 0}", two="{priority: 0}"))
+        await until(lambda: len(agents["b"].assigned()) == 2)
+        assert not agents["a"].assigned()
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_what_nobody_could_take_waits_where_that_is_wished_and_runs_when_somebody_can():
+    async def main():
+        world = World(reach=Reach([], refuses=False))
+        agent = FakeAgent(await world.engine(), zone="x")
+        agent.hello()
+        await until(lambda: world.now.orchestrator.scheduler.capacity.agents)
+        run = await world.submit(workflow(one="{where: 'zone:y'}"))
+        await until(lambda: len(world.now.orchestrator.scheduler.queue))
+        [wait] = why_run(scene(world.now), world.now.orchestrator.live[run].run)
+        assert (wait.kind, wait.reason) == (
+            "where",
+            "no agent here could ever run it: agent 'local' is not zone:y",
+        )
+        other = FakeAgent(world.now, "other", zone="y")
+        other.hello()
+        await until(lambda: other.assigned())
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_an_agent_that_came_back_as_another_leaves_what_waits_for_it_waiting_and_it_is_told():
+    async def main():
+        world = World(reach=Reach([]))
+        agent = FakeAgent(await world.engine(), slots=1, labels=["gpu"])
+        agent.hello()
+        await until(lambda: world.now.orchestrator.scheduler.capacity.agents)
+        run = await world.submit(workflow(one="{where: gpu}", two="{where: gpu}"))
+        await until(lambda: agent.assigned())
+        await world.now.close()
+        await world.engine(2)
+        agent = FakeAgent(world.now, slots=1)
+        agent.hello(m.Live(run, 0, 1, True))
+        await until(lambda: world.now.orchestrator.scheduler.capacity.agents)
+        waits = why_run(scene(world.now), world.now.orchestrator.live[run].run)
+        wait = next(wait for wait in waits if wait.job == "two")
+        assert (wait.job, wait.kind, wait.reason) == (
+            "two",
+            "where",
+            "no agent here could ever run it: agent 'local' is not gpu",
+        )
+        assert world.status(run) == "running"
         await world.now.close()
 
     run_virtual(main())

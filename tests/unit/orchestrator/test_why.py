@@ -13,9 +13,11 @@ from relevo.domain import groups as g
 from relevo.domain.machine import handle
 from relevo.domain.run import Run
 from relevo.orchestrator.api import WAITS
-from relevo.orchestrator.why import AgentSeen, Scene, places_of, waiting, why_named, why_queued, why_run
+from relevo.orchestrator.why import AgentSeen, Room, Scene, places_of, waiting, why_named, why_queued, why_run
 from relevo.scheduler.capacity import AgentCapacity
+from relevo.scheduler.demand import Rules
 from relevo.scheduler.queue import Demand, Queue, Waiting
+from relevo.workflow.label_expressions import parse
 
 LINUX = frozenset({"linux"})
 PLAIN = Demand(LINUX, None, None)
@@ -52,6 +54,11 @@ def at(state: Run, step: str, job: int = 0) -> Run:
         handle(state, c.CancelRun())
     elif step == "forced":
         handle(state, c.CancelRun("", True))
+    elif step == "preempting":
+        handle(state, c.PreemptJob(job, 1, "r9", "deploy"))
+    elif step == "preempted":
+        handle(state, c.PreemptJob(job, 1, "r9", "deploy"))
+        handle(state, c.EndAttempt(job, 1, "preempted"))
     elif step == "held":
         handle(state, c.LoseAttempt(job, 1, "its machine went away", held=True))
     return state
@@ -66,14 +73,23 @@ def scene(
     taken: dict[str, int] | None = None,
     used: dict[str, tuple[float, int]] | None = None,
     queue: Queue | None = None,
+    place: dict[str, dict[str, Any]] | None = None,
+    drained: dict[str, str] | None = None,
+    apart: dict[str, str] | None = None,
     **more: Any,
 ) -> Scene:
-    """`taken`: slots at agents, none is free without; `used`: cpus and memory at them."""
+    """`taken`: slots at agents, none is free without; `used`: cpus and memory at them; `place`: taints, pool and zone of
+    agents; `drained`: those that are, and why; `apart`: keys of jobs that they have."""
     capacity = {}
     for one_ in agents:
         if not one_.ready or not one_.connected:
             continue
-        room = AgentCapacity(one_.id, one_.labels, one_.slots, one_.cpus, one_.memory_bytes)
+        where = (place or {}).get(one_.id, {})
+        room = AgentCapacity(one_.id, one_.labels, one_.slots, one_.cpus, one_.memory_bytes, **where)
+        if one_.id in (drained or {}):
+            room.drain(True, (drained or {})[one_.id])
+        if one_.id in (apart or {}):
+            room.apart[(apart or {})[one_.id]] = 1
         for _ in range((taken or {}).get(one_.id, one_.slots)):
             room.take(PLAIN)
         cpus, memory = (used or {}).get(one_.id, (0.0, 0))
@@ -153,10 +169,18 @@ def needing(*needs: str) -> Run:
     return run(*nodes, e.NodeDecl("last", list(range(len(needs)))))
 
 
+def rules(where: str = "", *tolerates: str, **more: Any) -> Demand:
+    found = Rules(parse(where) if where else None, frozenset(tolerates), **more)
+    return Demand(LINUX, None, None, rules=found)
+
+
+LAB = {"taints": frozenset({"lab"})}
+HAVING = {"jobs_of_key": lambda key: ["job 'db' of run r7"]}
 GPU = frozenset({"linux", "gpu"})
 BOTH = Demand(LINUX, 6.0, 12 * GIB)
 OFF = Scene(engine=False)
 FREE = {"local": 0}
+OTHER = one()
 
 #: label → (run, scene, the job told of, kind, what the sentence says)
 STATES: dict[str, tuple[Run, Scene, str, str, str]] = {
@@ -311,6 +335,36 @@ STATES: dict[str, tuple[Run, Scene, str, str, str]] = {
         at(one(), "cancelling"), scene(agent(connected=False, gone_s=30, lost_in_s=900)), "a", "cancelling",
         "is being cancelled at agent 'local', which is not connected since 30 s",
     ),
+    "room is being made for it": (
+        one(),
+        scene(agent(), queue=queued(), run={"r9": OTHER}.get, rooms={Waiting("r1", 0): Room((Waiting("r9", 0),), 25.0)}),
+        "a", "preempting", "waits for job 'a' of run r9, which makes room for it within 25 s",
+    ),
+    "several make room for it": (
+        one(),
+        scene(
+            agent(), queue=queued(),
+            rooms={Waiting("r1", 0): Room((Waiting("r9", 0), Waiting("r9", 1)), 25.0)},
+        ),
+        "a", "preempting", "waits for job '0' of run r9 and job '1' of run r9, which make room for it within 25 s",
+    ),
+    "it makes room for another": (
+        at(one(), "preempting"), scene(agent()), "a", "preempting",
+        "is preempted for job 'deploy' of run r9: its step is being ended, and then it waits again",
+    ),
+    "it makes room where nobody is reached": (
+        at(one(), "preempting"), scene(agent(connected=False, gone_s=12.0)), "a", "agent", "which is not connected since 12 s",
+    ),
+    "it made room and waits again": (
+        at(one(), "preempted"), scene(agent(), queue=queued()), "a", "slot",
+        "was preempted for job 'deploy' of run r9, and waits for a free slot: all 2 slots at local are taken",
+    ),
+    "a deadline that comes": (
+        one(), scene(agent(), queue=queued(), deadline_in_s=lambda run, job: 240.0), "a", "slot", "are taken; its deadline is in 4 min",
+    ),
+    "a deadline that has passed": (
+        one(), scene(agent(), queue=queued(), deadline_in_s=lambda run, job: -30.0), "a", "slot", "are taken; it is late by 30 s",
+    ),
     "held": (
         at(one(), "held"), scene(agent()), "a", "held",
         "relevo retry r1 --job 'a' runs it again, relevo fail r1 --job 'a' gives it up",
@@ -321,6 +375,88 @@ STATES: dict[str, tuple[Run, Scene, str, str, str]] = {
     ),
     "a worker that is being made": (
         at(one(), "starting"), scene(agent()), "a", "starting", "its worker is being made at agent 'local'",
+    ),
+    "the only agent is drained": (
+        one(), scene(agent(), taken=FREE, drained={"local": ""}, queue=queued()), "a", "drained",
+        "waits for an agent that takes it: agent 'local' is drained: it takes nothing new; relevo undrain local lets it take jobs again",
+    ),
+    "the only agent is drained for a reason": (
+        one(), scene(agent(), taken=FREE, drained={"local": "new kernel"}, queue=queued(before=(("r0", 0, PLAIN),))), "a", "drained",
+        "agent 'local' is drained (new kernel): it takes nothing new; relevo undrain local lets it take jobs again; 1 job is before it",
+    ),
+    "all agents are drained": (
+        one(), scene(agent("x"), agent("y"), drained={"x": "", "y": ""}, queue=queued()), "a", "drained",
+        "all 2 agents are drained; relevo undrain AGENT lets it take jobs again",
+    ),
+    "some are drained and some full": (
+        one(), scene(agent("x"), agent("y"), agent("z"), drained={"x": ""}, queue=queued()), "a", "drained",
+        "of 3 agents, 2 have all places taken and 1 is drained; relevo undrain x lets it take jobs again",
+    ),
+    "a taint that is not tolerated": (
+        one(), scene(agent(), taken=FREE, place={"local": LAB}, queue=queued()), "a", "taints",
+        "no agent here could ever run it: agent 'local' is kept for jobs that tolerate lab",
+    ),
+    "a taint on some, others full": (
+        one(), scene(agent("x"), agent("y"), taken={"x": 0}, place={"x": LAB}, queue=queued(demand=rules("", "other"))), "a", "slot",
+        "of 2 agents, 1 is kept for jobs that tolerate lab and 1 has all places taken; it begins when jobs there have ended",
+    ),
+    "an expression of which a part does not hold": (
+        one(), scene(agent(), taken=FREE, place={"local": {"zone": "a"}}, queue=queued(demand=rules("linux && zone:b && !gpu"))),
+        "a", "where", "no agent here could ever run it: agent 'local' is not zone:b",
+    ),
+    "an expression that holds of none": (
+        one(), scene(agent("x"), agent("y"), queue=queued(demand=rules("gpu || zone:b"))),
+        "a", "where", "no agent here could ever run it: none of the 2 agents is gpu || zone:b",
+    ),
+    "an expression that holds where nobody is now": (
+        one(), scene(agent("x"), agent("y", connected=False, ready=False), queue=queued(demand=rules("gpu"))),
+        "a", "where", "waits for an agent that takes it: agent 'x' is not gpu; 'y' is not there",
+    ),
+    "labels, expressions and taints on several": (
+        one(),
+        scene(
+            agent("w", labels=frozenset({"arm"})), agent("x"), agent("y"), agent("z"), taken={"x": 0, "y": 0, "z": 0},
+            place={"x": {"zone": "b"}, "y": LAB, "z": {"zone": "b", **LAB}}, queue=queued(demand=rules("!zone:b")),
+        ),
+        "a", "where",
+        "no agent here could ever run it: of 4 agents, 2 are not !zone:b, 1 does not answer to linux and 1 is kept for jobs that "
+        "tolerate lab",
+    ),
+    "apart from a job on the same agent": (
+        one(), scene(agent(), taken=FREE, apart={"local": "db"}, queue=queued(demand=rules(apart="db")), **HAVING), "a", "apart",
+        "agent 'local' has a job of 'db', from which it is kept apart; it begins when job 'db' of run r7 has ended",
+    ),
+    "apart from a job in the same zone": (
+        one(),
+        scene(
+            agent("x"), agent("y"), taken={"x": 0, "y": 0}, apart={"x": "db"}, place={"x": {"zone": "a"}, "y": {"zone": "a"}},
+            queue=queued(demand=rules(apart="db", apart_over="zone")), **HAVING,
+        ),
+        "a", "apart", "all 2 agents have a job of 'db' in the same zone; it begins when job 'db' of run r7 has ended",
+    ),
+    "apart from many jobs": (
+        one(),
+        scene(
+            agent("x"), agent("y"), taken={"x": 0}, apart={"x": "db"}, queue=queued(demand=rules(apart="db")),
+            jobs_of_key=lambda key: ["one", "two", "three", "four"],
+        ),
+        "a", "apart", "it begins when one, two and 2 more have ended",
+    ),
+    "rules are kept and amounts are taken": (
+        one(),
+        scene(agent(), taken=FREE, used={"local": (6.0, 0)}, queue=queued(demand=rules("linux")._replace(cpus=4.0))),
+        "a", "resources", "asks for 4 cpus, and 2 of 8 are free at local: it begins when jobs there have ended",
+    ),
+    "rules are kept and slots are taken": (
+        one(), scene(agent(), queue=queued(demand=rules("linux"))), "a", "slot", "all 2 slots at local are taken",
+    ),
+    "too little there, and kept apart elsewhere": (
+        one(),
+        scene(
+            agent("x"), agent("y"), taken={"x": 0, "y": 0}, used={"y": (8.0, 0)}, place={"x": LAB},
+            queue=queued(demand=rules("linux")._replace(cpus=4.0)),
+        ),
+        "a", "resources", "of 2 agents, 1 is kept for jobs that tolerate lab and 1 has too little cpu free; it begins when",
     ),
     "queued without an engine": (one(), OFF, "a", "engine", "no engine runs: relevo resume goes on with it"),
     "at work without an engine": (at(one(), "running"), OFF, "a", "engine", "relevo resume hears what became of it"),
@@ -348,7 +484,7 @@ def test_the_reason_is_right(label):
 
 def test_every_kind_has_its_state():
     assert {kind for _, _, _, kind, _ in STATES.values() if kind} | {"max-parallel"} == set(WAITS)
-    assert len(STATES) >= 40
+    assert len(STATES) >= 60
 
 
 @pytest.mark.parametrize("step", ["running"])
@@ -403,3 +539,7 @@ def test_who_has_its_quota_is_told_so():
     assert [places[Waiting("r", job)].quota for job in (0, 1)] == ["acme/web", ""]
     told = why_queued(scene(agent(), taken=FREE), places[Waiting("r", 0)])
     assert told == ("resources", "waits for jobs of acme/web to end, which has its quota")
+    told = why_queued(
+        scene(agent(), taken=FREE, quota=lambda tenant, demand: "4 of 4 jobs"), places[Waiting("r", 0)]
+    )
+    assert told == ("resources", "waits for jobs of acme/web to end, which has its quota: 4 of 4 jobs")

@@ -14,7 +14,7 @@ from relevo.domain.errors import UserError
 from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.custom import CustomPolicy, Guard
 from relevo.scheduler.demand import Demand
-from relevo.scheduler.policy import Policy, Share
+from relevo.scheduler.policy import Policy, Share, Weights
 
 DOCS = Path(__file__).parents[3] / "docs" / "scheduling.md"
 
@@ -49,19 +49,61 @@ def test_the_file_of_the_documentation_is_read(tmp_path):
         fair=True,
         ageing_s=600.0,
         reserve_after_s=300.0,
+        preempt_grace_s=30.0,
         shares={"acme/web": Share(2.0, {"jobs": 4.0, "memory": 8 << 30}, {"cpu": 2.0})},
+        placement=Weights(spread=1, load=2, near=4, prefers=8),
+        impossible="fail",
     )
     assert policy_of(str(tmp_path / "nowhere")) is None
+
+
+def test_nobody_is_ended_for_others_unless_the_file_says_so(tmp_path):
+    for text, grace_s in (
+        ("fair = true", None),
+        ('preempt = false\npreempt-grace = "5s"', None),
+        ("preempt = true", 30.0),
+        ('preempt = true\npreempt-grace = "5s"', 5.0),
+    ):
+        (tmp_path / "scheduling.toml").write_text(text)
+        policy = policy_of(str(tmp_path))
+        assert policy is not None
+        assert policy.preempt_grace_s == grace_s
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        ("[placement]", Weights(near=1, prefers=2)),
+        ("[placement]\npack = 3\nlocality = 0", Weights(pack=3, near=0, prefers=4)),
+        ("[placement]\npack = 1\nspread = 1\nprefers = 0", Weights(pack=1, spread=1, near=3, prefers=0)),
+        ("", None),
+    ],
+)
+def test_what_jobs_say_comes_before_what_is_weighed_unless_that_is_weighed(tmp_path, text, weights):
+    (tmp_path / "scheduling.toml").write_text(text)
+    policy = policy_of(str(tmp_path))
+    assert policy is not None
+    assert policy.placement == weights
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("order =", "scheduling.toml"),
-        ('order = "random"', "order is one of turns, arrival"),
+        ('order = "random"', "order is one of turns, arrival, deadline"),
+        ("preempt = 1", "preempt is true or false"),
+        ('preempt = true\npreempt-grace = "soon"', "no time"),
+        ('preempt = true\npreempt-grace = "2h"', "preempt-grace is a time of up to 1h"),
+        ('preempt = true\npreempt-grace = "0s"', "preempt-grace is a time of up to 1h"),
         ("fair = 1", "fair is true or false"),
         ('ageing = "soon"', "no time"),
         ("colour = 1", "colour is not known"),
+        ('impossible = "maybe"', "impossible is one of fail, wait"),
+        ("placement = 1", "placement is a table"),
+        ("[placement]\nfill = 1", "placement.fill is not known"),
+        ("[placement]\npack = -1", "placement.pack is a whole number from 0 to 1,000"),
+        ("[placement]\nspread = 0.5", "placement.spread is a whole number"),
+        ("[placement]\nprefers = true", "placement.prefers is a whole number"),
         ("[tenants]\na = 1", "tenants.a is a table"),
         ("[tenants.a]\nweight = 0", "weight is a number above 0"),
         ("[tenants.a]\nquota = {memory = 'lots'}", "no amount of memory"),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
+from math import inf
 from typing import Any, NamedTuple, cast
 
 import pytest
 
+from relevo.scheduler import actor
 from relevo.scheduler.actor import LOOK, Scheduler
 from relevo.scheduler.capacity import AgentCapacity
-from relevo.scheduler.demand import Demand
+from relevo.scheduler.demand import Demand, Rules
 from relevo.scheduler.evictions import CLAIMS, Eviction
 from relevo.scheduler.match import Placement, Policy
-from relevo.scheduler.policy import Share
-from relevo.scheduler.preemption import MOST_TIMES
+from relevo.scheduler.policy import MOST_TIMES, Share
 from relevo.scheduler.queue import Waiting
 
 POLICY = Policy(preempt_grace_s=30.0)
@@ -80,10 +81,11 @@ class Home:
         self.scheduler.enqueue(run, job, priority, cpus(cpu), tenant)
         return waiting
 
-    def turn(self) -> None:
-        while self.rung:
+    def turn(self, turns: float = inf) -> None:
+        while self.rung and turns:
             self.rung = False
             self.scheduler.receive([LOOK])
+            turns -= 1
         self.check()
 
     def gone(self, victim: Waiting) -> None:
@@ -93,14 +95,12 @@ class Home:
         asked = self.jobs[victim]
         self.scheduler.withdraw(*victim)
         self.scheduler.enqueue(*victim, asked.priority, asked.demand, asked.tenant)
-        self.turn()
 
     def end(self, waiting: Waiting) -> None:
         if waiting in self.told:
             self.told.remove(waiting)
         self.scheduler.withdraw(*waiting)
         del self.jobs[waiting]
-        self.turn()
 
     @property
     def running(self) -> list[Waiting]:
@@ -136,9 +136,11 @@ def test_the_victim_goes_the_claim_has_its_place_and_the_victim_waits_again():
     assert home.told == [low]
     assert home.running == [low], "it keeps its place until it has ended"
     home.gone(low)
+    home.turn()
     assert home.running == [high]
     assert low in home.scheduler.queue
     home.end(high)
+    home.turn()
     assert home.running == [low]
 
 
@@ -161,8 +163,10 @@ def test_what_becomes_free_meanwhile_goes_to_no_other():
     home.turn()
     assert home.told == [first, second]
     home.gone(first)
+    home.turn()
     assert home.running == [second]
     home.gone(second)
+    home.turn()
     assert home.running == [high]
     assert small in home.scheduler.queue
 
@@ -197,9 +201,11 @@ def test_a_claim_takes_what_becomes_free_elsewhere():
     home.turn()
     assert home.told == [first]
     home.end(second)
+    home.turn()
     assert high in home.running
     assert not home.scheduler.making_room
     home.gone(first)
+    home.turn()
     assert first in home.running, "there is room for it again"
 
 
@@ -214,6 +220,7 @@ def test_one_that_stays_is_no_room_and_another_is_looked_for():
     home.turn()
     assert home.told == [first, second]
     home.gone(second)
+    home.turn()
     assert high in home.running
 
 
@@ -268,7 +275,9 @@ def test_a_job_goes_so_often_at_most():
         high = home.submit(f"high {number}", 4, 5)
         home.turn()
         home.gone(low)
+        home.turn()
         home.end(high)
+        home.turn()
         assert home.running == [low]
     home.submit("last", 4, 9)
     home.turn()
@@ -285,6 +294,22 @@ def test_a_quota_counts_the_room_that_is_kept():
     home.submit("two", 1.5, 5, "web")
     home.turn()
     assert len(home.told) == 1
+
+
+def test_a_key_that_is_kept_apart_counts_where_room_is_kept_for_it():
+    home = Home(agents=1)
+    lows = [home.submit("low", 2, job=number) for number in range(2)]
+    home.turn()
+    apart = Demand(frozenset({"linux"}), 2, None, rules=Rules(apart="db"))
+    for number in range(2):
+        home.jobs[Waiting("high", number)] = Asked(5, apart, "", True)
+        home.scheduler.enqueue("high", number, 5, apart)
+        home.turn()
+    assert len(home.told) == 1
+    home.gone(home.told[0])
+    home.turn()
+    assert len(home.running) == 2
+    assert lows[0] in home.running or lows[1] in home.running
 
 
 def live(seed: int) -> int:
@@ -318,7 +343,7 @@ def live(seed: int) -> int:
             home.scheduler.agent_down(down[-1])
         elif down:
             home.up(down.pop())
-        home.turn()
+        home.turn(chance.choice((1, 2, inf)))  # a round takes turns, and more may happen between them
     while down:
         home.up(down.pop())
     while home.jobs:
@@ -333,12 +358,14 @@ def live(seed: int) -> int:
     return len(home.times)
 
 
-def test_whatever_happens_nothing_is_kept_twice_and_everything_runs_in_the_end():
+def test_whatever_happens_nothing_is_kept_twice_and_everything_runs_in_the_end(monkeypatch):
+    monkeypatch.setattr(actor, "STEPS", 1)
     assert sum(map(live, range(200))) > 200
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(0)
-def test_very_many_histories():
+def test_very_many_histories(monkeypatch):
+    monkeypatch.setattr(actor, "STEPS", 1)
     for seed in range(20_000):
         live(seed)

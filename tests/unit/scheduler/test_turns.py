@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -22,8 +23,9 @@ class World:
 
     def __init__(self, given: Instance) -> None:
         self.told = False
+        self.later: list[Callable[[], None]] = []
         self.placed: list[Placement] = []
-        self.scheduler = Scheduler(self.placed.extend, lambda: NOW_S, given.policy)
+        self.scheduler = Scheduler(self.placed.extend, lambda: NOW_S, given.policy, later=self.later.append)
         self.scheduler.ref = cast("ActorRef[Look]", self)
         self.scheduler.queue, self.scheduler.capacity = given.made()
         self.scheduler._look()
@@ -35,6 +37,11 @@ class World:
         """One turn; whether it asks for another."""
         self.told = False
         self.scheduler.receive([LOOK])
+        assert not (self.told and self.later), "told once"
+        if self.scheduler._round is not None:
+            assert not self.told, "others come before the round goes on"
+        while self.later:
+            self.later.pop()()
         return self.told
 
 
@@ -44,6 +51,8 @@ def as_many_turns_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actor, "STEPS", 1)
     monkeypatch.setattr(nodes, "AT_ONCE", 1)
     monkeypatch.setattr(rounds, "AT_ONCE", 1)
+    monkeypatch.setattr(rounds, "SURVEYED_AT_ONCE", 1)
+    monkeypatch.setattr(rounds, "SURVEYED_AFTER", 1_000)
 
 
 def test_a_round_comes_to_the_same_in_whatever_turns():

@@ -51,6 +51,7 @@ HISTORY: list[e.Event] = [
     e.ArtifactSaved(1, 1, "a", "digest", 1),
     e.AttemptEnded(1, 1, "lost"),
     e.JobRetrying(1, "lost"),
+    e.JobPreempting(1, "other", "deploy"),
     e.JobHeld(1, "lost"),
     e.JobCancelling(1),
     e.RunHeld(),

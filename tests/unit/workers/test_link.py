@@ -76,7 +76,7 @@ class Runs:
             batch.fail()
         else:
             self.taken_commands += commands
-            batch.settle(len(commands))
+            batch.settle()
 
     def wanted(self, link: Link, key: AttemptKey) -> bool:
         return True

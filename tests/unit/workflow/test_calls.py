@@ -253,10 +253,11 @@ on: push
 jobs:
   a:
     uses: ./c.yml
-    relevo: {priority: 3, resources: {cpu: 1}, retry: {max: 1}}
+    relevo: {priority: 3, resources: {cpu: 1}, retry: {max: 1}, deadline: 1h, preemptible: true}
 """
     warnings = read(text.encode(), "w.yml").warnings
     assert [(one.line, one.column, one.message.partition(" ")[0]) for one in warnings] == [
         (5, 27, "`resources`"),
         (5, 48, "`retry`"),
+        (5, 79, "`preemptible`"),
     ]

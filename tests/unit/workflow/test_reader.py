@@ -59,6 +59,8 @@ jobs:
     relevo:
       resources: {cpu: 500m, memory: 512Mi, disk: 1Gi, gpu: 1, Board: 0.5}
       retry: {max: 2, on: [infra, 75], backoff: 30s}
+      preemptible: true
+      deadline: 1.5h
     steps:
       - run: |
           a
@@ -102,6 +104,8 @@ def test_the_whole_model() -> None:
     assert (test.cpus, test.memory_bytes, test.priority) == (0.5, 512 << 20, 2)
     assert test.resources == {"disk": 1 << 30, "gpu": 1.0, "board": 0.5}
     assert (test.retry.max, test.retry.on, test.retry.backoff_s) == (2, ("infra", 75), 30.0)
+    assert (test.preemptible, test.may_be_preempted, test.deadline_s) == (True, True, 5_400.0)
+    assert (build.preemptible, build.may_be_preempted, build.deadline_s) == (False, False, None)
     assert test.spec.steps[0].run == "a\nb\n"
     assert workflow.marks["jobs.test.runs-on"] == Position(35, 5)
     assert workflow.marks["jobs.build.steps.0.uses"] == Position(19, 15)
@@ -186,6 +190,8 @@ def errors(text: str) -> list[tuple[int, int, str]]:
         (job("relevo: {resources: {jobs: 1}}"), 6, 32, "it counts jobs"),
         (job("relevo: {retry: {on: [maybe]}}"), 6, 27, "no reason to retry"),
         (job("relevo: {retry: {backoff: soon}}"), 6, 31, "no time"),
+        (job("relevo: {deadline: soon}"), 6, 24, "no time"),
+        (job("relevo: {preemptible: often}"), 6, 27, "expected true or false"),
         (job("relevo: {idempotent: true}"), 6, 14, "unknown key 'idempotent'"),
         (job(steps="[{name: x}]"), 5, 13, "a step needs `run` or `uses`"),
         (job(steps="[{run: x, with: {}}]"), 5, 22, "unknown key 'with'"),
@@ -416,3 +422,23 @@ def test_very_many_mistakes_are_counted_and_the_rest_of_the_file_is_not_taken_fo
 
 def test_the_same_mistake_of_a_value_is_told_once() -> None:
     assert len(found(job("env: {A: '${{ no.x }} ${{ no.x }} ${{ no.y }}'}"))) == 2
+
+
+def test_a_job_that_must_not_be_repeated_and_says_that_it_may_be_ended_is_warned_of() -> None:
+    text = """\
+on: push
+jobs:
+  a:
+    runs-on: linux
+    relevo: {preemptible: true}
+    steps:
+      - run: x
+      - run: y
+        relevo: {idempotent: false}
+"""
+    workflow = read(text.encode(), "w.yml")
+    assert workflow.jobs["a"].preemptible
+    assert not workflow.jobs["a"].may_be_preempted
+    (warning,) = workflow.warnings
+    assert (warning.line, warning.column) == (5, 14)
+    assert "marked `idempotent: false`" in warning.message

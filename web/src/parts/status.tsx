@@ -9,6 +9,7 @@ const WORDS: Record<Status, string> = {
   assigned: "Assigned",
   starting: "Starting",
   running: "Running",
+  preempting: "Preempting",
   cancelling: "Cancelling",
   held: "Held",
   succeeded: "Succeeded",
@@ -40,6 +41,7 @@ export function tone(status: Status): string {
     case "held":
     case "lost":
       return "held";
+    case "preempting":
     case "cancelling":
       return "wait";
     default:
@@ -107,6 +109,7 @@ function Shape({ status }: { status: Status }) {
           <path class="cut" d="M6.3 5.300v5.400m3.4-5.400v5.4" />
         </>
       );
+    case "preempting":
     case "cancelling":
       return (
         <>
@@ -169,6 +172,7 @@ const ORDER: readonly Status[] = [
   "timed-out",
   "held",
   "cancelling",
+  "preempting",
   "running",
   "calling",
   "starting",
@@ -190,6 +194,7 @@ const BAR: readonly Status[] = [
   "timed-out",
   "held",
   "cancelling",
+  "preempting",
   "running",
   "calling",
   "starting",

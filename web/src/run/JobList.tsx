@@ -14,7 +14,7 @@ export type Choice = "all" | "failed" | "running" | "waiting" | "ended";
 const CHOICES: Record<Choice, (job: Job) => boolean> = {
   all: () => true,
   failed: (job) => job.status === "failed" || job.status === "timed-out" || job.status === "held",
-  running: (job) => ["assigned", "starting", "running", "calling", "cancelling"].includes(job.status),
+  running: (job) => ["assigned", "starting", "running", "preempting", "calling", "cancelling"].includes(job.status),
   waiting: (job) => ["pending", "waiting", "queued"].includes(job.status),
   ended: (job) => ["succeeded", "skipped", "cancelled"].includes(job.status),
 };

@@ -188,6 +188,7 @@ const WORST: readonly JobStatus[] = [
   "failed",
   "timed-out",
   "cancelling",
+  "preempting",
   "running",
   "starting",
   "assigned",

@@ -208,6 +208,10 @@ export class RunModel {
       case "job.cancelling":
         this.#become(job, job.calls ? "calling" : "cancelling");
         return;
+      case "job.preempting":
+        job.message = `preempted for job '${text(event.for_job)}' of run ${text(event.for_run)}`;
+        this.#become(job, "preempting");
+        return;
       case "job.held":
         job.message = text(event.message);
         this.#become(job, "held");

@@ -17,6 +17,8 @@ export function waits(model: RunModel, job: Job, item: QueueItem | undefined): s
       return job.agent ? `Agent ${job.agent} has it, and begins as soon as a slot is free.` : "An agent has it, and begins as soon as a slot is free.";
     case "starting":
       return "Its worker is being made.";
+    case "preempting":
+      return "It makes room for another job, and then waits again.";
     case "held":
       return job.message || "It was lost where running it again is not safe: retry it, or decide that it failed.";
     default:

@@ -6,6 +6,10 @@ import type { AgentState } from "../types";
 
 function word(agent: AgentState): { word: string; tone: string } {
   if (!agent.connected) return { word: "Not connected", tone: "bad" };
+  if (agent.drained) {
+    const state = agent.busy > 0 ? "Drained: takes nothing new, and ends what it has" : "Drained: takes nothing new";
+    return { word: agent.drained_for === "" ? state : `${state} (${agent.drained_for})`, tone: "held" };
+  }
   if (agent.held) return { word: "Holds its steps back: no room", tone: "held" };
   if (!agent.ready) return { word: "Getting ready", tone: "wait" };
   return agent.busy > 0 ? { word: "Working", tone: "busy" } : { word: "Free", tone: "good" };
@@ -96,6 +100,15 @@ function Agent({ agent }: { agent: AgentState }) {
               <span class="num">
                 {bytes(agent.memory_bytes - agent.memory_free_bytes)} of {bytes(agent.memory_bytes)}
               </span>
+            </dd>
+          </div>
+        )}
+        {agent.connected && (
+          <div>
+            <dt>Machine in use</dt>
+            <dd>
+              <Meter value={agent.load} most={1} label="Share of the machine in use" />
+              <span class="num">{Math.round(agent.load * 100)} %</span>
             </dd>
           </div>
         )}

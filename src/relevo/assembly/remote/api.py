@@ -225,6 +225,14 @@ class RemoteApi:
             raise UserError(f"run {run} has no job {job!r}", hint=f"its jobs: {names}")
         await self._link.post(f"/runs/{quote(run)}/jobs/{number}/fail", repeatable=False)
 
+    async def drain(self, agent: str, *, reason: str = "") -> None:
+        """See UserApi.drain."""
+        await self._link.post(f"/workers/{quote(agent)}/drain", {"reason": reason})
+
+    async def undrain(self, agent: str) -> None:
+        """See UserApi.undrain."""
+        await self._link.post(f"/workers/{quote(agent)}/undrain")
+
     async def delivered(self, run: str) -> None:
         """See UserApi.delivered."""
         await self._link.post(f"/runs/{quote(run)}/delivered")

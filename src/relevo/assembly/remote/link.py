@@ -70,6 +70,18 @@ class _Problem(Struct):
     errors: list[_Wrong] = []
 
 
+class _Client(httpx.AsyncClient):
+    """Tells of a connection that was closed as it was made as such: anyio looks at its socket, which is gone by then."""
+
+    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        try:
+            return await super().send(request, **options)
+        except AttributeError as error:
+            if error.name != "getpeername" or error.obj is not None:
+                raise
+            raise httpx.ConnectError("closed as it was made", request=request) from error
+
+
 class Link:
     """See the module. `url` is one that `logins.normal` gave."""
 
@@ -81,7 +93,7 @@ class Link:
         headers = {"user-agent": f"relevo/{_version()}"}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
-        self._client = httpx.AsyncClient(
+        self._client = _Client(
             base_url=f"{url}/api/v1",
             headers=headers,
             # The system's authorities, and those of SSL_CERT_FILE. Loading them takes 20 ms: not where they are not needed.

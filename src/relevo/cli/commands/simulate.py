@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relevo.scheduler.policy import Policy
     from relevo.scheduler.simulation.machines import Machines
     from relevo.scheduler.simulation.workload import Workload
+
+
+#: The policy of the home.
+HOME = "home"
 
 
 @click.command("simulate", short_help="Try a load on other machines or by other policies.")
@@ -45,8 +52,8 @@ if TYPE_CHECKING:
     "--agents",
     multiple=True,
     metavar="N[:KEY=VALUE,…]",
-    help="N agents: slots, cpus, memory, labels (A+B), window (jobs taken beyond slots). Several times for several kinds. "
-    "Default: 4:slots=8.",
+    help="N agents: slots, cpus, memory, labels and taints (A+B), pool, zone, load (what others keep busy of it), window (jobs "
+    "taken beyond slots). Several times for several kinds. Default: 4:slots=8.",
 )
 @click.option(
     "--startup",
@@ -63,9 +70,10 @@ if TYPE_CHECKING:
     "--policy",
     "policies",
     multiple=True,
-    metavar="NAME",
-    help="Several times to compare. The engine's: relevo, arrival, deadline, fair, ageing, reserve, pack, spread; beside them: "
-    "fifo, and sjf and srpt, which know the future. Default: relevo, fair, fifo, srpt.",
+    metavar="NAME|FILE",
+    help="Several times to compare. The engine's: relevo, arrival, deadline, fair, ageing, reserve, preempt, pack, spread; beside them: "
+    "fifo, and sjf and srpt, which know the future; a scheduling.toml by its path; home: that of RELEVO_HOME. Default: home, "
+    "where it has one, relevo, fair, fifo, srpt.",
 )
 @click.option(
     "--share",
@@ -107,8 +115,8 @@ def command(**given: Any) -> int:
     from relevo.scheduler.simulation.references import least_mean_response_s
 
     machines = _machines(given)
-    policies = list(dict.fromkeys(given["policies"] or p.USUAL))
-    p.require_known(policies)
+    policies, own = _policies(given["policies"])
+    p.require_known(policies, own)
     shares = dict(p.parse_share(text) for text in given["shares"])
     plot = given["plot"]
     if plot and not plot.endswith((".svg", ".png")):
@@ -124,7 +132,8 @@ def command(**given: Any) -> int:
     left_out = 0
     if given["skip_unmatched"]:
         workload, left_out = m.only_fitting(workload, machines)
-    results = p.compare(policies, workload, machines, given["seed"], shares, simulate_view.progress)
+    results = p.compare(policies, workload, machines, given["seed"], shares, simulate_view.progress, own)
+    _tell_set_aside(own)
     least_s = least_mean_response_s(workload, machines)
     told = simulate_view.Told(workload, machines, given["seed"], left_out, least_s, results)
     if plot:
@@ -138,6 +147,32 @@ def command(**given: Any) -> int:
         for line in simulate_view.as_text(told):
             click.echo(line)
     return 0
+
+
+def _policies(asked: Sequence[str]) -> tuple[list[str], dict[str, Policy]]:
+    """Names in order, and what files say by the names that they have there. Raises UserError."""
+    from relevo.assembly.scheduling import FILE, policy_at, policy_of
+    from relevo.cli import connect
+    from relevo.scheduler.simulation.policies import USUAL
+
+    home = policy_of(connect.home()) if HOME in asked or not asked else None
+    if home is None and HOME in asked:
+        from relevo.domain.errors import UserError
+
+        raise UserError(f"{connect.home()} has no {FILE}", hint="docs/scheduling.md tells what it may say")
+    own = {} if home is None else {HOME: home}
+    own |= {name: policy_at(name) for name in asked if name.endswith(".toml")}
+    return list(dict.fromkeys(asked or (*own, *USUAL))), own
+
+
+def _tell_set_aside(own: dict[str, Policy]) -> None:
+    from relevo.cli.output import note
+
+    for name, policy in own.items():
+        if policy.custom is not None and policy.custom.failed:
+            note(
+                f"{name}: {policy.custom.name} was set aside, and the usual policy decided: {policy.custom.failed}"
+            )
 
 
 def _machines(given: dict[str, Any]) -> Machines:

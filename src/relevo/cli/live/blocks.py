@@ -47,7 +47,7 @@ def job_failed_in_crowd(job: JobProgress, palette: Palette) -> str:
 
 def job_waits(kind: str, job: JobProgress, palette: Palette) -> str:
     """A job that is held, or tried again."""
-    told = "held" if kind == "job.held" else "trying again"
+    told = "held" if kind == "job.held" else "waits again" if job.preempted else "trying again"
     mark = "?" if kind == "job.held" else "↻"
     because = one_line(job.message)
     return f"{palette('warning', f'{mark} {one_line(job.name)} {told}')}{f': {because}' if because else ''}"

@@ -21,7 +21,7 @@ LOW: Final = 16
 _BAR: Final = 16
 _WIDE: Final = 72  #: cells from which there is room for the bar and the run's id
 _AHEAD: Final = ("pending", "waiting", "queued", "assigned")
-_ACTIVE: Final = ("starting", "running", "cancelling")
+_ACTIVE: Final = ("starting", "running", "preempting", "cancelling")
 _DONE: Final = {"success": "succeeded", "failure": "failed", "cancelled": "cancelled", "skipped": "skipped"}
 
 
@@ -84,13 +84,13 @@ def _job(one: Running, left: int, now_ms: int) -> list[Row]:
 def _head(one: Running, now_ms: int, step: StepProgress | None = None) -> Row:
     job = one.job
     again = f" (attempt {job.attempts})" if job.attempts > 1 else ""
-    cancelling = job.status == "cancelling"
-    row: Row = [("warning", "■ ") if cancelling else ("notice", "● "), ("bold", one_line(job.name))]
+    ending = job.status in ("preempting", "cancelling")
+    row: Row = [("warning", "■ ") if ending else ("notice", "● "), ("bold", one_line(job.name))]
     if step is not None:
         row.append(("", f" · {one_line(step.name)}"))
     row.append(("dim", f"{again}  {clock(job.took_ms(now_ms))}"))
-    if cancelling:
-        row.append(("warning", "  cancelling"))
+    if ending:
+        row.append(("warning", f"  {job.status}"))
     if one.annotated:
         row.append(("warning", f"  {counted(one.annotated, 'annotation')}"))
     return row

@@ -99,7 +99,7 @@ class LiveView:
         for job in progress.jobs.values():
             if job.ended:
                 self._job_event("job.finished", job.name, progress)
-            elif job.status in ("running", "cancelling"):
+            elif job.status in ("running", "preempting", "cancelling"):
                 state.begin(job.name)
         self._touch()
 

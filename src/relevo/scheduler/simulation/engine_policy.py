@@ -7,7 +7,10 @@ from typing import cast
 
 from relevo.actors import ActorRef
 from relevo.scheduler.actor import LOOK, Look, Scheduler
+from relevo.scheduler.evictions import Eviction
 from relevo.scheduler.match import Placement, Policy
+from relevo.scheduler.policy import MOST_TIMES
+from relevo.scheduler.queue import Waiting
 from relevo.scheduler.simulation.machines import name_of
 from relevo.scheduler.simulation.world import World, agent_number
 
@@ -23,12 +26,17 @@ class _Bell:
 
 
 class EnginePolicy:
-    """Tells the scheduler what the orchestrator would tell it, in the same order, and lets it look once a turn."""
+    """Tells the scheduler what the orchestrator would tell it, in the same order, and lets it look once a turn.
+
+    What is ended for others has ended at once, and begins anew: what it does with its grace is not known.
+    """
 
     def __init__(self, world: World, policy: Policy) -> None:
         self._world = world
         self._bell = _Bell()
-        self._scheduler = Scheduler(self._assign, lambda: world.now_s, policy)
+        self._going: list[int] = []  # told to go, in this turn
+        self._times: dict[int, int] = {}  # how often jobs were
+        self._scheduler = Scheduler(self._assign, lambda: world.now_s, policy, self)
         self._scheduler.ref = cast("ActorRef[Look]", self._bell)
 
     def ready(self, job: int) -> None:
@@ -48,15 +56,32 @@ class EnginePolicy:
         self._scheduler.withdraw(self._world.workload.jobs[job].run, job)
 
     def up(self, agent: int) -> None:
-        self._scheduler.agent_up(self._world.machines.capacity(agent))
+        capacity = self._world.machines.capacity(agent)
+        capacity.report(self._world.machines.shapes[agent].load)
+        self._scheduler.agent_up(capacity)
 
     def down(self, agent: int) -> None:
         self._scheduler.agent_down(name_of(agent))
 
     def turn(self) -> None:
-        while self._bell.rung:
+        while self._bell.rung or self._going:
+            for job in self._going:
+                self._world.stop(job, keep=False)
+                self.ready(job)
+            self._going.clear()
             self._bell.rung = False
             self._scheduler.receive([LOOK])
+
+    def about(self, waiting: Waiting) -> tuple[int, bool]:
+        """See Evictor."""
+        asked = self._world.workload.jobs[waiting.job]
+        return asked.priority, asked.preemptible and self._times.get(waiting.job, 0) < MOST_TIMES
+
+    def evict(self, claim: Waiting, eviction: Eviction, victims: tuple[Waiting, ...]) -> None:
+        """See Evictor."""
+        for _, job in victims:
+            self._times[job] = self._times.get(job, 0) + 1
+            self._going.append(job)
 
     def waiting(self) -> int:
         return len(self._scheduler.queue)

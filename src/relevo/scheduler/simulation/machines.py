@@ -11,7 +11,7 @@ from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.demand import Demand
 from relevo.scheduler.reach import Reach
 from relevo.scheduler.simulation.workload import Workload
-from relevo.workflow import quantities
+from relevo.workflow import label_expressions, quantities
 from relevo.workflow.labels import canonical, local_labels
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,62}\Z")
@@ -36,6 +36,10 @@ class Shape(NamedTuple):
     #: jobs that it takes beyond its slots; None: as many as it has slots, as agents do
     window: int | None = None
     extras: tuple[tuple[str, float], ...] = ()  #: what else it has, by name in order: gpu, disk in bytes, …
+    taints: frozenset[str] = frozenset()
+    pool: str = ""
+    zone: str = ""
+    load: float = 0.0  #: what others keep busy of it, as it reports; 0 to 1
 
     @property
     def ahead(self) -> int:
@@ -44,7 +48,7 @@ class Shape(NamedTuple):
 
     def refusal(self, demand: Demand) -> str:
         """Why it can never take a job; "" when it can."""
-        return Reach([self.agent("")]).refusal(demand)
+        return Reach([self.agent(self.told())]).refusal(demand)
 
     def agent(self, id: str, *, ahead: bool = True) -> AgentCapacity:
         """As the scheduler is told of it, empty. `ahead`: it takes jobs beyond its slots, if it does."""
@@ -56,6 +60,9 @@ class Shape(NamedTuple):
             self.memory_bytes,
             self.ahead if ahead else 0,
             extras=dict(self.extras),
+            taints=self.taints,
+            pool=self.pool,
+            zone=self.zone,
         )
 
     def told(self) -> str:
@@ -71,6 +78,11 @@ class Shape(NamedTuple):
         ]
         if self.labels - USUAL:
             parts.append(f"labels={'+'.join(sorted(self.labels - USUAL))}")
+        if self.taints:
+            parts.append(f"taints={'+'.join(sorted(self.taints))}")
+        parts += [f"{name}={value}" for name, value in (("pool", self.pool), ("zone", self.zone)) if value]
+        if self.load:
+            parts.append(f"load={self.load:g}")
         if self.window is not None:
             parts.append(f"window={self.window}")
         return ",".join(parts)
@@ -121,6 +133,8 @@ class Machines(NamedTuple):
             verdict = verdicts.get(job.demand)
             if verdict is None:
                 refusals = [shape.refusal(job.demand) for shape in kinds]
+                if _names_agents(job.demand):
+                    refusals = [Reach(map(self.capacity, range(len(self.shapes)))).refusal(job.demand)]
                 # The shape that lacks least says most: the labels of the others were never meant.
                 verdict = (
                     "" if "" in refusals else min(refusals, key=lambda told: "no agent here does" in told)
@@ -129,6 +143,12 @@ class Machines(NamedTuple):
             if verdict:
                 found[position] = verdict
         return found
+
+
+def _names_agents(demand: Demand) -> bool:
+    """Whether it matters which agent it is, beside what it is like."""
+    rules = demand.rules
+    return rules is not None and rules.where is not None and "node:" in label_expressions.text(rules.where)
 
 
 def name_of(agent: int) -> str:
@@ -188,13 +208,17 @@ def parse_agents(text: str) -> list[Shape]:
         if not equals or not _NAME.match(key) or key in values:
             raise UserError(
                 f"--agents {text!r}: {part.strip()!r} is not understood",
-                hint="write COUNT:slots=N,cpus=N,memory=SIZE,labels=A+B,window=N,gpu=N, of which all but COUNT may be left out",
+                hint="write COUNT:slots=N,cpus=N,memory=SIZE,labels=A+B,taints=A+B,pool=P,zone=Z,load=PART,window=N,gpu=N, of "
+                "which all but COUNT may be left out",
             )
         values[key] = value
     shape = Shape(_whole(text, "slots", values.pop("slots", "1")))
     if "window" in values:
         shape = shape._replace(window=_whole(text, "window", values.pop("window"), least=0))
     labels = {canonical(label) for label in values.pop("labels", "").split("+") if label.strip()}
+    taints = {taint.strip().lower() for taint in values.pop("taints", "").split("+") if taint.strip()}
+    pool, zone = (values.pop(name, "").lower() for name in ("pool", "zone"))
+    load = _share(text, values.pop("load", "0"))
     try:
         if "cpus" in values:
             shape = shape._replace(cpus=quantities.cpus(values.pop("cpus")))
@@ -203,8 +227,20 @@ def parse_agents(text: str) -> list[Shape]:
         extras = tuple(sorted((name, quantities.amount(name, value)) for name, value in values.items()))
     except ValueError as error:
         raise UserError(f"--agents {text!r}: {error}") from error
-    shape = shape._replace(labels=USUAL | labels, extras=extras)
+    shape = shape._replace(
+        labels=USUAL | labels, extras=extras, taints=frozenset(taints), pool=pool, zone=zone, load=load
+    )
     return [shape] * count
+
+
+def _share(text: str, value: str) -> float:
+    try:
+        load = float(value)
+    except ValueError:
+        load = -1.0
+    if not 0 <= load <= 1:
+        raise UserError(f"--agents {text!r}: load is a part of the machine, from 0 to 1, not {value!r}")
+    return load
 
 
 def _whole(text: str, what: str, value: str, least: int = 1) -> int:

@@ -28,6 +28,7 @@ ENGINE: Final[dict[str, scheduling.Policy]] = {
     "fair": scheduling.Policy(fair=True),
     "ageing": scheduling.Policy(ageing_s=AGEING_S),
     "reserve": scheduling.Policy(reserve_after_s=RESERVE_S),
+    "preempt": scheduling.Policy(preempt_grace_s=30.0),
     "pack": scheduling.Policy(placement=scheduling.Weights(pack=1)),
     "spread": scheduling.Policy(placement=scheduling.Weights(spread=1)),
 }
@@ -42,6 +43,9 @@ NO_SHARES: Final[Mapping[str, scheduling.Share]] = {}
 USUAL: Final = ("relevo", "fair", "fifo", "srpt")
 
 
+#: What operators have written, by the names that it is told of by.
+Own = Mapping[str, scheduling.Policy]
+NO_OWN: Final[Own] = {}
 #: What tenants get, by name; the engine's policies go by it, the references do not.
 Shares = Mapping[str, scheduling.Share]
 
@@ -51,10 +55,10 @@ def names() -> list[str]:
     return [*ENGINE, *REFERENCES]
 
 
-def require_known(policies: Sequence[str]) -> None:
+def require_known(policies: Sequence[str], own: Own = NO_OWN) -> None:
     """Raises UserError for a policy that there is not."""
     for policy in policies:
-        if policy not in ENGINE and policy not in REFERENCES:
+        if policy not in own and policy not in ENGINE and policy not in REFERENCES:
             raise UserError(f"there is no policy {policy!r}", hint=f"they are: {', '.join(names())}")
 
 
@@ -82,15 +86,21 @@ def parse_share(text: str) -> tuple[str, scheduling.Share]:
 
 
 def play(
-    policy: str, workload: Workload, machines: Machines, seed: int = 0, shares: Shares = NO_SHARES
+    policy: str,
+    workload: Workload,
+    machines: Machines,
+    seed: int = 0,
+    shares: Shares = NO_SHARES,
+    own: Own = NO_OWN,
 ) -> Outcome:
     """A load through a policy. Raises UserError where jobs fit no agent, or would wait for ever."""
-    require_known([policy])
+    require_known([policy], own)
     require_fit(workload, machines)
     world = World(workload, machines, seed)
-    if policy in REFERENCES:
+    if policy in REFERENCES and policy not in own:
         return world.run(REFERENCES[policy](world))
-    return world.run(EnginePolicy(world, ENGINE[policy]._replace(shares=shares)))
+    found = own[policy] if policy in own else ENGINE[policy]
+    return world.run(EnginePolicy(world, found._replace(shares={**found.shares, **shares})))
 
 
 def compare(
@@ -100,6 +110,7 @@ def compare(
     seed: int = 0,
     shares: Shares = NO_SHARES,
     progress: Callable[[str], None] = lambda policy: None,
+    own: Own = NO_OWN,
 ) -> list[Result]:
     """The same load and the same failures through each policy. `progress` is told which one is at work, and "" at the end."""
     results = []
@@ -107,7 +118,7 @@ def compare(
         for policy in policies:
             progress(policy)
             results.append(
-                summarize(policy, workload, machines, play(policy, workload, machines, seed, shares))
+                summarize(policy, workload, machines, play(policy, workload, machines, seed, shares, own))
             )
     finally:
         progress("")

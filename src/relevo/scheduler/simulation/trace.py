@@ -2,8 +2,8 @@
 
 One row for each job: `submit` and `duration` (seconds, or `10m`), and, where there is something to say, `job` (its name, unique in its
 run), `run`, `tenant`, `labels`, `cpus`, `memory`,
-`resources` (`gpu=1`), `priority`, `deadline` (after submission) and `needs` (names of jobs of the same run). Whatever is wrong is told by
-file and line.
+`resources` (`gpu=1`), `priority`, `deadline` (after submission), `needs` (names of jobs of the same run), `preemptible` (`true`), and what
+`relevo:` of a job may say of where it runs. Whatever is wrong is told by file and line.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from io import StringIO
 from math import inf, isfinite
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from relevo.domain.errors import UserError
-from relevo.scheduler.demand import Demand
+from relevo.scheduler.demand import Demand, Domain, Rules
 from relevo.scheduler.simulation.workload import JOB_LIMIT, Job, Workload
 from relevo.workflow import quantities
+from relevo.workflow.label_expressions import parse as parse_labels
+from relevo.workflow.label_expressions import text as text_of
 from relevo.workflow.labels import canonical
 
 COLUMNS: Final = (
@@ -36,8 +38,17 @@ COLUMNS: Final = (
     "priority",
     "deadline",
     "needs",
+    "preemptible",
+    "where",
+    "prefers",
+    "tolerates",
+    "near",
+    "apart",
+    "over",
 )
 REQUIRED: Final = COLUMNS[:2]
+#: Over what jobs are kept apart.
+DOMAINS: Final = ("node", "pool", "zone")
 #: Characters of a line at most.
 LINE_LIMIT: Final = 65_536
 #: What a priority may be.
@@ -171,6 +182,7 @@ def _job(row: dict[str, Any], line: int) -> tuple[Job, tuple[str, ...]]:
         None if cpus in (None, "") else quantities.cpus(_plain("cpus", cpus)),
         None if memory in (None, "") else quantities.memory_bytes(_plain("memory", memory)),
         extras,
+        _rules(row),
     )
     job = Job(
         name=_name(row, "job") or f"job-{line}",
@@ -181,8 +193,26 @@ def _job(row: dict[str, Any], line: int) -> tuple[Job, tuple[str, ...]]:
         demand=demand,
         priority=_priority(row.get("priority")),
         deadline_s=inf if row.get("deadline") in (None, "") else _time(row, "deadline"),
+        preemptible=_flag(row, "preemptible"),
     )
     return job, tuple(_words(row, "needs"))
+
+
+def _rules(row: dict[str, Any]) -> Rules | None:
+    """What `relevo:` of a job may say of where it runs. Raises ValueError."""
+    where, prefers = (_name(row, key) for key in ("where", "prefers"))
+    over = _name(row, "over") or "node"
+    if over not in DOMAINS:
+        raise ValueError(f"over is one of {', '.join(DOMAINS)}, not {over!r}")
+    found = Rules(
+        parse_labels(where) if where else None,
+        frozenset(map(str.lower, _words(row, "tolerates"))),
+        parse_labels(prefers) if prefers else None,
+        _name(row, "near"),
+        _name(row, "apart"),
+        cast("Domain", over),
+    )
+    return None if found._replace(apart_over="node") == Rules() else found
 
 
 def _resources(row: dict[str, Any]) -> tuple[tuple[str, float], ...]:
@@ -217,6 +247,15 @@ def _time(row: dict[str, Any], key: str) -> float:
     if seconds < 0:
         raise ValueError(f"{key} is negative: {seconds:g}")
     return seconds
+
+
+def _flag(row: dict[str, Any], key: str) -> bool:
+    value = row.get(key)
+    if isinstance(value, str):
+        value = {"true": True, "false": False, "": False}.get(value.strip().lower(), value)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise ValueError(f"{key} must be true or false, not {value!r}")
 
 
 def _plain(key: str, value: Any) -> str:
@@ -301,6 +340,19 @@ def _cells(job: Job, workload: Workload) -> dict[str, Any]:
         "priority": job.priority or None,
         "deadline": None if job.deadline_s == inf else round(job.deadline_s, 6),
         "needs": [workload.jobs[need].name for need in job.needs],
+        "preemptible": "true" if job.preemptible else None,
+        **_rule_cells(demand.rules or Rules()),
+    }
+
+
+def _rule_cells(rules: Rules) -> dict[str, Any]:
+    return {
+        "where": None if rules.where is None else text_of(rules.where),
+        "prefers": None if rules.prefers is None else text_of(rules.prefers),
+        "tolerates": sorted(rules.tolerates),
+        "near": rules.near,
+        "apart": rules.apart,
+        "over": rules.apart_over if rules.apart and rules.apart_over != "node" else None,
     }
 
 

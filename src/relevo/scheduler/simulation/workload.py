@@ -29,6 +29,7 @@ class Job(NamedTuple):
     priority: int = 0
     needs: tuple[int, ...] = ()  #: positions in the load of jobs that must end before it
     deadline_s: float = inf  #: so long after its submission it should have ended
+    preemptible: bool = False  #: it may be ended for others, and begins anew
 
 
 class Workload:

@@ -9,6 +9,7 @@ a reason that lies in one append, and when one does all the same, the writer com
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import apsw
@@ -101,13 +102,7 @@ class Commit:
             cursor.executemany(_INSERT_APPEND, self._appends)
             self._write_streams(cursor)
         if self._facts:
-            put = [
-                (key, value, fact_checksum(key, value))
-                for key, value in self._facts.items()
-                if value is not None
-            ]
-            cursor.executemany(_PUT_FACT, put)
-            cursor.executemany(_DELETE_FACT, [(key,) for key, value in self._facts.items() if value is None])
+            put_facts(cursor, self._facts)
 
     def keep(self) -> None:
         """The commit is durable: what it did is known from here on. Streams of ended runs are forgotten."""
@@ -163,3 +158,10 @@ class Commit:
             return self._facts[key]
         found: bytes | None = self._cursor.execute(_FIND_FACT, (key,)).get
         return found
+
+
+def put_facts(cursor: apsw.Cursor, facts: Mapping[str, bytes | None]) -> None:
+    """Write facts within the open transaction; None deletes one."""
+    put = [(key, value, fact_checksum(key, value)) for key, value in facts.items() if value is not None]
+    cursor.executemany(_PUT_FACT, put)
+    cursor.executemany(_DELETE_FACT, [(key,) for key, value in facts.items() if value is None])

@@ -13,7 +13,7 @@ import apsw
 from relevo.domain.errors import DamagedError, RelevoError, UserError
 from relevo.domain.ids import LEASE
 from relevo.domain.stored import Stored
-from relevo.store.contract import Append, Done, RunRow, StoreUnavailable
+from relevo.store.contract import Append, Done, Fact, RunRow, StoreUnavailable
 from relevo.store.sqlite import reading
 from relevo.store.sqlite.connection import connect_reader, connect_writer, opening_error, transaction
 from relevo.store.sqlite.readers import Readers
@@ -147,6 +147,9 @@ class SqliteReader:
     async def delete_run(self, run: str, *, facts: Sequence[str] = ()) -> None:
         raise StoreUnavailable(f"{self._path} is open for reading only")
 
+    async def put_facts(self, facts: Sequence[Fact]) -> None:
+        raise StoreUnavailable(f"{self._path} is open for reading only")
+
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
@@ -198,7 +201,7 @@ class SqliteStore(SqliteReader):
         if self._closed:
             self._loop.call_soon(done, StoreUnavailable(f"{self._path} is closed"))
         else:
-            self._writer.append(append, done)
+            self._writer.put(append, done)
 
     async def delete_run(self, run: str, *, facts: Sequence[str] = ()) -> None:
         if self._closed:
@@ -216,6 +219,22 @@ class SqliteStore(SqliteReader):
 
         self._writer.delete(run, tuple(facts), done)
         await deleted
+
+    async def put_facts(self, facts: Sequence[Fact]) -> None:
+        if self._closed:
+            raise StoreUnavailable(f"{self._path} is closed")
+        stored: asyncio.Future[None] = self._loop.create_future()
+
+        def done(error: RelevoError | None) -> None:
+            if stored.done():
+                return
+            if error is None:
+                stored.set_result(None)
+            else:
+                stored.set_exception(error)
+
+        self._writer.put_facts(tuple(facts), done)
+        await stored
 
     async def close(self) -> None:
         if self._ended is None:

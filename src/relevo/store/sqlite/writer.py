@@ -23,8 +23,8 @@ from relevo.core.measured import APPENDS, COMMIT_APPENDS, COMMIT_SECONDS, COMMIT
 from relevo.domain.errors import DamagedError, RelevoError
 from relevo.domain.ids import LEASE
 from relevo.runtime.failpoints import reach
-from relevo.store.contract import Append, Done, Fenced, LiveRun, StoreUnavailable
-from relevo.store.sqlite.commit import Commit, Head
+from relevo.store.contract import Append, Fact, Fenced, LiveRun, StoreUnavailable
+from relevo.store.sqlite.commit import Commit, Head, put_facts
 from relevo.store.sqlite.connection import is_full, running_error, transaction
 from relevo.store.sqlite.deletion import delete_run
 
@@ -41,7 +41,13 @@ class Deletion(Struct, frozen=True):
     facts: tuple[str, ...]  #: keys of those that nobody else names
 
 
-Work = tuple[Append | Deletion, Callable[[Any], None]]
+class FactsAlone(Struct, frozen=True):
+    """Facts that belong to no run."""
+
+    facts: tuple[Fact, ...]
+
+
+Work = tuple[Append | Deletion | FactsAlone, Callable[[Any], None]]
 
 
 class Writer:
@@ -74,24 +80,26 @@ class Writer:
 
     # --- on the loop ------------------------------------------------------------------------------------------------
 
-    def append(self, append: Append, done: Done) -> None:
-        """Queue an append."""
-        self._hand_over((append, done))
+    def put(self, work: Append | Deletion | FactsAlone, done: Callable[[Any], None]) -> None:
+        """Queue an append, a deletion, or facts."""
+        turn = self._turn
+        if not turn:
+            self._loop.call_soon(self._flush)
+        turn.append((work, done))
 
     def delete(self, run: str, facts: tuple[str, ...], done: Callable[[RelevoError | None], None]) -> None:
         """Queue the removal of a run."""
-        self._hand_over((Deletion(run, facts), done))
+        self.put(Deletion(run, facts), done)
+
+    def put_facts(self, facts: tuple[Fact, ...], done: Callable[[RelevoError | None], None]) -> None:
+        """Queue facts that belong to no run."""
+        self.put(FactsAlone(facts), done)
 
     def end(self, ended: Callable[[], None]) -> None:
         """Commit what is queued, then close the connection and call `ended` on the loop."""
         self._flush()
         self._ended = ended
         self._queue.put(None)
-
-    def _hand_over(self, work: Work) -> None:
-        if not self._turn:
-            self._loop.call_soon(self._flush)
-        self._turn.append(work)
 
     def _flush(self) -> None:
         if self._turn:
@@ -119,11 +127,13 @@ class Writer:
                     open_ = False
                     break
                 waiting += more
+                del more  # while it waits for others, these are not to be kept
             if waiting:
                 count = _appends_ahead(waiting) or 1
                 works, waiting = waiting[:count], waiting[count:]
                 outcomes = self._commit_all(works)
                 self._tell(self._deliver, works, outcomes, self._sequence)
+                del works, outcomes
         self._connection.close()
         self._tell(self._ended)
 
@@ -165,6 +175,9 @@ class Writer:
             first = works[0][0]
             if isinstance(first, Deletion):
                 return self._delete(cursor, first)
+            if isinstance(first, FactsAlone):
+                put_facts(cursor, {fact.key: fact.value for fact in first.facts})
+                return [None]
             commit = Commit(cursor, self._heads, self._sequence, self._epoch)
             outcomes = [commit.judge(append) for append, _ in works if isinstance(append, Append)]
             commit.write()
@@ -194,7 +207,7 @@ class Writer:
 def _appends_ahead(waiting: list[Work]) -> int:
     """How many of the next works are appends and go into one commit."""
     for index, (work, _) in enumerate(waiting[:MOST_APPENDS]):
-        if isinstance(work, Deletion):
+        if not isinstance(work, Append):
             return index
     return min(len(waiting), MOST_APPENDS)
 

@@ -259,6 +259,21 @@ class EventStoreContract:
         assert await store.facts_named(["t", "spec/2", "spec/10"]) == {"t": b"t", "spec/10": b"ten"}
         assert await store.facts_named([]) == {}
 
+    async def test_facts_of_the_home_belong_to_no_run(self, store: EventStore) -> None:
+        await commit(store, append("run-1", row=row("run-1", live=False)))
+        before = store.sequence
+        await store.put_facts([Fact("drained/a", b"why"), Fact("drained/b", b"")])
+        await asyncio.gather(
+            store.put_facts([Fact("drained/a", b"other")]),
+            submit(store, append("run-2", facts=[Fact("spec/1", b"x")])),
+            store.put_facts([Fact("drained/b", None), Fact("drained/c", None)]),
+        )
+        assert list(await store.facts("drained/")) == [("drained/a", b"other")]
+        assert await store.fact("spec/1") == b"x"
+        assert store.sequence == before + 1
+        await store.delete_run("run-1")
+        assert await store.fact("drained/a") == b"other"
+
     async def test_streams_are_found_by_what_their_names_begin_with(self, store: EventStore) -> None:
         for stream in ("group-b", "group-a", "group.c", "groups", "run-1"):
             await commit(store, append(stream, row=row(stream) if stream == "run-1" else None))

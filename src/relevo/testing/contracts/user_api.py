@@ -7,6 +7,7 @@ class TestMine(UserApiContract):
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,30 @@ class UserApiContract:
         gate.touch()
         await followed(api, run)
         assert await api.why(run) == []
+
+    async def test_a_drained_agent_takes_nothing_new(self, api: UserApi, tmp_path: Path) -> None:
+        await api.drain("local", reason="")
+        await api.drain("local", reason=" new\nkernel ")
+        run = await api.submit(asked(HELLO, tmp_path))
+        for _ in range(6_000):  # the agent has yet to connect
+            [wait] = await api.why(run, "one")
+            if wait.kind == "drained":
+                break
+            await asyncio.sleep(0.01)
+        assert wait.reason == (
+            "waits for an agent that takes it: agent 'local' is drained (new kernel): it takes nothing new; "
+            "relevo undrain local lets it take jobs again"
+        )
+        await api.undrain("local")
+        assert (await followed(api, run))[-1]["status"] == "succeeded"
+        await api.undrain("local")
+        with pytest.raises(UserError, match="there is no agent 'nobody'") as unknown:
+            await api.drain("nobody")
+        assert unknown.value.hint == "there are: local"
+        with pytest.raises(UserError, match="there is no agent 'nobody'"):
+            await api.undrain("nobody")
+        with pytest.raises(UserError):
+            await api.drain("local", reason="x" * 201)
 
     async def test_the_engine_tells_of_itself(self, api: UserApi) -> None:
         told = await api.ping()

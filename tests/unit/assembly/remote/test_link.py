@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
+import httpx2 as httpx
 import pytest
 
 from relevo.assembly.remote import link as links
@@ -120,6 +122,23 @@ async def test_one_that_is_there_and_never_answers_is_given_up(far: Far) -> None
         await link.get("/some")
     assert [path for _, path in far.asked].count("/api/v1/some") == 2
     await link.close()
+
+
+async def test_a_connection_that_is_closed_as_it_is_made_is_a_lost_one(
+    far: Far, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await link.meet()
+    send, closed = httpx.AsyncClient.send, [True]
+
+    async def closed_once(self: httpx.AsyncClient, request: httpx.Request, **options: Any) -> httpx.Response:
+        if closed:  # what anyio makes of it under uvloop
+            closed.pop()
+            raise AttributeError("no attribute", name="getpeername", obj=None)
+        return await send(self, request, **options)
+
+    monkeypatch.setattr(httpx.AsyncClient, "send", closed_once)
+    far.replies = [GOOD, (201, {}, b'{"run": "r"}')]
+    assert await link.post("/fail", repeatable=False) == {"run": "r"}  # it was never sent
 
 
 async def test_a_busy_server_is_asked_again_when_it_says(far: Far, link: Link) -> None:

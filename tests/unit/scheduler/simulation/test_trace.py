@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relevo.domain.errors import UserError
-from relevo.scheduler.demand import Demand
+from relevo.scheduler.demand import Demand, Rules
 from relevo.scheduler.simulation import trace
 from relevo.scheduler.simulation.workload import Job, Workload
+from relevo.workflow.label_expressions import parse as parse_labels
 
 
 def parse(text: str) -> Workload:
@@ -36,7 +37,7 @@ def test_a_csv_with_all_there_is():
 def test_json_lines_with_all_there_is():
     load = parse(
         '{"submit": 0, "duration": 10, "job": "a b", "run": "r", "labels": ["linux"], "cpus": 1.5, "memory": 100, "resources": {"gpu": 2}, "deadline": "1h"}\n'
-        '{"submit": 1, "duration": "2h", "run": "r", "needs": ["a b"], "priority": -1}\n'
+        '{"submit": 1, "duration": "2h", "run": "r", "needs": ["a b"], "priority": -1, "preemptible": true}\n'
     )
     assert load.jobs == (
         Job(
@@ -48,7 +49,7 @@ def test_json_lines_with_all_there_is():
             Demand(frozenset({"linux"}), 1.5, 100, (("gpu", 2.0),)),
             deadline_s=3_600.0,
         ),
-        Job("job-2", "r", 1.0, 7_200.0, priority=-1, needs=(0,)),
+        Job("job-2", "r", 1.0, 7_200.0, priority=-1, needs=(0,), preemptible=True),
     )
 
 
@@ -91,7 +92,13 @@ HEAD = "submit,duration,run,job,needs,cpus,memory,priority\n"
         (HEAD + "0,1,r,a,,,much,\n", "t.csv:2: 'much' is no amount of memory"),
         ("submit,duration,resources\n0,1,gpu\n", "t.csv:2: resources must be like gpu=1 disk=20Gi"),
         ("submit,duration,resources\n0,1,gpu=some\n", "t.csv:2: 'some' is no amount of gpu"),
+        ("submit,duration,where\n0,1,gpu &&\n", "t.csv:2: 'gpu &&': a label is missing at its end"),
+        ("submit,duration,apart,over\n0,1,k,rack\n", "t.csv:2: over is one of node, pool, zone, not 'rack'"),
         ("submit,duration,deadline\n0,1,-3\n", "t.csv:2: deadline is negative"),
+        (
+            "submit,duration,preemptible\n0,1,often\n",
+            "t.csv:2: preemptible must be true or false, not 'often'",
+        ),
         (HEAD + "0,1,r,a,,,,high\n", "t.csv:2: priority must be a whole number, not 'high'"),
         (HEAD + "0,1,r,a,,,,99999999\n", "t.csv:2: priority must be from -1,000,000 to 1,000,000"),
         ('{"submit": 0}\n', "t.csv:1: duration is missing"),
@@ -126,6 +133,14 @@ words = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_
 amounts = st.floats(0, 1e6).map(lambda value: round(value, 3))
 
 
+RULES = [
+    None,
+    Rules(parse_labels("gpu && !zone:b || (x && y)"), frozenset({"lab", "other"}), parse_labels("fast")),
+    Rules(near="a key", apart="k", apart_over="zone"),
+    Rules(apart="k"),
+]
+
+
 @st.composite
 def loads(draw) -> Workload:
     jobs = []
@@ -136,6 +151,7 @@ def loads(draw) -> Workload:
             draw(st.one_of(st.none(), st.sampled_from([0.5, 1.0, 2.25]))),
             draw(st.one_of(st.none(), st.integers(1, 1 << 40))),
             draw(st.sampled_from([(), (("disk", 1e9), ("gpu", 0.5))])),
+            draw(st.sampled_from(RULES)),
         )
         needs = draw(st.sets(st.integers(0, number - 1), max_size=3)) if number else ()
         jobs.append(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from relevo.domain.errors import UserError
 from relevo.scheduler.demand import Demand
-from relevo.scheduler.policy import Share
+from relevo.scheduler.policy import MOST_TIMES, Share
 from relevo.scheduler.simulation.generate import Recipe, generate
 from relevo.scheduler.simulation.machines import Machines, Shape
 from relevo.scheduler.simulation.policies import REFERENCES, compare, names, parse_share, play
@@ -47,6 +47,7 @@ def loads(draw) -> Workload:
                 draw(st.integers(0, 2)),
                 tuple(needs),
                 draw(st.sampled_from([inf, 3.0, 20.0])),
+                draw(st.booleans()),
             )
         )
     return Workload(jobs)
@@ -286,6 +287,35 @@ def test_one_who_knows_the_future_stops_a_long_job_for_a_short_one():
     assert ends("srpt", load) == {"short": 15, "middle": 35, "long": 125}
     assert play("srpt", load, ONE).preemptions == 1
     assert least_mean_response_s(load, ONE) == pytest.approx((125 + 5 + 24) / 3)
+
+
+def test_a_job_is_ended_for_a_more_important_one_and_begins_anew():
+    low = job("low", 0, 100, preemptible=True)
+    load = Workload([low, job("high", 10, 5, priority=1)])
+    assert ends("preempt", load) == {"high": 15, "low": 115}
+    assert play("preempt", load, ONE).preemptions == 1
+    assert ends("relevo", load) == {"low": 100, "high": 105}
+    assert ends("preempt", Workload([low._replace(preemptible=False), load.jobs[1]])) == ends("relevo", load)
+
+
+def test_a_job_is_ended_three_times_and_then_runs_to_its_end():
+    high = [job(f"high{at}", 10 * at, 1, priority=1) for at in range(1, 10)]
+    load = Workload([job("low", 0, 30, preemptible=True), *high])
+    outcome = play("preempt", load, ONE)
+    assert outcome.preemptions == MOST_TIMES
+    assert ends("preempt", load)["low"] == 31 + 30
+
+
+@settings(deadline=None)
+@given(loads(), machines(windows=False, failures=False))
+def test_nobody_is_ended_for_others_who_does_not_let_himself_nor_again_and_again(load, places):
+    outcome = play("preempt", load, places)
+    stopped = [span.job for span in outcome.spans if not span.done]
+    assert outcome.preemptions == len(stopped)
+    for at in set(stopped):
+        assert load.jobs[at].preemptible
+        assert stopped.count(at) <= MOST_TIMES
+        assert load.jobs[at].priority < max(one.priority for one in load.jobs)
 
 
 def test_what_an_agent_has_beyond_its_slots_waits_there_even_if_another_is_idle():
