@@ -76,8 +76,8 @@ class Up:
             self.process = None
 
     @staticmethod
-    def until(met: Callable[[], Any], what: str = "it") -> Any:
-        deadline = time.monotonic() + PATIENCE_S
+    def until(met: Callable[[], Any], what: str = "it", patience_s: float = PATIENCE_S) -> Any:
+        deadline = time.monotonic() + patience_s
         while not (found := met()):
             assert time.monotonic() < deadline, f"{what} never came"
             time.sleep(0.02)
