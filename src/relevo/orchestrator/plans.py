@@ -20,7 +20,6 @@ from relevo.domain.run import Node, Run, leg_of
 from relevo.domain.states import JobStatus
 from relevo.scheduler.demand import Demand, Rules
 from relevo.scheduler.reach import Reach
-from relevo.workflow import label_expressions
 from relevo.workflow.calls import called_by, place_of
 from relevo.workflow.concurrency import ConcurrencyWrong
 from relevo.workflow.concurrency import evaluate as evaluate_concurrency
@@ -273,6 +272,8 @@ def demand_of(labels: list[str], node: JobNode) -> Demand:
 
 @lru_cache(maxsize=RULES_KEPT)
 def _rules(place: PlaceRules) -> Rules:
+    from relevo.workflow import label_expressions  # few jobs have any, and it takes a millisecond or two
+
     return Rules(
         label_expressions.parse(place.where) if place.where else None,
         frozenset(map(str.lower, place.tolerates)),
