@@ -20,7 +20,6 @@ from relevo.domain.run import Node, Run, leg_of
 from relevo.domain.states import JobStatus
 from relevo.scheduler.demand import Demand, Rules
 from relevo.scheduler.reach import Reach
-from relevo.workflow import label_expressions
 from relevo.workflow.calls import called_by, place_of
 from relevo.workflow.concurrency import ConcurrencyWrong
 from relevo.workflow.concurrency import evaluate as evaluate_concurrency
@@ -44,6 +43,8 @@ NO_RESULTS: Final[frozenset[str]] = frozenset()
 ALL_WELL: Final = frozenset({"success"})
 #: Contexts that are kept decoded, of runs that were in hand last.
 DECODED_CONTEXTS: Final = 64
+#: What legs of a plan ask for, as far as it is kept: labels may be others in each run.
+DEMANDS_KEPT: Final = 1_024
 #: Rules of jobs that are kept parsed.
 RULES_KEPT: Final = 1_024
 
@@ -214,6 +215,8 @@ class Plan:
         key = (template, *labels)
         found = self._demands.get(key)
         if found is None:
+            if len(self._demands) >= DEMANDS_KEPT:
+                self._demands.clear()
             found = self._demands[key] = demand_of(labels, self.templates[template].node)
         return found
 
@@ -273,6 +276,8 @@ def demand_of(labels: list[str], node: JobNode) -> Demand:
 
 @lru_cache(maxsize=RULES_KEPT)
 def _rules(place: PlaceRules) -> Rules:
+    from relevo.workflow import label_expressions  # few jobs have any, and it takes a millisecond or two
+
     return Rules(
         label_expressions.parse(place.where) if place.where else None,
         frozenset(map(str.lower, place.tolerates)),

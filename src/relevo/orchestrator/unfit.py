@@ -8,7 +8,8 @@ from typing import Final
 
 from relevo.scheduler.capacity import AgentCapacity, Capacity
 from relevo.scheduler.demand import Demand
-from relevo.scheduler.unmet import Lack, lacks, tally
+from relevo.scheduler.fit import never
+from relevo.scheduler.unmet import Lack, lacks, refusal, tally
 
 #: Why a job waits, by what agents lack that changes by itself or by somebody's word; the first one is told of.
 _CHANGES: Final = {"apart": "apart", "drained": "drained", "places": "slot"}
@@ -25,25 +26,29 @@ def unfit(
     away: Sequence[str],
     jobs_of_key: Callable[[str], Sequence[str]],
 ) -> tuple[str, str] | None:
-    """Kind and sentence; None where somebody takes the job, or where nothing but slots and amounts is in its way.
+    """Kind and sentence; None where somebody takes the job, or where nothing but labels, slots and what is taken is in its way.
 
     `away`: agents that are known and take nothing now; `jobs_of_key`: the jobs, as people know them, that run with a key of `apart`.
     """
-    if demand.rules is None and not any(agent.taints or agent.drained for agent in agents.values()):
+    plain = demand.rules is None and not any(agent.taints or agent.drained for agent in agents.values())
+    if plain and any(never(demand, agent) is None for agent in agents.values()):
         return None
     capacity = Capacity()
     capacity.agents = dict(agents)
     found, taking = lacks(demand, capacity)
     by_kind = {lack.kind: lack for lack in found}
-    if taking or not by_kind.keys() & _TOLD_HERE:
+    if taking or by_kind.keys() == {"labels"}:
         return None
-    said = tally(demand, found, sum(len(lack.agents) for lack in found))
     if all(lack.misfit.never for lack in found):
         kind = _STAYS.get(found[0].kind, "resources")
-        if away:
-            names = ", ".join(f"'{id}'" for id in away[:NAMED])
-            return kind, f"waits for an agent that takes it: {said}; {names} {_be(len(away))} not there"
-        return kind, f"no agent here could ever run it: {said}"
+        said = refusal(demand, list(agents.values())).removeprefix("it ")
+        names = ", ".join(f"'{id}'" for id in away[:NAMED])
+        return kind, f"{said}; it waits for one that could" + (
+            f", and {names} {_be(len(away))} not there" if away else ""
+        )
+    if not by_kind.keys() & _TOLD_HERE:
+        return None
+    said = tally(demand, found, sum(len(lack.agents) for lack in found))
     kind = next((name for lack, name in _CHANGES.items() if lack in by_kind), "resources")
     return kind, f"waits for an agent that takes it: {said}{_changes(demand, by_kind, jobs_of_key)}"
 

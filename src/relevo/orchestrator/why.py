@@ -78,6 +78,8 @@ class Scene(Struct, frozen=True):
     quota: Callable[[str, Demand], str] = lambda tenant, demand: ""
     #: the jobs, as people know them, that run with a key of `apart`
     jobs_of_key: Callable[[str], Sequence[str]] = lambda key: ()
+    #: what was found of classes of jobs so far, see `unfit.unfit`
+    unfit: dict[Demand, tuple[str, str] | None] = {}
 
 
 def places_of(
@@ -274,8 +276,10 @@ def why_queued(scene: Scene, place: Place) -> tuple[str, str]:
             "resources",
             f"waits for jobs of {place.quota} to end, which has its quota{told}{_ahead(place)}",
         )
-    away = [id for id in sorted(scene.agents) if id not in scene.capacity]
-    kept = unfit(demand, scene.capacity, away, scene.jobs_of_key)
+    if demand not in scene.unfit:
+        away = [id for id in sorted(scene.agents) if id not in scene.capacity]
+        scene.unfit[demand] = unfit(demand, scene.capacity, away, scene.jobs_of_key)
+    kept = scene.unfit[demand]
     if kept is not None:
         return kept[0], kept[1] + _ahead(place)
     able = [agent for _, agent in sorted(scene.capacity.items()) if demand.labels <= agent.labels]

@@ -16,7 +16,7 @@ from relevo.actors import Actor, ActorRef
 from relevo.core.measured import MATCH_SECONDS, PLACEMENTS, QUEUE_WAIT_SECONDS
 from relevo.scheduler.capacity import LOAD_STEP, AgentCapacity, Capacity
 from relevo.scheduler.demand import Demand, amounts
-from relevo.scheduler.match import FEW_AGENTS, Placement, Policy, Round, at_once, begin, choose, is_usual
+from relevo.scheduler.match import Placement, Policy, Round, at_once, begin, choose, is_usual
 from relevo.scheduler.queue import Order, Queue, Waiting
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ STEPS: Final = 32
 PLACED_AT_ONCE: Final = 256
 #: What an agent told of its load holds for so long; agents tell every two seconds.
 LOAD_HOLDS_S: Final = 10.0
+#: Among so many agents a look at each takes less than a round.
+CHOSEN_AMONG: Final = 64
 #: Of so many tenants that want nothing any more it is still known what they used.
 REMEMBERED: Final = 1_000
 
@@ -261,7 +263,7 @@ class Scheduler(Actor[Look]):
             len(self.queue)
             or not self._usual
             or demand.rules is not None
-            or len(self.capacity.agents) > FEW_AGENTS  # `choose` looks at each
+            or len(self.capacity.agents) > CHOSEN_AMONG
         ):
             return None
         if self._paced:
@@ -325,7 +327,11 @@ class Scheduler(Actor[Look]):
             if held.agent == agent.id:
                 agent.take(held.demand)
         self.capacity.agents[agent.id] = agent
-        if self.capacity.ledger is not None and self._round is None:
+        if (
+            self.capacity.ledger is not None
+            and self._round is None
+            and len(self.capacity.agents) <= CHOSEN_AMONG
+        ):
             # What is usual is placed without a round, and is to count for as much.
             self.capacity.ledger.totals = self.capacity.nodes().sums
         if self._evictions is not None:

@@ -21,7 +21,7 @@ from relevo.scheduler.queue import Waiting
 
 _log = logging.getLogger(__name__)
 
-#: What all calls of one round may take together, and one call alone.
+#: What all calls of one turn may take together, and one call alone.
 PATIENCE_S: Final = 0.2
 _LOOK_EVERY_S: Final = 0.05
 

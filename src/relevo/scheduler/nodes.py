@@ -32,6 +32,8 @@ SPARSE: Final = 32
 GONE_LIMIT: Final = 64
 #: So many agents are taken in at once, before others may have the loop.
 AT_ONCE: Final = 4
+#: Bits that are looked at together where few of many are wanted.
+_CHUNK: Final = 60
 _NO_RULES: Final = Rules()
 #: What a job of a class uses, in thousandths, by name.
 Uses = tuple[tuple[str, int], ...]
@@ -359,3 +361,15 @@ def rows_of(nodes: int) -> list[int]:
             found.append(8 * at + low.bit_length() - 1)
             byte ^= low
     return found
+
+
+def rows_from(nodes: int, start: int, count: int) -> Iterator[int]:
+    """The rows of a bit set of so many, ascending from `start`, then those before it."""
+    start %= max(count, 1)
+    for begin, end in ((start, count), (0, start)):
+        for at in range(begin, end, _CHUNK):
+            chunk = (nodes >> at) & ((1 << min(_CHUNK, end - at)) - 1)
+            while chunk:
+                low = chunk & -chunk
+                yield at + low.bit_length() - 1
+                chunk ^= low

@@ -8,17 +8,20 @@ taken where least is lost: lowest priority, then fewest jobs, then least work. A
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import add, sub
 from typing import Final, NamedTuple
 
 from relevo.scheduler.capacity import Capacity
 from relevo.scheduler.demand import Demand, amounts
 from relevo.scheduler.fit import together
-from relevo.scheduler.nodes import Uses, rows_of
+from relevo.scheduler.nodes import Uses, rows_from
 from relevo.scheduler.placement import Round
 from relevo.scheduler.policy import Policy
 from relevo.scheduler.queue import Waiting
 from relevo.scheduler.tenants import Account, Ledger
 
+#: Less than any priority.
+NOBODY: Final = -(1 << 60)
 #: Of so many nodes that could be made to fit the best is taken; with more of them, where to begin moves on.
 COMPARED: Final = 64
 
@@ -50,6 +53,15 @@ class _Claim(NamedTuple):
     demand: Demand
     uses: Uses
     reclaims: bool  #: its tenant has less than is guaranteed to it
+
+
+class _Column(NamedTuple):
+    """Of one resource, in thousandths, by row."""
+
+    name: str
+    asked: int
+    totals: list[int]
+    free: list[int]
 
 
 class _Cost(NamedTuple):
@@ -96,8 +108,6 @@ class _Eviction:
         self._sorted: dict[str, list[Running]] = {}  # of agents that were looked at, whom to spare first
         self._taken: dict[tuple[int, str], int] = {}  # beyond what the columns say, by row and resource
         self._keys: dict[int, set[str]] = {}
-        self._amounts: dict[Demand, dict[str, int]] = {}
-        self._rows: dict[int, list[int]] = {}  # of sets of agents that were asked for
         self._begin = 0
 
     def run(self, claims: list[tuple[Waiting, int, str, Demand]]) -> list[Preemption]:
@@ -131,64 +141,80 @@ class _Eviction:
     def _cheapest(self, claim: _Claim, allowed: int) -> tuple[int, list[Running]]:
         best: _Cost | None = None
         chosen, going = -1, list[Running]()
-        rows = self._rows.get(allowed)
-        if rows is None:
-            rows = self._rows[allowed] = rows_of(allowed)
+        columns = self._columns(claim.uses)
+        if columns is None:
+            return chosen, going
+        uses_of: dict[Demand, list[int]] = {}
         compared = 0
-        for place in range(len(rows)):
-            row = rows[(place + self._begin) % len(rows)]
-            victims = self._victims(row, claim)
-            if victims is None:
+        for row in rows_from(allowed, self._begin, len(self._nodes.rows)):
+            found = self._room(row, claim, columns, uses_of)
+            if found is None:
                 continue
-            cost = _Cost(
-                max((job.priority for job in victims), default=-(1 << 60)),
-                len(victims),
-                sum(self._now_s - job.since_s for job in victims),
-            )
-            if best is None or cost < best:
-                best, chosen, going = cost, row, victims
+            victims = self._victims(row, claim, *found, best)
+            if victims is not None:
+                cost = _Cost(
+                    victims[0].priority if victims else NOBODY,
+                    len(victims),
+                    sum(self._now_s - job.since_s for job in victims),
+                )
+                if best is None or cost < best:
+                    best, chosen, going = cost, row, victims
             compared += 1
             if compared == COMPARED:
-                self._begin += place + 1
+                self._begin = row + 1
                 break
         return chosen, going
 
-    def _victims(self, row: int, claim: _Claim) -> list[Running] | None:
-        """Who must go for a claim; None when it does not help."""
-        totals = self._nodes.totals
-        for name, amount in claim.uses:
-            column = totals.get(name)
-            if column is None or column[row] < amount:
-                return None
-        jobs = self._jobs(self._nodes.rows[row].id)
-        may_go = [job for job in jobs if self._may_go(job, claim)]
-        used = [self._uses(job.demand) for job in may_go]
-        room = {
-            name: self._free(row, name) - amount + sum([one.get(name, 0) for one in used])
-            for name, amount in claim.uses
-        }
-        if min(room.values()) < 0:
+    def _columns(self, uses: Uses) -> list[_Column] | None:
+        """What there is of what a claim asks for, and what is free; None where no node has any."""
+        totals, free = self._nodes.totals, self._nodes.free
+        if any(name not in totals for name, _ in uses):
             return None
-        stay = [job for job in jobs if not self._may_go(job, claim)]
-        if not self._apart(row, stay, claim):
-            return None
-        victims = []
-        for job, one in zip(may_go, used, strict=True):
-            if all(amount >= one.get(name, 0) for name, amount in room.items()) and self._apart(
-                row, [*stay, job], claim
-            ):
-                for name in room:
-                    room[name] -= one.get(name, 0)
-                stay.append(job)
-            else:
-                victims.append(job)
-        return victims if not claim.reclaims or self._leaves_guarantees(victims, claim) else None
+        return [_Column(name, amount, totals[name], free[name]) for name, amount in uses]
 
-    def _uses(self, demand: Demand) -> dict[str, int]:
-        found = self._amounts.get(demand)
-        if found is None:
-            found = self._amounts[demand] = dict(amounts(demand))
-        return found
+    def _room(
+        self, row: int, claim: _Claim, columns: list[_Column], uses_of: dict[Demand, list[int]]
+    ) -> tuple[list[int], list[tuple[Running, list[int]]]] | None:
+        """What a claim would leave there if all went who may, in the order of the columns, and who may, with what each uses,
+        whom to spare first; None when it does not help. `uses_of`: by class, as far as it is known."""
+        room = []
+        for name, amount, totals, free in columns:
+            if totals[row] < amount:
+                return None
+            room.append(free[row] - self._taken.get((row, name), 0) - amount)
+        may_go: list[tuple[Running, list[int]]] = []
+        stay: list[Running] = []
+        for job in self._jobs(self._nodes.rows[row].id):
+            if not self._may_go(job, claim):
+                stay.append(job)
+                continue
+            uses = uses_of.get(job.demand)
+            if uses is None:
+                named = dict(amounts(job.demand))
+                uses = uses_of[job.demand] = [named.get(column.name, 0) for column in columns]
+            may_go.append((job, uses))
+            room = list(map(add, room, uses))
+        return (room, may_go) if min(room) >= 0 and self._apart(row, stay, claim) else None
+
+    def _victims(
+        self,
+        row: int,
+        claim: _Claim,
+        room: list[int],
+        may_go: list[tuple[Running, list[int]]],
+        best: _Cost | None,
+    ) -> list[Running] | None:
+        """Who must go, the most important first; None when that is worse than the best so far, or not to be."""
+        victims: list[Running] = []
+        for job, uses in may_go:
+            left = list(map(sub, room, uses))
+            if min(left) >= 0 and self._apart(row, (job,), claim):
+                room = left
+                continue
+            victims.append(job)
+            if best is not None and (victims[0].priority, len(victims)) > best[:2]:
+                return None
+        return victims if not claim.reclaims or self._leaves_guarantees(victims, claim) else None
 
     def _jobs(self, agent: str) -> list[Running]:
         jobs = self._sorted.get(agent)
@@ -216,11 +242,7 @@ class _Eviction:
                     of_tenant[name] = of_tenant.get(name, 0) + amount
         return all(self._account(tenant).can_spare(lost) for tenant, lost in going.items())
 
-    def _free(self, row: int, name: str) -> int:
-        column = self._nodes.free.get(name)
-        return (0 if column is None else column[row]) - self._taken.get((row, name), 0)
-
-    def _apart(self, row: int, stay: list[Running], claim: _Claim) -> bool:
+    def _apart(self, row: int, stay: Iterable[Running], claim: _Claim) -> bool:
         """Whether nothing that stays is kept apart from the claim."""
         rules = claim.demand.rules
         if rules is None or not rules.apart:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from relevo.workflow import templates
 from relevo.workflow.findings import Findings
-from relevo.workflow.label_expressions import Expression, never_holds, parse
 from relevo.workflow.labels import EXCLUSIVE, GROUP, canonical
 from relevo.workflow.nodes import Mapping, Node, Scalar, Sequence
+
+if TYPE_CHECKING:
+    from relevo.workflow.label_expressions import Expression
 
 #: The keys of `relevo:` that are about it.
 PLACE_KEYS: Final = ("where", "prefers", "tolerates", "near", "apart")
@@ -19,6 +21,15 @@ def check_place(holder: Mapping, findings: Findings) -> None:
     own = holder.get("relevo")
     if not isinstance(own, Mapping):
         return
+    if own.key("where") is not None or own.key("prefers") is not None:
+        _check_expressions(holder, own, findings)
+    _check_pull(own, findings)
+
+
+def _check_expressions(holder: Mapping, own: Mapping, findings: Findings) -> None:
+    # few files have any, and it takes a millisecond or two
+    from relevo.workflow.label_expressions import never_holds
+
     labels = _labels(holder.get("runs-on"))
     where, prefers = (_expression(own.get(key), findings) for key in ("where", "prefers"))
     node = own.get("where")
@@ -38,7 +49,6 @@ def check_place(holder: Mapping, findings: Findings) -> None:
                 "`prefers` does nothing: no agent that the job may run on is like that",
                 severity="warning",
             )
-    _check_pull(own, findings)
 
 
 def _check_pull(own: Mapping, findings: Findings) -> None:
@@ -57,6 +67,8 @@ def _check_pull(own: Mapping, findings: Findings) -> None:
 def _expression(node: Node | None, findings: Findings) -> Expression | None:
     if not isinstance(node, Scalar) or not node.text.strip() or templates.OPEN in node.text:
         return None
+    from relevo.workflow.label_expressions import parse
+
     try:
         return parse(node.text)
     except ValueError as error:

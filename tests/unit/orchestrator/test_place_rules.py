@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from relevo.assembly.observing import scene, workers
 from relevo.domain import events as e
+from relevo.orchestrator.plans import DEMANDS_KEPT, Plan, demand_of
 from relevo.orchestrator.why import why_run
 from relevo.protocol import messages as m
 from relevo.scheduler.policy import Policy, Weights
 from relevo.scheduler.reach import Reach
 from relevo.testing.virtual_loop import run_virtual
+from relevo.workflow.reader import read
 from tests.unit.orchestrator.kit import FakeAgent, World, until
 
 
@@ -154,7 +156,7 @@ def test_what_nobody_could_take_waits_where_that_is_wished_and_runs_when_somebod
         [wait] = why_run(scene(world.now), world.now.orchestrator.live[run].run)
         assert (wait.kind, wait.reason) == (
             "where",
-            "no agent here could ever run it: agent 'local' is not zone:y",
+            "no agent here could ever run it: agent 'local' is not zone:y; it waits for one that could",
         )
         other = FakeAgent(world.now, "other", zone="y")
         other.hello()
@@ -182,9 +184,25 @@ def test_an_agent_that_came_back_as_another_leaves_what_waits_for_it_waiting_and
         assert (wait.job, wait.kind, wait.reason) == (
             "two",
             "where",
-            "no agent here could ever run it: agent 'local' is not gpu",
+            "no agent here could ever run it: agent 'local' is not gpu; it waits for one that could",
         )
         assert world.status(run) == "running"
         await world.now.close()
 
     run_virtual(main())
+
+
+def test_labels_that_are_others_in_each_run_are_not_all_kept():
+    plan = Plan.made_of(read(workflow(a="{priority: 1}").encode(), "w.yml"))
+    for number in range(3 * DEMANDS_KEPT):
+        assert plan.demand(0, ["linux", f"Run-{number}"]).labels == {"linux", f"run-{number}"}
+    assert len(plan._demands) <= DEMANDS_KEPT
+
+
+def test_a_job_that_only_names_a_pool_has_no_rules():
+    node = read(b"on: push\njobs:\n  a:\n    runs-on: {group: Big}\n    steps: [{run: x}]\n", "w.yml").jobs[
+        "a"
+    ]
+    demand = demand_of(["group:Big", "Linux"], node)
+    assert demand.labels == {"pool:big", "linux"}
+    assert demand.rules is None

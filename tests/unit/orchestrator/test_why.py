@@ -76,10 +76,12 @@ def scene(
     place: dict[str, dict[str, Any]] | None = None,
     drained: dict[str, str] | None = None,
     apart: dict[str, str] | None = None,
+    left: dict[str, dict[str, float]] | None = None,
     **more: Any,
 ) -> Scene:
     """`taken`: slots at agents, none is free without; `used`: cpus and memory at them; `place`: taints, pool and zone of
-    agents; `drained`: those that are, and why; `apart`: keys of jobs that they have."""
+    agents; `drained`: those that are, and why; `apart`: keys of jobs that they have; `left`: what is
+    free of what else they have."""
     capacity = {}
     for one_ in agents:
         if not one_.ready or not one_.connected:
@@ -88,6 +90,7 @@ def scene(
         room = AgentCapacity(one_.id, one_.labels, one_.slots, one_.cpus, one_.memory_bytes, **where)
         if one_.id in (drained or {}):
             room.drain(True, (drained or {})[one_.id])
+        room.extras_free.update((left or {}).get(one_.id, {}))
         if one_.id in (apart or {}):
             room.apart[(apart or {})[one_.id]] = 1
         for _ in range((taken or {}).get(one_.id, one_.slots)):
@@ -281,8 +284,25 @@ STATES: dict[str, tuple[Run, Scene, str, str, str]] = {
         "a", "resources", "asks for 6 cpus, and 2 of 8 are free at local: it begins when jobs there have ended",
     ),
     "too little of something else free": (
+        one(),
+        scene(
+            agent(), taken=FREE, place={"local": {"extras": {"board": 1.0}}}, left={"local": {"board": 0.0}},
+            queue=queued(demand=Demand(LINUX, None, None, (("board", 1.0),))),
+        ),
+        "a", "resources", "asks for 1 of board, and 0 of 1 are free at local: it begins when jobs there have ended",
+    ),
+    "more of something than there is": (
         one(), scene(agent(), taken=FREE, queue=queued(demand=Demand(LINUX, None, None, (("board", 1.0),)))),
-        "a", "resources", "asks for 1 of board, and 0 of 0 are free at local: it begins when jobs there have ended",
+        "a", "resources", "asks for 1 of board, and no agent here has any; RELEVO_RESOURCES=board=N says what there is; it waits for one that could",
+    ),
+    "more cpus than anybody has": (
+        one(), scene(agent("x"), agent("y"), queue=queued(demand=Demand(LINUX, 64.0, None))),
+        "a", "resources", "asks for 64 cpus, and no agent here has more than 8; it waits for one that could",
+    ),
+    "as much as two have, and nobody both": (
+        one(),
+        scene(agent("x", cpus=64.0), agent("y", memory_bytes=64 * GIB), queue=queued(demand=Demand(LINUX, 32.0, 32 * GIB))),
+        "a", "resources", "no agent here could ever run it: of 2 agents, 1 has too little memory in all and 1 has too little cpu in all; it waits",
     ),
     "too little memory free": (
         one(), scene(agent(), taken=FREE, used={"local": (0, 15 * GIB)}, queue=queued(demand=Demand(LINUX, None, 2 * GIB))),
@@ -410,7 +430,7 @@ STATES: dict[str, tuple[Run, Scene, str, str, str]] = {
     ),
     "an expression that holds where nobody is now": (
         one(), scene(agent("x"), agent("y", connected=False, ready=False), queue=queued(demand=rules("gpu"))),
-        "a", "where", "waits for an agent that takes it: agent 'x' is not gpu; 'y' is not there",
+        "a", "where", "no agent here could ever run it: agent 'x' is not gpu; it waits for one that could, and 'y' is not there",
     ),
     "labels, expressions and taints on several": (
         one(),
@@ -484,7 +504,7 @@ def test_the_reason_is_right(label):
 
 def test_every_kind_has_its_state():
     assert {kind for _, _, _, kind, _ in STATES.values() if kind} | {"max-parallel"} == set(WAITS)
-    assert len(STATES) >= 60
+    assert len(STATES) >= 80
 
 
 @pytest.mark.parametrize("step", ["running"])
