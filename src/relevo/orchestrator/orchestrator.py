@@ -72,6 +72,20 @@ class NoSuchRun(UserError):
     """There is no live run of that id."""
 
 
+def _passed_over(commands: list[c.Command], poison: list[c.Command]) -> list[c.Command]:
+    """Commands without those that their run failed at. Were an end merely left out, its job would run for ever: somebody is
+    asked what is to become of it."""
+    left: list[c.Command] = []
+    for command in commands:
+        if command not in poison:
+            left.append(command)
+        elif isinstance(command, c.EndAttempt):
+            reason = "a defect of relevo: its end could not be taken in"
+            asks = c.LoseAttempt(command.job, command.number, reason, command.at_ms, held=True)
+            left += [asks] if asks not in poison else []
+    return left
+
+
 class Orchestrator:
     """See the package. `manager` is set by whoever wires the engine, before `load`."""
 
@@ -266,7 +280,7 @@ class Orchestrator:
         """From the worker manager: what an agent told of a run, in order."""
         ref = self._refs.get(run)
         if self.poison and run in self.poison:
-            commands = [one for one in commands if one not in self.poison[run]]
+            commands = _passed_over(commands, self.poison[run])
         if ref is not None:
             ref.tell(Envelope(commands, batch))
         elif run in self._reloading:
