@@ -94,12 +94,12 @@ def basic(size: Size, seed: int) -> tuple[Queue, Capacity, Policy]:
     return queue, capacity, POLICY
 
 
-def full(size: Size, seed: int) -> tuple[Queue, Capacity, Policy]:
-    """More jobs than there is room for: of each node there are two cpus."""
+def full(size: Size, seed: int, places: int = 100, cpus: float = 2.0) -> tuple[Queue, Capacity, Policy]:
+    """More jobs than there is room for."""
     queue, capacity, policy = basic(size, seed)
     for id, node in capacity.agents.items():
         capacity.agents[id] = AgentCapacity(
-            id, node.labels, node.slots, 2.0, node.memory_bytes, extras=node.extras, zone=node.zone
+            id, node.labels, places, cpus, node.memory_bytes, extras=node.extras, zone=node.zone
         )
     return queue, capacity, policy
 
@@ -120,41 +120,58 @@ def gated(size: Size, seed: int) -> tuple[Queue, Capacity, Policy]:
     return queue, capacity, policy._replace(shares=shares)
 
 
-class _Bell:
-    """In place of the scheduler's mailbox: notes that it wants to look."""
+class _Engine:
+    """As much of one as the scheduler needs: its mailbox, and whoever gets what was placed."""
 
-    def __init__(self) -> None:
+    def __init__(self, made: tuple[Queue, Capacity, Policy]) -> None:
+        queue, capacity, policy = made
         self.rung = False
+        self.running: list[Waiting] = []
+        self.scheduler = Scheduler(self._assign, lambda: 0.0, policy)
+        self.scheduler.ref = cast("ActorRef[Look]", self)
+        for agent in capacity.agents.values():
+            self.scheduler.agent_up(agent)
+        self.scheduler.capacity.nodes()  # they joined long ago
+        self.scheduler.queue = queue
+        self.scheduler.change(policy)
 
     def tell(self, message: Look) -> None:
         self.rung = True
 
+    def _assign(self, placements: list[Placement]) -> None:
+        self.running += [placement.waiting for placement in placements]
+
+    def go(self) -> list[float]:
+        """Match until nothing is placed any more; how long each turn took."""
+        turns = []
+        while self.rung:
+            self.rung = False
+            begun = process_time()
+            self.scheduler.receive([LOOK])
+            turns.append(process_time() - begun)
+        return turns
+
 
 def matched(made: tuple[Queue, Capacity, Policy]) -> Result:
-    """Match until nothing is placed any more."""
-    queue, capacity, policy = made
-    placed = 0
-
-    def assign(placements: list[Placement]) -> None:
-        nonlocal placed
-        placed += len(placements)
-
-    bell = _Bell()
-    scheduler = Scheduler(assign, lambda: 0.0, policy)
-    scheduler.ref = cast("ActorRef[Look]", bell)
-    for agent in capacity.agents.values():
-        scheduler.agent_up(agent)
-    scheduler.capacity.nodes()  # they joined long ago
-    scheduler.queue = queue
-    scheduler.change(policy)
-    turns = []
-    while bell.rung:
-        bell.rung = False
-        begun = process_time()
-        scheduler.receive([LOOK])
-        turns.append(process_time() - begun)
-    check(scheduler.capacity)
+    """Match a queue from its beginning."""
+    engine = _Engine(made)
+    turns = engine.go()
+    check(engine.scheduler.capacity)
+    placed = len(engine.running)
     return Result(placed, placed / sum(turns), quantiles(turns, n=100)[-1])
+
+
+def succeeded(made: tuple[Queue, Capacity, Policy], ends: int) -> float:
+    """Seconds for each job that ends where all nodes are full, to find who takes its place."""
+    engine = _Engine(made)
+    engine.go()
+    rng = random.Random(0)
+    took = []
+    for _ in range(ends):
+        engine.scheduler.withdraw(*engine.running.pop(rng.randrange(len(engine.running))))
+        took.append(sum(engine.go()))
+    assert len(engine.scheduler.queue)
+    return median(took)
 
 
 def preempting(size: Size, seed: int) -> float:
@@ -264,6 +281,20 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
                     "placed_per_s": ours.placed_per_s,
                 }
             )
+    for name, made in (
+        ("places", full(size, 0, places=4, cpus=100.0)),
+        ("cpus", full(size, 0)),
+    ):
+        rows.append(
+            {
+                "name": f"  a job ends where no {name} are left: to find who takes its place",
+                "value": succeeded(made, 30) * 1_000,
+                "unit": "ms CPU",
+                "baseline": None,
+                "ratio": None,
+                "goal": None,
+            }
+        )
     each = [preempting(size, seed) for seed in range(rounds)]
     rows.append(
         {

@@ -1,4 +1,5 @@
-"""One call of a metric whose labelled child is held, and what a step is told of its trace, beside the same through a lock (the usual thread-safe counter)."""
+"""One call of a metric whose labelled child is held, and what a step is told of its trace, beside the same through a lock (the usual
+thread-safe counter). And what all of it is of a job (instructions.py), where there is a valgrind: some minutes."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+from benchmarks import instructions
 from relevo.core.gcra import Gcra
 from relevo.core.metrics import Registry
 from relevo.telemetry.ids import StepParents
@@ -60,7 +62,22 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
                 "goal": goal,
             }
         )
+    if instructions.available():
+        figures.append(_telemetry())
     return figures
+
+
+def _telemetry() -> dict[str, Any]:
+    share, parts = instructions.share()
+    return {
+        "name": "telemetry's share of a durable no-op job, in instructions of engine and agent",
+        "value": share * 100,
+        "unit": "%",
+        "baseline": None,
+        "ratio": None,
+        "goal": "<= 2",
+        "instructions": {name: round(spent) for name, spent in parts.items()},
+    }
 
 
 if __name__ == "__main__":

@@ -76,8 +76,8 @@ class Up:
             self.process = None
 
     @staticmethod
-    def until(met: Callable[[], Any], what: str = "it") -> Any:
-        deadline = time.monotonic() + PATIENCE_S
+    def until(met: Callable[[], Any], what: str = "it", patience_s: float = PATIENCE_S) -> Any:
+        deadline = time.monotonic() + patience_s
         while not (found := met()):
             assert time.monotonic() < deadline, f"{what} never came"
             time.sleep(0.02)
@@ -92,6 +92,13 @@ class Up:
         with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             text = answer.read()
         return json.loads(text) if text else None
+
+    def kill_agent(self) -> None:
+        """As when it crashes, or the kernel has no memory left."""
+        for told in processes_of(str(self.folder)):
+            pid, _, line = told.partition(": ")
+            if "relevo.assembly.agent" in line:
+                os.kill(int(pid), signal.SIGKILL)
 
     def gate(self, name: str) -> str:
         """Shell words that wait until the gate is opened."""

@@ -64,6 +64,19 @@ def test_a_log_is_followed_until_one_scrolls_up(up: Up, visit: Visit) -> None:
     expect(page.locator(".head .status-text")).to_have_text("Succeeded")
 
 
+def test_colours_go_on_in_the_next_line(up: Up, visit: Visit) -> None:
+    script = "printf '\\033[31mred\\nstill red\\n\\033[0mplain\\n\\033[32mgreen\\n'"
+    run = up.submit(workflow({"a": {"run": {"Colours": script, "Next": "echo after"}}}))
+    up.ended(run)
+    visitor = visit(up)
+    page = visitor.enter(f"/runs/{run}/jobs/0")
+    for line, looks in ((1, "fg-red"), (2, "fg-red"), (4, "fg-green")):
+        expect(text_of(page, line).locator(f".{looks}")).to_have_count(1)
+    for line in (3, 5):
+        expect(text_of(page, line).locator("[class^=fg-]")).to_have_count(0)
+    visitor.picture("colours")
+
+
 def test_groups_fold(up: Up, visit: Visit) -> None:
     script = "echo before; echo '::group::Many things'; seq 1 50; echo '::endgroup::'; echo after"
     run = up.submit(workflow({"a": {"run": {"Print": script}}}))

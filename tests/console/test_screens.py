@@ -195,6 +195,91 @@ def test_a_run_is_cancelled_and_tried_again_from_the_page(up: Up, visit: Visit) 
     expect(page.locator(".head .status-text")).to_have_text("Cancelled")
 
 
+def test_secrets_are_asked_for_again_by_a_retry(up: Up, visit: Visit) -> None:
+    steps = [{"name": "Say", "run": "echo length ${#S}", "env": {"S": "${{ secrets.TOKEN }}"}}]
+    text = workflow({"a": {"run": {}, "steps": steps}})
+    given = {"workflow": {"path": "w.yml", "text": text}, "secrets": {"TOKEN": "first", "OTHER": "o"}}
+    run = up.ask("/runs", given)["run"]
+    up.ended(run)
+    visitor = visit(up)
+    page = visitor.enter(f"/runs/{run}")
+    page.get_by_role("button", name="Retry all").click()
+    dialog = page.get_by_role("dialog")
+    field = dialog.get_by_label("TOKEN")
+    expect(field).to_have_attribute("type", "password")
+    visitor.picture("secrets")
+    dialog.get_by_role("button", name="Retry all").click()  # nothing was filled in
+    expect(dialog).to_be_visible()
+    dialog.get_by_label("OTHER").fill("x")
+    field.fill("a longer one")
+    field.press("Enter")
+    expect(page).not_to_have_url(re.compile(run))
+    expect(page.locator(".head .status-text")).to_have_text("Succeeded")
+    again = up.ask("/runs?limit=1")["items"][0]["run"]
+    assert up.ask(f"/runs/{again}/jobs/0/log/lines")["lines"][-1]["text"] == "length 12"
+
+
+def test_a_held_job_is_decided_about(up: Up, visit: Visit) -> None:
+    held = {"name": "Once", "run": up.gate("held"), "relevo": {"idempotent": False}}
+    for word, status in (("Retry", "Succeeded"), ("Fail", "Failed")):
+        run = up.submit(workflow({"deploy": {"run": {}, "steps": [held]}}))
+        visitor = visit(up)
+        page = visitor.enter(f"/runs/{run}/jobs/0")
+        expect(page.locator(".step", has_text="Once").first).to_be_visible()
+        up.until(
+            lambda run=run: any(
+                step["status"] == "running" for step in up.ask(f"/runs/{run}")["jobs"][0]["steps"]
+            )
+        )
+        up.kill_agent()
+        decide = page.get_by_role("button", name=word, exact=True)
+        decide.wait_for()
+        expect(page.locator(".step", has_text="Once").get_by_label("Lost")).to_be_visible()
+        visitor.picture("held")
+        up.open("held")
+        decide.click()
+        if word == "Fail":
+            page.get_by_role("dialog").get_by_role("button", name="It has failed").click()
+        expect(page.locator(".head .status-text")).to_have_text(status)
+        up.ended(run)
+        (up.folder / "held").unlink()
+
+
+def test_groups_have_their_names(up: Up, visit: Visit) -> None:
+    text = {"concurrency": {"group": "deploy-production"}, "run": {"Wait": up.gate("group")}}
+    runs = [up.submit(workflow({"a": dict(text)})) for _ in range(2)]
+    visitor = visit(up)
+    page = visitor.enter("/actors")
+    expect(page.locator(".actor-row", has_text="deploy-production")).to_contain_text("GroupActor")
+    visitor.picture("actors-groups")
+    page = visitor.go(f"/runs/{runs[1]}?view=jobs")
+    expect(page.locator(".job-row")).to_contain_text("deploy-production")
+    visitor.picture("waits-in-group")
+    up.open("group")
+    for run in runs:
+        up.ended(run)
+    (up.folder / "group").unlink()
+
+
+def test_a_session_that_has_ended_is_told_and_begun_again(own_up: Up, visit: Visit) -> None:
+    run = own_up.submit(workflow({"a": {"run": {"Do": ":"}}}))
+    own_up.ended(run)
+    visitor = visit(own_up)
+    page = visitor.enter(f"/runs/{run}")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Retry all").click()
+    expect(page.get_by_label("Token")).to_be_visible()
+    expect(page.locator(".telling")).to_contain_text("Your session has ended.")
+    visitor.picture("session-ended")
+    page.get_by_label("Token").fill("rlv_wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.get_by_label("Token").fill(own_up.token)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(re.compile(run))
+    expect(page.locator(".head .status-text")).to_have_text("Succeeded")
+
+
 def test_a_matrix_of_2000_stays_one_row(up: Up, visit: Visit) -> None:
     legs = list(range(200))
     run = up.submit(

@@ -108,6 +108,17 @@ def test_what_others_can_reach_needs_a_word(world: World) -> None:
     assert not os.path.exists(world.home)
 
 
+def test_a_second_server_of_a_home_tells_where_it_is_served(world: World) -> None:
+    server = Server(world)
+    second = world.start("up", "--port", "0")
+    assert second.end() == 2
+    assert f"is served already, at {server.url}" in second.text
+    assert str(server.command.pid) in second.text
+    server.command.signal(signal.SIGTERM)
+    assert server.command.end() == 0
+    assert not os.path.exists(f"{world.home}/served")
+
+
 def test_a_port_that_is_taken_is_told_of_before_anything_starts(world: World) -> None:
     server = Server(world)
     port = server.url.rpartition(":")[2]

@@ -11,6 +11,8 @@ export class Problem extends Error {
     readonly status: number,
     title: string,
     readonly hint: string = "",
+    /** Names of secrets that are to be given again. */
+    readonly secrets: readonly string[] = [],
   ) {
     super(title);
   }
@@ -26,7 +28,11 @@ export async function ask<T>(path: string, options: RequestInit = {}): Promise<T
   }
   if (response.ok) return response.status === 204 ? (undefined as T) : await body<T>(response);
   const problem = await asProblem(response);
-  if (response.status === 401) session.value = "closed";
+  if (response.status === 401) {
+    const ended = session.peek() === "open";
+    session.value = "closed";
+    if (ended) throw new Problem(401, "Your session has ended.", "Sign in to go on; what you did last was not done.");
+  }
   throw problem;
 }
 
@@ -37,8 +43,8 @@ async function body<T>(response: Response): Promise<T> {
 
 export async function asProblem(response: Response): Promise<Problem> {
   try {
-    const told = (await response.json()) as { title?: string; detail?: string; hint?: string };
-    return new Problem(response.status, told.detail || told.title || response.statusText, told.hint ?? "");
+    const told = (await response.json()) as { title?: string; detail?: string; hint?: string; secrets?: string[] };
+    return new Problem(response.status, told.detail || told.title || response.statusText, told.hint ?? "", told.secrets ?? []);
   } catch {
     return new Problem(response.status, `The server answered ${response.status} ${response.statusText}.`);
   }
@@ -63,7 +69,10 @@ export async function signOut(): Promise<void> {
 }
 
 export function words(error: unknown): string {
-  if (error instanceof Problem) return error.hint ? `${error.message} ${error.hint}` : error.message;
+  if (error instanceof Problem) {
+    if (!error.hint) return error.message;
+    return `${error.message}${/[.!?:]$/.test(error.message) ? "" : "."} ${error.hint[0]?.toUpperCase()}${error.hint.slice(1)}`;
+  }
   return error instanceof Error ? error.message : String(error);
 }
 

@@ -17,7 +17,7 @@ export type JobStatus =
   | "cancelled"
   | "timed-out"
   | "skipped";
-export type StepStatus = "pending" | "running" | "cancelling" | "succeeded" | "failed" | "cancelled" | "timed-out" | "skipped";
+export type StepStatus = "pending" | "running" | "cancelling" | "succeeded" | "failed" | "cancelled" | "timed-out" | "skipped" | "lost";
 export type Status = RunStatus | JobStatus | StepStatus;
 
 export interface RunRow {
@@ -195,6 +195,8 @@ export interface ActorState {
   mailbox: number;
   handled: number;
   restarts: number;
+  /** What it is about, where its path does not say it: a concurrency group's name. */
+  about?: string;
 }
 
 export interface ServerInfo {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { bytes, duration } from "../src/format";
-import { pieces, plain } from "../src/log/ansi";
+import { carried, pieces, plain } from "../src/log/ansi";
+import { Carry } from "../src/log/carry";
 import { highlight, occurrences } from "../src/log/highlight";
 import { above, match } from "../src/places";
 import { fits, merge } from "../src/run/rows";
@@ -24,6 +25,21 @@ describe("colours of a terminal", () => {
   it("leave nothing else of the sequences", () => {
     expect(pieces("\x1b]0;title\x07\x1b[2Ka\x1b[1Gb")).toEqual([{ text: "ab", looks: "" }]);
     expect(plain("\x1b[1;32mok\x1b[0m 10%\r100%")).toBe("100%");
+  });
+  it("go on in the next line, until they end", () => {
+    const lines = ["plain", "\x1b[31mred", "still", "\x1b[1mbold\x1b[0m not", "none", "\x1b[38;5;0mblack", "on", "\x1b[0;32mgreen", "on"];
+    const steps = [0, 0, 0, 0, 0, 0, 0, 0, 1];
+    const line = (at: number) =>
+      at in lines ? { step: steps[at] as number, text: lines[at] as string, offset: 0, at_ms: 0, cut: false } : undefined;
+    const red = "\x1b[31m";
+    const expected = ["", "", red, red, "", "", "\x1b[38;5;0m", "\x1b[38;5;0m", ""];
+    const carry = new Carry(line);
+    expect(lines.map((_, at) => carry.before(at))).toEqual(expected);
+    expect(lines.map((_, at) => new Carry(line).before(at))).toEqual(expected);
+    expect(carry.before(2)).toBe(red);
+    expect(carry.before(99)).toBe("");
+    expect(pieces(red + "still")).toEqual([{ text: "still", looks: "fg-red" }]);
+    expect(carried("", "\x1b[1m".repeat(1000)).length).toBeLessThanOrEqual(256);
   });
   it("are never markup", () => {
     expect(pieces("<img src=x onerror=alert(1)>")).toEqual([{ text: "<img src=x onerror=alert(1)>", looks: "" }]);

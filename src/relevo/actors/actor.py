@@ -24,6 +24,11 @@ class _Base(Generic[M]):
     #: Its place in the system; there from `started()` on.
     context: Context[M]
 
+    @property
+    def about(self) -> str:
+        """What it is about, for people, where its name does not say it."""
+        return ""
+
     def on_terminated(self, signal: Terminated) -> None:
         """An actor that it watches is gone. Comes before waiting messages, also while it is paused."""
 

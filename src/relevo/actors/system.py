@@ -128,7 +128,7 @@ class ActorSystem:
         await self._root.gone()
 
     def tree(self) -> list[dict[str, Any]]:
-        """All actors, parents before children: path, kind, state, mailbox (messages that wait), handled, restarts."""
+        """All actors, parents before children: path, kind, state, mailbox (messages that wait), handled, restarts, about."""
         rows: list[dict[str, Any]] = []
         pending: list[Cell[Any]] = [self._root]
         while pending:
@@ -141,6 +141,7 @@ class ActorSystem:
                     "mailbox": cell.depth,
                     "handled": cell.handled,
                     "restarts": cell.restarts,
+                    "about": "" if cell.actor is None else cell.actor.about,
                 }
             )
             pending += reversed(list((cell.children or {}).values()))

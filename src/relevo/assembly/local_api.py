@@ -16,7 +16,7 @@ from relevo.domain.errors import UserError
 from relevo.domain.run import Job, Run, inside, leg_of
 from relevo.domain.states import JobStatus
 from relevo.orchestrator import keys
-from relevo.orchestrator.api import REASON_LIMIT, Submission
+from relevo.orchestrator.api import REASON_LIMIT, SecretsMissing, Submission
 from relevo.orchestrator.orchestrator import NoSuchRun
 from relevo.orchestrator.plans import Plan, SharedContexts, digest_of, group_of_run
 from relevo.store.contract import Fact, FactExists, StoreUnavailable
@@ -111,6 +111,7 @@ class LocalApi:
             facts.append(Fact(f"secrets/{run}", self._vault.seal(run, submission.secrets)))
         blob = _encode(shared)
         workflow = plan.workflow
+        traceparent, tracestate = _trace(submission.traceparent, submission.tracestate)
         submit = c.Submit(
             run,
             workflow.name or workflow.path,
@@ -122,8 +123,8 @@ class LocalApi:
             at_ms=self._clock.wall_ms(),
             secrets=sorted(submission.secrets),
             group=group_of_run(plan, shared),
-            traceparent=str(parent) if (parent := ids.parse(submission.traceparent)) else "",
-            tracestate=ids.state(submission.tracestate) if parent else "",
+            traceparent=traceparent,
+            tracestate=tracestate,
         )
         return await self._stored(submit, plan, blob, facts)
 
@@ -296,6 +297,8 @@ class LocalApi:
         job: str | int | None = None,
         secrets: dict[str, str] | None = None,
         idempotency_key: str | None = None,
+        traceparent: str = "",
+        tracestate: str = "",
     ) -> str:
         """See EngineApi.retry."""
         live = await self._engine.orchestrator.actor(run)
@@ -312,7 +315,10 @@ class LocalApi:
         facts = _once(
             idempotency_key, again, lambda: keys.retried(run, failed=failed, job=job, secrets=secrets)
         )
-        return await self._retry_ended(run, again, facts, failed=failed, job=job, secrets=secrets or {})
+        trace = _trace(traceparent, tracestate)
+        return await self._retry_ended(
+            run, again, facts, failed=failed, job=job, secrets=secrets or {}, trace=trace
+        )
 
     async def _retry_ended(
         self,
@@ -323,6 +329,7 @@ class LocalApi:
         failed: bool,
         job: str | int | None,
         secrets: dict[str, str],
+        trace: tuple[str, str],
     ) -> str:
         orchestrator = self._engine.orchestrator
         state = await self._reading.state(run)
@@ -330,10 +337,7 @@ class LocalApi:
         assert accepted is not None
         missing = [name for name in accepted.secrets if name not in secrets]
         if missing:
-            raise UserError(
-                f"the run used secrets that are not kept after its end: {', '.join(missing)}",
-                hint="give them again: " + " ".join(f"--secret {name}" for name in missing),
-            )
+            raise SecretsMissing(missing)
         plan = await orchestrator.stored.plan(accepted.spec)
         contexts = await orchestrator.stored.contexts(accepted.contexts)
         carried = await orchestrator.stored.carried(run) if failed or job is not None else {}
@@ -361,6 +365,8 @@ class LocalApi:
             self._clock.wall_ms(),
             sorted(secrets),
             group_of_run(plan, contexts.decoded),
+            traceparent=trace[0],
+            tracestate=trace[1],
             retried_traceparent=accepted.traceparent,
         )
         return await self._stored(submit, plan, contexts.blob, facts, carried)
@@ -450,6 +456,12 @@ def _made_ms(run: str) -> int:
             return 0
         number = number << 5 | place
     return number >> 40 if len(run) == 18 else 0
+
+
+def _trace(traceparent: str, tracestate: str) -> tuple[str, str]:
+    """Where a run hangs, as it is stored: what is malformed is left out."""
+    parent = ids.parse(traceparent)
+    return ("", "") if parent is None else (str(parent), ids.state(tracestate))
 
 
 def _once(key: str | None, run: str, asked: Callable[[], str]) -> list[Fact]:

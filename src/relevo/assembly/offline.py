@@ -151,6 +151,8 @@ class Offline:
         job: str | int | None = None,
         secrets: dict[str, str] | None = None,
         idempotency_key: str | None = None,
+        traceparent: str = "",
+        tracestate: str = "",
     ) -> str:
         _needs_engine()
 

@@ -260,10 +260,13 @@ class Relay:
         job: str | int | None = None,
         secrets: dict[str, str] | None = None,
         idempotency_key: str | None = None,
+        traceparent: str = "",
+        tracestate: str = "",
     ) -> str:
+        trace = {"traceparent": traceparent, "tracestate": tracestate} if traceparent else {}
         key = idempotency_key or os.urandom(16).hex()  # asked again of the next engine, it is the same retry
         return await self._ask(
-            lambda api: api.retry(run, failed=failed, job=job, secrets=secrets, idempotency_key=key)
+            lambda api: api.retry(run, failed=failed, job=job, secrets=secrets, idempotency_key=key, **trace)
         )
 
     async def fail(self, run: str, *, job: str | int) -> None:

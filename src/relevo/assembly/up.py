@@ -7,6 +7,7 @@ that one, and becomes the engine again when that leaves.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -83,10 +84,13 @@ async def serve(
         staying = loop.create_task(_stay(relay))
         host, port = serving.address
         shown = f"[{host}]" if ":" in host else host
-        told(Started(f"http://{shown}:{port}", home.path, access.made, access.token_path))
+        url = f"http://{shown}:{port}"
+        await asyncio.to_thread(_note_served, home, url)
+        told(Started(url, home.path, access.made, access.token_path))
         freeze_started()
         await shutdown.draining.wait()
     finally:
+        _forget_served(home)
         await _leave(serving, relay, staying, shutdown)
 
 
@@ -95,11 +99,40 @@ async def _become_engine(home: Home, slots: int | None) -> Embedded:
         return await open_engine(home, slots=slots)
     except LeaseHeld as error:
         pid = error.holder.pid
+        if (url := _served(home, pid)) is not None:
+            raise UserError(
+                f"{home.path} is served already, at {url} (process {pid})",
+                hint=f"another home needs another RELEVO_HOME; `kill {pid}` ends that server, and its jobs go on",
+            ) from None
         raise UserError(
             f"another engine lives in {home.path}: process {pid}",
             hint=f"`relevo run` and `relevo resume` are engines while they run: wait until it ends, or end it: kill {pid} "
             "(its jobs go on, and this server takes them over)",
         ) from None
+
+
+def _note_served(home: Home, url: str) -> None:
+    """Say where it is served, for who starts a second server. Without room for it, that one says less."""
+    try:
+        with open(f"{home.path}/served", "w") as file:
+            file.write(f"{os.getpid()} {url}\n")
+    except OSError as error:
+        _log.debug("where this home is served cannot be noted: %s", error)
+
+
+def _forget_served(home: Home) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(f"{home.path}/served")
+
+
+def _served(home: Home, pid: int) -> str | None:
+    """Where a process serves the home; None when it does not, as far as is known."""
+    try:
+        with open(f"{home.path}/served") as file:
+            noted, _, url = file.read(1_024).strip().partition(" ")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return url if noted == str(pid) and url else None
 
 
 async def _access(home: Home) -> Access:

@@ -8,7 +8,7 @@ without the GIL has to use the accelerated twin.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil, ldexp
 from typing import Final, Generic, TypeVar
 
@@ -78,7 +78,7 @@ class Histogram:
     def record(self, value: float) -> None:
         """Count one value. O(log buckets), in one call of C."""
         self.sum += value
-        self.buckets[bisect_left(_BOUNDS, value)] += 1
+        self.buckets[bisect_left(_BOUNDS, value) if value else 0] += 1
 
     def quantile(self, share: float) -> float:
         """A value that at least `share` (0 to 1) of the values do not exceed; NaN when there are none."""
@@ -111,10 +111,25 @@ def upper_bound(index: int) -> float:
 M = TypeVar("M", Counter, Gauge, Histogram)
 
 
+class _ByValue(dict[str, M], Generic[M]):
+    """Children that are made when they are asked for first."""
+
+    def __init__(self, labels: Callable[[str], M], most: int) -> None:
+        super().__init__()
+        self._labels: Callable[[str], M] = labels
+        self._most = most
+
+    def __missing__(self, value: str) -> M:
+        child: M = self._labels(value)
+        if len(self) < self._most:
+            self[value] = child
+        return child
+
+
 class Family(Generic[M]):
     """A metric by labels."""
 
-    __slots__ = ("_children", "_make", "_most", "help", "kind", "label_names", "name", "unit")
+    __slots__ = ("_children", "_make", "_most", "help", "kind", "label_names", "name", "of", "unit")
 
     def __init__(
         self,
@@ -134,6 +149,8 @@ class Family(Generic[M]):
         self._make: Callable[[], M] = make
         self._most = most
         self._children: dict[tuple[str, ...], M] = {}
+        #: children by the value of the only label, for where each call counts
+        self.of: Mapping[str, M] = _ByValue(self.labels, most)
 
     def labels(self, *values: str) -> M:
         """The child with these label values, made when it is new. Beyond the bound all share one, labelled `_other`."""

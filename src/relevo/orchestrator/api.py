@@ -59,6 +59,17 @@ class PartsMissing(UserError):
         self.digests = tuple(digests)
 
 
+class SecretsMissing(UserError):
+    """A finished run is to run again, and its secrets are gone."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(
+            f"the run used secrets that are not kept after its end: {', '.join(names)}",
+            hint="give them again: " + " ".join(f"--secret {name}" for name in names),
+        )
+        self.names = tuple(names)
+
+
 class LogState(Struct, frozen=True):
     """How much of a log there is."""
 
@@ -218,9 +229,11 @@ class UserApi(Protocol):
         job: str | None = None,
         secrets: dict[str, str] | None = None,
         idempotency_key: str | None = None,
+        traceparent: str = "",
+        tracestate: str = "",
     ) -> str:
         """Retry a finished run as a new one (`failed`: only what did not succeed), or, with `job`, a held job of a live one;
-        returns the run's id. Asked twice with the same key, it is one retry."""
+        returns the run's id. Asked twice with the same key, it is one retry. `traceparent`, `tracestate`: see Submission."""
 
     async def fail(self, run: str, *, job: str) -> None:
         """Decide that a held job has failed."""
@@ -305,6 +318,8 @@ class EngineApi(UserApi, Protocol):
         job: str | int | None = None,
         secrets: dict[str, str] | None = None,
         idempotency_key: str | None = None,
+        traceparent: str = "",
+        tracestate: str = "",
     ) -> str:
         """See UserApi.retry."""
 

@@ -20,7 +20,7 @@ class StepDetails(Struct):
 
     step: int
     name: str
-    status: str  #: running, succeeded, failed, cancelled, skipped
+    status: str  #: running, succeeded, failed, cancelled, skipped; lost: how it ended is not known
     outcome: str
     conclusion: str
     exit_code: int | None
@@ -161,7 +161,7 @@ def _job(job: JobProgress) -> JobDetails:
             StepDetails(
                 index,
                 step.name,
-                _STATUS.get(step.conclusion, step.conclusion),
+                "lost" if step.lost else _STATUS.get(step.conclusion, step.conclusion),
                 step.outcome,
                 step.conclusion,
                 step.exit_code,

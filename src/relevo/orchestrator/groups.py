@@ -205,6 +205,22 @@ class GroupActor(Actor[g.GroupCommand]):
         self._version = 0
         self.group = g.Group()
 
+    @property
+    def about(self) -> str:
+        """The group's name, as those have it who asked for it: streams are named by a digest."""
+        for key in self.group.members:
+            run = self._groups.home.run(key.run)
+            if run is None or run.accepted is None:
+                continue
+            own = run.accepted.group
+            asks = [own] if own is not None else []
+            if key.job != g.RUN:
+                asks = run.jobs[key.job].decl.groups if key.job < len(run.jobs) else []
+            for ask in asks:
+                if ask.stream == self._stream:
+                    return ask.name
+        return ""
+
     def started(self) -> None:
         self.context.pause()
         self._read()

@@ -34,19 +34,19 @@ def submitted(submission: Submission) -> str:
     """A digest of all that a submission asks for.
 
     Values of secrets are left out, since even a digest tells something of them to who may guess; so is the trace that it is part of,
-    which may differ when it is asked for once more.
+    which may differ when it is asked for once more. What is not said does not count: who asks again may meet a later version, which
+    knows of more that could be.
     """
-    return _digest(
-        msgspec.structs.replace(
-            submission,
-            run="",
-            idempotency_key=None,
-            directory="" if submission.treeless else submission.directory,
-            secrets=dict.fromkeys(submission.secrets, ""),
-            traceparent="",
-            tracestate="",
-        )
+    asked = msgspec.structs.replace(
+        submission,
+        run="",
+        idempotency_key=None,
+        directory="" if submission.treeless else submission.directory,
+        secrets=dict.fromkeys(submission.secrets, ""),
+        traceparent="",
+        tracestate="",
     )
+    return _digest({name: said for name in asked.__struct_fields__ if (said := getattr(asked, name))})
 
 
 def retried(run: str, *, failed: bool, job: str | int | None, secrets: dict[str, str] | None) -> str:

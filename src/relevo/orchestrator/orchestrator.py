@@ -72,6 +72,20 @@ class NoSuchRun(UserError):
     """There is no live run of that id."""
 
 
+def _passed_over(commands: list[c.Command], poison: list[c.Command]) -> list[c.Command]:
+    """Commands without those that their run failed at. Were an end merely left out, its job would run for ever: somebody is
+    asked what is to become of it."""
+    left: list[c.Command] = []
+    for command in commands:
+        if command not in poison:
+            left.append(command)
+        elif isinstance(command, c.EndAttempt):
+            reason = "a defect of relevo: its end could not be taken in"
+            asks = c.LoseAttempt(command.job, command.number, reason, command.at_ms, held=True)
+            left += [asks] if asks not in poison else []
+    return left
+
+
 class Orchestrator:
     """See the package. `manager` is set by whoever wires the engine, before `load`."""
 
@@ -120,6 +134,7 @@ class Orchestrator:
         self.ended: Callable[[str, int], None] | None = (
             None  #: gets each run whose end is stored, and its sequence
         )
+        self._tells = _log.isEnabledFor(logging.INFO)  # that does not change while an engine lives
         self.poison: dict[str, list[c.Command]] = {}  #: by run: what agents told, and it failed at
         self.refusing = False  #: the store refused the last append of a run
         self.idle = asyncio.Event()  #: set while no run is live
@@ -227,8 +242,9 @@ class Orchestrator:
         shared = self.stored.hold_contexts(submit.contexts, shared_blob)
         further = self.stored.facts_to_store(submit.spec, submit.contexts, plan, shared_blob)
         reply: asyncio.Future[bool] = self._loop.create_future()
-        RUNS_ACCEPTED.inc()
-        _log.info("a run is asked for", extra={"run": submit.run})
+        RUNS_ACCEPTED.value += 1
+        if self._tells:
+            _log.info("a run is asked for", extra={"run": submit.run})
         actor = RunActor(self, Run(), plan, shared, carried or {})
         self._register(submit.run, actor)
         if further:
@@ -264,7 +280,7 @@ class Orchestrator:
         """From the worker manager: what an agent told of a run, in order."""
         ref = self._refs.get(run)
         if self.poison and run in self.poison:
-            commands = [one for one in commands if one not in self.poison[run]]
+            commands = _passed_over(commands, self.poison[run])
         if ref is not None:
             ref.tell(Envelope(commands, batch))
         elif run in self._reloading:
@@ -274,8 +290,9 @@ class Orchestrator:
 
     def run_ended(self, actor: RunActor) -> None:
         """Its end is stored and told: it needs no memory any more."""
-        RUNS_ENDED.labels(str(actor.run.status)).inc()
-        _log.info("a run ended: %s", actor.run.status, extra={"run": actor.run.id})
+        RUNS_ENDED.of[str(actor.run.status)].value += 1
+        if self._tells:
+            _log.info("a run ended: %s", actor.run.status, extra={"run": actor.run.id})
         self._remove(actor.run.id)
         self.poison.pop(actor.run.id, None)
         if not self._actors and not self._reloading:
@@ -484,7 +501,7 @@ class Orchestrator:
     def attempt_ended(self, key: AttemptKey, job: Job, event: e.AttemptEnded) -> None:
         log = bool(event.log_size) and event.result != "lost"
         self.manager.ended(key, job.agent, log=log, at_ms=event.at_ms)
-        ATTEMPTS_ENDED.labels(event.result).inc()
+        ATTEMPTS_ENDED.of[event.result].value += 1
         if job.status not in JOB_ENDS:  # the end of a job frees its place by itself
             self.scheduler.withdraw(key.run, key.job)
 

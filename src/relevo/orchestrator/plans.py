@@ -43,6 +43,8 @@ NO_RESULTS: Final[frozenset[str]] = frozenset()
 ALL_WELL: Final = frozenset({"success"})
 #: Contexts that are kept decoded, of runs that were in hand last.
 DECODED_CONTEXTS: Final = 64
+#: What legs of a plan ask for, as far as it is kept: labels may be others in each run.
+DEMANDS_KEPT: Final = 1_024
 #: Rules of jobs that are kept parsed.
 RULES_KEPT: Final = 1_024
 
@@ -213,6 +215,8 @@ class Plan:
         key = (template, *labels)
         found = self._demands.get(key)
         if found is None:
+            if len(self._demands) >= DEMANDS_KEPT:
+                self._demands.clear()
             found = self._demands[key] = demand_of(labels, self.templates[template].node)
         return found
 

@@ -17,6 +17,7 @@ class StepProgress:
         "conclusion",
         "ended_ms",
         "exit_code",
+        "lost",
         "message",
         "name",
         "outcome",
@@ -33,6 +34,7 @@ class StepProgress:
         self.conclusion = ""
         self.exit_code: int | None = None
         self.message = ""
+        self.lost = False  #: it was at work when its attempt was lost: how it ended is not known
 
 
 class JobProgress:
@@ -250,6 +252,10 @@ class Progress:
                 self._become(job, event["status"])
             case "attempt.finished":
                 job.log_size = event.get("log_size", 0)
+                if event.get("result") == "lost":
+                    for step in job.steps.values():
+                        if not step.conclusion:
+                            step.lost, step.ended_ms = True, event.get("at")
             case "step.started":
                 job.steps[event["step"]] = StepProgress(event["name"], event.get("at"))
             case "step.finished":

@@ -27,7 +27,9 @@ class Reach:
         self._known.clear()
         known = self.agents.get(agent.id)
         self.agents[agent.id] = agent
-        if known is None or known.labels != agent.labels:
+        if known is None:
+            self.labels |= agent.labels
+        elif known.labels != agent.labels:
             self.labels = self._all_labels()
 
     def _all_labels(self) -> frozenset[str]:

@@ -23,7 +23,7 @@ NEAR: Final = 1 << 39
 class Shape:
     """A class of jobs in a round: what it uses, and where it may go."""
 
-    __slots__ = ("allowed", "demand", "done", "exact", "left", "parts", "uses")
+    __slots__ = ("allowed", "demand", "done", "exact", "left", "parts", "steps", "uses")
 
     def __init__(self, demand: Demand, uses: Uses, allowed: int) -> None:
         self.demand = demand
@@ -32,6 +32,7 @@ class Shape:
         self.left = allowed  #: without those that were found to lack something
         self.parts: list[tuple[int, int]] = []  #: (bonus, nodes); empty: no node is preferred
         self.exact = True  #: each of its amounts has a step on its ladder
+        self.steps: list[tuple[dict[int, int], int]] = []  #: where it is exact: ladders, and its step on each
         self.done = False  #: it fits nowhere any more
 
 
@@ -51,8 +52,12 @@ class Room:
             uses, allowed = self.nodes.of_class(demand)
             shape = self._shapes[demand] = Shape(demand, uses, allowed & ~self.nodes.drained)
             for name, amount in uses:
-                if name in self.nodes.ladders:
-                    shape.exact &= self.nodes.climb(name, amount)
+                if name not in self.nodes.ladders:
+                    shape.left = 0  # nobody has any of it
+                elif self.nodes.climb(name, amount):
+                    shape.steps.append((self.nodes.ladders[name], amount))
+                else:
+                    shape.exact = False
             if demand.rules is not None and (demand.rules.prefers is not None or demand.rules.near):
                 shape.parts = self._parts(demand.rules)
         return shape
@@ -75,22 +80,23 @@ class Room:
     def fitting(self, shape: Shape) -> int:
         """The nodes that take one more of a class now; some too many when it is not exact."""
         found = shape.left
-        ladders = self.nodes.ladders
-        for name, amount in shape.uses:
-            ladder = ladders.get(name)
-            if ladder is None:
-                return 0
-            nodes = ladder.get(amount)
-            if nodes is None:  # the next step below
-                steps = self.nodes.steps[name]
-                at = bisect_right(steps, amount) - 1
-                if at < 0:
-                    continue
-                nodes = ladder.get(steps[at], -1)
-            found &= nodes
-            if not found:
-                return 0
+        for ladder, step in shape.steps:
+            found &= ladder[step]
+        if not found:
+            return 0
+        if not shape.exact:
+            found &= self._roughly(shape)
         return found & ~apart if (apart := self._kept_apart(shape)) else found
+
+    def _roughly(self, shape: Shape) -> int:
+        """The nodes that have at least the next step below each amount of a class."""
+        found = self.nodes.every
+        for name, amount in shape.uses:
+            steps = self.nodes.steps[name]
+            at = bisect_right(steps, amount) - 1
+            if at >= 0:
+                found &= self.nodes.ladders[name][steps[at]]
+        return found
 
     def _kept_apart(self, shape: Shape) -> int:
         rules = shape.demand.rules
@@ -114,10 +120,12 @@ class Room:
         return -1
 
     def _top(self, found: int) -> int:
+        ranked, best_first = self.nodes.ranked, self.nodes.best_first
+        if hit := found & ranked[best_first[0]]:
+            return (hit & -hit).bit_length() - 1
         if found.bit_count() <= FEW:
             return max(rows_of(found), key=self.nodes.ranks.__getitem__)
-        ranked = self.nodes.ranked
-        for rank in self.nodes.best_first:
+        for rank in best_first:
             if hit := found & ranked[rank]:
                 return (hit & -hit).bit_length() - 1
         raise AssertionError("a node without a rank")

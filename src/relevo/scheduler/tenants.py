@@ -34,7 +34,9 @@ class Ledger:
 
     def took(self, tenant: str, demand: Demand) -> None:
         """A job of it has a place."""
-        used = self.used.setdefault(tenant, {})
+        used = self.used.get(tenant)
+        if used is None:
+            used = self.used[tenant] = {}
         for name, amount in amounts(demand):
             used[name] = used.get(name, 0) + amount
         self.turn += 1

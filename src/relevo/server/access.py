@@ -180,7 +180,12 @@ def check(request: Request, access: Access, now_s: float) -> None:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() == "bearer" and access.knows(token.strip()):
             return
-        raise Problem(401, "the token is not the one of this server", headers=(_CHALLENGE,))
+        raise Problem(
+            401,
+            "the token is not the one of this server",
+            hint="it lies in the file `token` of the RELEVO_HOME of the server",
+            headers=(_CHALLENGE,),
+        )
     secret = cookie(request.header(b"cookie"), COOKIE)
     if not secret or not access.goes_on(secret, now_s):
         raise Problem(

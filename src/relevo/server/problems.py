@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from relevo.domain.errors import DamagedError, InfrastructureError, RelevoError, UserError
-from relevo.orchestrator.api import PartsMissing
+from relevo.orchestrator.api import PartsMissing, SecretsMissing
 from relevo.orchestrator.keys import KeyUsed
 from relevo.protocol.http_api import BLOBS_MISSING
 from relevo.store.contract import FactExists, Fenced, StoreUnavailable
@@ -39,6 +39,7 @@ class ProblemDetails(Struct, omit_defaults=True):
     type: str = "about:blank"
     hint: str | None = None
     errors: list[WorkflowError] = []
+    secrets: list[str] = []  #: names of those to be given again
 
 
 class Problem(Exception):
@@ -92,6 +93,10 @@ def problem_of(error: RelevoError) -> Problem:
             )
         case PartsMissing():
             return Problem(409, error.message, hint="upload them, and ask again", kind=BLOBS_MISSING)
+        case SecretsMissing():
+            problem = Problem(422, error.message, hint=error.hint, kind="urn:relevo:secrets-missing")
+            problem.details.secrets = list(error.names)
+            return problem
         case KeyUsed():
             return Problem(422, error.message, hint=error.hint, kind="urn:relevo:idempotency-key-used")
         case UserError():

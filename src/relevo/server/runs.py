@@ -135,7 +135,7 @@ class Runs:
                 "Run a finished run again as a new one, or only what failed in it, or one job.",
                 (accepted, known),
                 body=shapes.RetryGiven,
-                headers=_KEY,
+                headers=_KEY | _TRACE,
                 problems=(400, 404, 409, 413, 415, 422),
             ),
             Endpoint(
@@ -319,7 +319,13 @@ class Runs:
                 UserError(f"run {row.run} has not ended", hint="cancel it, or retry a held job of it")
             )
         run = await self._api.retry(
-            row.run, failed=given.failed, job=given.job, secrets=given.secrets, idempotency_key=key
+            row.run,
+            failed=given.failed,
+            job=given.job,
+            secrets=given.secrets,
+            idempotency_key=key,
+            traceparent=request.header(b"traceparent"),
+            tracestate=request.header(b"tracestate"),
         )
         return _accepted(run, 201)
 

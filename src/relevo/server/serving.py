@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import resource
 import socket
@@ -136,9 +137,14 @@ def listen(host: str, port: int) -> socket.socket:
             found.close()
             raise
     except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            hint = "--host is an address of this machine: 127.0.0.1, 0.0.0.0 for all that it has"
+        elif error.errno == errno.EACCES:
+            hint = "ports below 1024 are for root: --port takes another one, and a proxy may have that one"
+        else:
+            hint = "--port takes another one; --port 0 any that is free"
         raise UserError(
-            f"{host}:{port} cannot be listened on: {error.strerror or error}",
-            hint="--port takes another one; --port 0 any that is free",
+            f"{host}:{port} cannot be listened on: {error.strerror or error}", hint=hint
         ) from None
     found.setblocking(False)
     return found

@@ -211,6 +211,7 @@ class ActorView(Struct):
     mailbox: int
     handled: int
     restarts: int
+    about: str  #: what it is about, where its path does not say it; a concurrency group's name
 
 
 class Actors(Struct):

@@ -18,8 +18,8 @@ _TOKENS: Final = re.compile(r"\s*(&&|\|\||[!()]|[^\s&|!()]+)")
 #: Longer ones are refused, and so is deeper nesting.
 LENGTH_LIMIT: Final = 2_000
 DEPTH_LIMIT: Final = 50
-#: So many assumptions are made to find out whether one contradicts itself.
-TRIES_LIMIT: Final = 2_000
+#: So many names and parts are looked at to find out whether one contradicts itself: some ten milliseconds.
+LOOKS_LIMIT: Final = 20_000
 
 
 def parse(text: str) -> Expression:
@@ -107,11 +107,10 @@ class _Search:
 
     def __init__(self, names: Set[str]) -> None:
         self._names = names
-        self._tries = TRIES_LIMIT
+        self._left = LOOKS_LIMIT
 
     def may_hold(self, expression: Expression, assumed: dict[str, bool]) -> bool:
-        self._tries -= 1
-        if self._tries < 0:
+        if self._left < 0:
             return True
         self._open = ""
         found = self._value(expression, assumed)
@@ -121,6 +120,7 @@ class _Search:
         return any(self.may_hold(expression, {**assumed, name: held}) for held in (True, False))
 
     def _value(self, expression: Expression, assumed: dict[str, bool]) -> bool | None:
+        self._left -= 1
         if isinstance(expression, str):
             return self._holds(expression, assumed)
         kind, *parts = expression
@@ -140,6 +140,7 @@ class _Search:
         group = _exclusive(name)
         if group is not None:
             held = (*self._names, *(other for other, held in assumed.items() if held))
+            self._left -= len(held)
             if any(_exclusive(other) == group for other in held):
                 return False
         self._open = name

@@ -326,6 +326,7 @@ def test_the_tree_tells_everything() -> None:
                 "mailbox": mail,
                 "handled": done,
                 "restarts": again,
+                "about": "",
             }
             for path, kind, mail, done, again in [
                 ("/", "Guardian", 0, 0, 0),

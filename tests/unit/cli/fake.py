@@ -125,8 +125,16 @@ class FakeApi:
         (self.forced if force else self.cancelled).set()
 
     async def retry(
-        self, run: str, *, failed: bool = False, job: str | None = None, secrets: dict[str, str] | None = None
+        self,
+        run: str,
+        *,
+        failed: bool = False,
+        job: str | None = None,
+        secrets: dict[str, str] | None = None,
+        traceparent: str = "",
+        tracestate: str = "",
     ) -> str:
+        self.traced = traceparent
         self.calls.append(("retry", run, failed, job, secrets))
         return RUN
 

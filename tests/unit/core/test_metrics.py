@@ -54,6 +54,19 @@ def test_an_empty_histogram_has_no_quantiles() -> None:
     assert isnan(Histogram().quantile(0.5))
 
 
+def test_children_by_their_only_label_are_those_that_labels_gives() -> None:
+    family = Family("jobs", "", "counter", Counter, ["status"], most=2)
+    for status in ("ok", "lost", "held", "ok", "late"):
+        family.of[status].value += 1
+    assert family.of["ok"] is family.labels("ok")
+    assert {values: child.value for values, child in family.children()} == {
+        ("ok",): 2,
+        ("lost",): 1,
+        ("_other",): 2,
+    }
+    assert len(family.of) == 2
+
+
 def test_labels_are_bounded() -> None:
     family = Family("jobs", "", "counter", Counter, ["run"], most=3)
     for n in range(10):

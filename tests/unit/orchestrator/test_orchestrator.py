@@ -564,7 +564,10 @@ def test_a_retry_runs_what_waited_for_a_failure_again():
     run_virtual(main())
 
 
-def test_what_a_run_fails_at_is_not_taken_again_and_holds_up_nobody(monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "status"), [(c.Record, "succeeded"), (c.EndAttempt, "held")], ids=["a record", "an end"]
+)
+def test_what_a_run_fails_at_is_not_taken_again_and_holds_up_nobody(monkeypatch, kind, status):
     async def main():
         world = World()
         engine = await world.engine()
@@ -577,7 +580,7 @@ def test_what_a_run_fails_at_is_not_taken_again_and_holds_up_nobody(monkeypatch)
         real = run_actor.handle
 
         def handle(run: Run, command: c.Command) -> list[e.Event]:
-            if run.id == runs[0] and isinstance(command, c.Record):
+            if run.id == runs[0] and isinstance(command, kind):
                 raise RuntimeError("a defect")
             return real(run, command)
 
@@ -595,9 +598,9 @@ def test_what_a_run_fails_at_is_not_taken_again_and_holds_up_nobody(monkeypatch)
             await until(lambda asked=asked: agent.of(m.Ack) or len(agent.of(m.Resend)) > asked)
             if not agent.of(m.Ack):
                 agent.say(m.Records(1, records))
-        assert [world.status(run) for run in runs] == ["succeeded"] * 2
+        assert [world.status(run) for run in runs] == [status, "succeeded"]
         assert told == [f"run {runs[0]} failed"]
-        assert not engine.orchestrator.poison
+        assert (status == "held") == (runs[0] in engine.orchestrator.poison)
         await engine.close()
 
     run_virtual(main())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relevo.assembly.observing import scene, workers
 from relevo.domain import events as e
-from relevo.orchestrator.plans import demand_of
+from relevo.orchestrator.plans import DEMANDS_KEPT, Plan, demand_of
 from relevo.orchestrator.why import why_run
 from relevo.protocol import messages as m
 from relevo.scheduler.policy import Policy, Weights
@@ -190,6 +190,13 @@ def test_an_agent_that_came_back_as_another_leaves_what_waits_for_it_waiting_and
         await world.now.close()
 
     run_virtual(main())
+
+
+def test_labels_that_are_others_in_each_run_are_not_all_kept():
+    plan = Plan.made_of(read(workflow(a="{priority: 1}").encode(), "w.yml"))
+    for number in range(3 * DEMANDS_KEPT):
+        assert plan.demand(0, ["linux", f"Run-{number}"]).labels == {"linux", f"run-{number}"}
+    assert len(plan._demands) <= DEMANDS_KEPT
 
 
 def test_a_job_that_only_names_a_pool_has_no_rules():

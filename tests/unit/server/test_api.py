@@ -88,6 +88,22 @@ async def test_a_run_becomes_part_of_the_trace_of_who_asks_for_it(up: Up) -> Non
     assert (events[0]["traceparent"], events[0]["tracestate"]) == (given, "a=b")
 
 
+async def test_a_retry_names_the_secrets_that_it_needs_and_becomes_part_of_a_trace(up: Up) -> None:
+    run = await up.submit("true", secrets={"B": "1", "A": "2"})
+    await up.ended(run)
+    refused = await up.client("POST", f"/api/v1/runs/{run}/retry", {"secrets": {"B": "1"}})
+    assert (refused.status, refused.json["type"]) == (422, "urn:relevo:secrets-missing")
+    assert refused.json["secrets"] == ["A"]
+    given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    told = {"secrets": {"A": "1", "B": "2"}}
+    retry = await up.client("POST", f"/api/v1/runs/{run}/retry", told, traceparent=given, tracestate="a=b")
+    assert retry.status == 201
+    events = (await up.client("GET", f"/api/v1/runs/{retry.json['run']}/events")).json["items"]
+    assert (events[0]["traceparent"], events[0]["tracestate"]) == (given, "a=b")
+    assert events[0]["retried_from"] == run
+    await up.ended(retry.json["run"])
+
+
 async def test_parts_of_a_log(up: Up) -> None:
     run = await up.submit("for i in $(seq 1 50); do echo Line $i; done; printf 'no end'")
     await up.ended(run)

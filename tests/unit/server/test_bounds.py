@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relevo.domain.errors import UserError
 from relevo.server import connection, http
 from relevo.server.http import DEPTH_LIMIT, check_depth
 from relevo.server.logs import byte_range
 from relevo.server.problems import Problem
+from relevo.server.serving import listen
 from tests.unit.server.client import read_head
 from tests.unit.server.conftest import Up, workflow
 
@@ -235,3 +237,13 @@ async def test_a_workflow_with_an_artifact(up: Up, tmp_path: Path) -> None:
             "b.txt": b"more\n",
         }
     assert (await up.client("GET", f"/api/v1/runs/{run}/artifacts/nope")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("host", "hint"), [("nowhere.invalid", "--host is an address"), ("203.0.113.7", "--host is an address")]
+)
+def test_what_cannot_be_listened_on_is_told_with_what_to_do(host: str, hint: str) -> None:
+    with pytest.raises(UserError, match="cannot be listened on") as refused:
+        listen(host, 0)
+    assert refused.value.hint is not None
+    assert refused.value.hint.startswith(hint)

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relevo.workflow.diagnostics import WorkflowInvalid
-from relevo.workflow.label_expressions import Expression, holds, lacking, never_holds, parse, text
+from relevo.workflow.label_expressions import (
+    LENGTH_LIMIT,
+    Expression,
+    holds,
+    lacking,
+    never_holds,
+    parse,
+    text,
+)
 from relevo.workflow.model import PlaceRules
 from relevo.workflow.reader import read
 
@@ -58,6 +66,16 @@ def test_a_long_search_is_given_up_and_nothing_is_claimed():
     one_of = " && ".join(f"!(a{number} && b{number})" for number in range(40))
     assert not never_holds(parse(pigeons))
     assert not never_holds(("all", parse(pigeons), parse(one_of)))
+
+
+@pytest.mark.parametrize("operator", ["&&", "||"])
+def test_as_many_names_as_an_expression_can_have_are_looked_at(operator):
+    names = [
+        f"{first}{second}" for first in "abcdefghijklmnopqrstuvwxyz" for second in "abcdefghijklmnopqrst"
+    ]
+    longest = operator.join(names[: (LENGTH_LIMIT + 2) // 4])
+    assert len(longest) >= LENGTH_LIMIT - 4
+    assert not never_holds(parse(longest))
 
 
 def file(own: str, runs_on: str = "ubuntu-latest", more: str = "") -> bytes:

@@ -8,6 +8,7 @@ import { Virtual, type VirtualHandle } from "../parts/Virtual";
 import { go, where } from "../router";
 import type { LogLine } from "../types";
 import { pieces } from "./ansi";
+import { Carry } from "./carry";
 import { mark } from "./folds";
 import { highlight } from "./highlight";
 import { LiveLog } from "./live";
@@ -36,12 +37,12 @@ function lineOfHash(hash: string): number | null {
 
 const COMMAND = /^(?:::|##\[)(error|warning|notice|debug|command|add-mask|endgroup)\b([^\]:]*)(?:::|\])(.*)$/;
 
-function Text({ line, words }: { line: LogLine; words: string }) {
+function Text({ line, words, before }: { line: LogLine; words: string; before: string }) {
   const group = mark(line.text);
   if (group?.kind === "group") return <b class="log-title">{group.title || "Group"}</b>;
   const command = COMMAND.exec(line.text);
   const said = command && ["error", "warning", "notice"].includes(command[1] as string);
-  const shown = highlight(pieces(said ? (command[3] as string) : line.text), words);
+  const shown = highlight(pieces(said ? (command[3] as string) : before + line.text), words);
   return (
     <span class={command ? `log-command is-${command[1]}` : undefined}>
       {said && <b>{`${(command[1] as string)[0]?.toUpperCase()}${(command[1] as string).slice(1)}: `}</b>}
@@ -283,6 +284,7 @@ export function LogView({
             }}
             render={(first, last) => {
               const drawn = [];
+              const carry = new Carry((at) => book.line(at));
               let before = first > 0 ? book.line(folds.line(first - 1))?.step : undefined;
               for (let row = first; row < last; row++) {
                 const number = folds.line(row);
@@ -321,10 +323,10 @@ export function LogView({
                         }}
                       >
                         <span aria-hidden="true">{group.open || group.end === null ? "▾" : "▸"}</span>
-                        {line && <Text line={line} words={found1?.words ?? ""} />}
+                        {line && <Text line={line} words={found1?.words ?? ""} before={carry.before(number)} />}
                       </button>
                     ) : (
-                      <span class="log-text">{line ? <Text line={line} words={found1?.words ?? ""} /> : <span class="log-gap" />}</span>
+                      <span class="log-text">{line ? <Text line={line} words={found1?.words ?? ""} before={carry.before(number)} /> : <span class="log-gap" />}</span>
                     )}
                   </div>,
                 );

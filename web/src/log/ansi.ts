@@ -20,6 +20,21 @@ function lastWritten(text: string): string {
   return at < 0 ? trimmed : trimmed.slice(at + 1);
 }
 
+const COLOURS = /\x1b\[([0-9;:]*)m/g;
+/** What carries over is bounded: programs that never reset write but a few in a row. */
+const MOST = 256;
+
+/** The sequences that are still in force behind a text, given those before it: a terminal does not end colours with a line. */
+export function carried(before: string, text: string): string {
+  if (!text.includes("\x1b[")) return before;
+  let state = before;
+  for (const [sequence, parameters] of text.matchAll(COLOURS)) {
+    if (/^0*(;|$)/.test(parameters as string)) state = /[1-9]/.test(parameters as string) ? sequence : "";
+    else state += sequence;
+  }
+  return state.length <= MOST ? state : state.slice(state.indexOf("\x1b", state.length - MOST));
+}
+
 export function plain(text: string): string {
   return lastWritten(text.replace(OTHER, "")).replace(/\x1b\[[0-9;:]*m/g, "");
 }

@@ -17,6 +17,7 @@ const WORDS: Record<Status, string> = {
   cancelled: "Cancelled",
   "timed-out": "Timed out",
   skipped: "Skipped",
+  lost: "Lost",
 };
 
 export const word = (status: Status): string => WORDS[status] ?? status;
@@ -38,6 +39,7 @@ export function tone(status: Status): string {
     case "waiting":
       return "wait";
     case "held":
+    case "lost":
       return "held";
     case "preempting":
     case "cancelling":
@@ -120,6 +122,13 @@ function Shape({ status }: { status: Status }) {
         <>
           <circle class="line" cx="8" cy="8" r="6" />
           <path class="line" d="m4 12 8-8" />
+        </>
+      );
+    case "lost":
+      return (
+        <>
+          <circle class="line dashed" cx="8" cy="8" r="6" />
+          <path class="line" d="M6.300 6.400a1.800 1.800 0 1 1 2.400 1.700c-.5.2-.7.5-.7 1M8 11.200v.1" />
         </>
       );
     case "skipped":

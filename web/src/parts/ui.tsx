@@ -106,7 +106,9 @@ export interface Asking {
   yes: string;
   /** A second way, for instance by force. */
   other?: { word: string; run: () => Promise<void> };
-  run: () => Promise<void>;
+  /** Names of secrets that have to be given with it. */
+  secrets?: readonly string[];
+  run: (secrets: Record<string, string>) => Promise<void>;
 }
 export const asking = signal<Asking | null>(null);
 
@@ -119,23 +121,41 @@ export function Question() {
     if (question) dialog.current?.showModal();
     else dialog.current?.close();
   }, [question]);
-  const act = async (run: () => Promise<void>) => {
+  const act = async (run: (secrets: Record<string, string>) => Promise<void>, form?: HTMLFormElement) => {
+    const given: Record<string, string> = {};
+    for (const name of question?.secrets ?? []) {
+      given[name] = (form?.elements.namedItem(name) as HTMLInputElement | null)?.value ?? "";
+    }
     setBusy(true);
     try {
-      await run();
+      await run(given);
     } catch (error) {
       tell(words(error), true);
     } finally {
       setBusy(false);
-      asking.value = null;
+      // It may have asked something else.
+      if (asking.peek() === question) asking.value = null;
     }
   };
   return (
     <dialog ref={dialog} class="dialog" aria-labelledby="question" onClose={() => (asking.value = null)}>
       {question && (
-        <>
+        <form
+          key={question.title}
+          method="dialog"
+          onSubmit={(event) => {
+            event.preventDefault();
+            void act(question.run, event.currentTarget);
+          }}
+        >
           <h2 id="question">{question.title}</h2>
           <p>{question.text}</p>
+          {question.secrets?.map((name, index) => (
+            <label key={name} class="dialog-field">
+              <span class="mono">{name}</span>
+              <input class="field" type="password" name={name} autocomplete="off" required autofocus={index === 0} />
+            </label>
+          ))}
           <div class="dialog-actions">
             <button type="button" class="button" onClick={() => (asking.value = null)}>
               Leave it
@@ -145,11 +165,11 @@ export function Question() {
                 {question.other.word}
               </button>
             )}
-            <button type="button" class="button primary" disabled={busy} onClick={() => act(question.run)}>
+            <button type="submit" class="button primary" disabled={busy}>
               {question.yes}
             </button>
           </div>
-        </>
+        </form>
       )}
     </dialog>
   );

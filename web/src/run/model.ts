@@ -229,6 +229,9 @@ export class RunModel {
         return;
       case "attempt.finished":
         job.log_size = (event.log_size as number | undefined) ?? 0;
+        if (event.result === "lost")
+          for (const step of job.steps)
+            if (step.status === "running") put(job.steps, { ...step, status: "lost", ended_ms: event.at });
         return;
       case "step.started":
         put(job.steps, begun(event));

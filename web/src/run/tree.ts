@@ -45,7 +45,7 @@ export function tree(actors: readonly ActorState[], text = ""): Branch[] {
       parent.below++;
     }
     open.push(branch);
-    if (!wanted || actor.path.toLowerCase().includes(wanted) || actor.kind.toLowerCase().includes(wanted)) found.push(branch);
+    if (!wanted || [actor.path, actor.kind, actor.about ?? ""].some((text) => text.toLowerCase().includes(wanted))) found.push(branch);
   }
   return found;
 }

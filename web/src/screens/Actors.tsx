@@ -65,7 +65,13 @@ export function ActorsScreen() {
                       <div key={actor.path} class="actor-row" data-actor={actor.path}>
                         <span class="actor-name mono" title={actor.path} style={{ paddingLeft: `${depth * 18}px` }}>
                           {depth > 0 && <i aria-hidden="true" />}
-                          {name}
+                          {actor.about ? (
+                            <>
+                              <b>{actor.about}</b> <span class="muted">{name}</span>
+                            </>
+                          ) : (
+                            name
+                          )}
                           {below > 0 && <span class="graph-count">{below.toLocaleString("en")}</span>}
                         </span>
                         <span class="muted">{actor.kind}</span>

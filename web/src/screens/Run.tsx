@@ -1,7 +1,7 @@
 /** One run: how it stands, its graph, its time line, its jobs, and what it left. */
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { BASE, key, post, words } from "../api";
+import { BASE, key, post, Problem, words } from "../api";
 import { bytes, count } from "../format";
 import { useKeys } from "../keys";
 import { Markdown } from "../parts/Markdown";
@@ -52,14 +52,25 @@ export function askCancel(run: string, force: boolean): void {
       };
 }
 
-async function retry(run: string, failed: boolean): Promise<void> {
+async function retry(run: string, failed: boolean, secrets: Record<string, string> = {}): Promise<void> {
   try {
-    const told = await post<{ run: string }>(`/runs/${run}/retry`, { failed }, { "Idempotency-Key": key() });
+    const told = await post<{ run: string }>(`/runs/${run}/retry`, { failed, secrets }, { "Idempotency-Key": key() });
     tell(failed ? "What failed is tried again, as a new run." : "All jobs are tried again, as a new run.");
     go(`/runs/${told.run}`);
   } catch (error) {
-    tell(words(error), true);
+    if (error instanceof Problem && error.secrets.length) askSecrets(run, failed, error.secrets);
+    else tell(words(error), true);
   }
+}
+
+function askSecrets(run: string, failed: boolean, names: readonly string[]): void {
+  asking.value = {
+    title: names.length === 1 ? "A secret is needed again" : "Secrets are needed again",
+    text: "Secrets are destroyed when a run ends. What is given here goes to the new run alone.",
+    yes: failed ? "Retry failed" : "Retry all",
+    secrets: names,
+    run: (given) => retry(run, failed, given),
+  };
 }
 
 /** `version`: the model changes in place, and parts that use signals are drawn anew only when something that they are given differs. */

@@ -54,7 +54,12 @@ class RemoteApi:
                 told = await gather(submission, uploads)
             try:
                 answer = await self._link.post(
-                    "/runs", _body(told), key=key, traceparent=told.traceparent, answer_s=ACCEPT_S
+                    "/runs",
+                    _body(told),
+                    key=key,
+                    traceparent=told.traceparent,
+                    tracestate=told.tracestate,
+                    answer_s=ACCEPT_S,
                 )
                 return str(answer["run"])
             except BlobsMissing:
@@ -194,12 +199,21 @@ class RemoteApi:
         job: str | None = None,
         secrets: dict[str, str] | None = None,
         idempotency_key: str | None = None,
+        traceparent: str = "",
+        tracestate: str = "",
     ) -> str:
         """See UserApi.retry."""
         body = {"failed": failed, "job": job, "secrets": secrets or {}}
         key = idempotency_key or os.urandom(16).hex()
         # A held job that was retried already is held no more: asked again, that would look like a mistake.
-        answer = await self._link.post(f"/runs/{quote(run)}/retry", body, key=key, repeatable=job is None)
+        answer = await self._link.post(
+            f"/runs/{quote(run)}/retry",
+            body,
+            key=key,
+            repeatable=job is None,
+            traceparent=traceparent,
+            tracestate=tracestate,
+        )
         return str(answer["run"])
 
     async def fail(self, run: str, *, job: str) -> None:

@@ -146,12 +146,15 @@ class Link:
         key: str | None = None,
         repeatable: bool = True,
         traceparent: str = "",
+        tracestate: str = "",
         answer_s: float = ANSWER_S,
     ) -> Any:
         """Post JSON; the answer's JSON. With a `key`, or when it is `repeatable`, it is asked again when the answer got lost."""
         headers = {"content-type": "application/json"}
         if traceparent:
             headers["traceparent"] = traceparent
+            if tracestate and tracestate.isascii() and tracestate.isprintable():
+                headers["tracestate"] = tracestate
         if key is not None:
             headers["idempotency-key"] = key
         content = msgspec.json.encode({} if body is None else body)

@@ -29,7 +29,7 @@ def command(as_json: bool) -> int:
             from relevo.cli.text import table
 
             # The kernel names the columns; paths come first.
-            heads = list(tree[0])
+            heads = [head for head in tree[0] if head != "about" or any(actor[head] for actor in tree)]
             rows = [heads] + [[str(actor.get(head, "")) for head in heads] for actor in tree]
             for line in table(
                 rows, right=frozenset(i for i, h in enumerate(heads) if isinstance(tree[0][h], int))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from relevo.cli import options
@@ -53,7 +55,14 @@ def command(
 
     async def begin(api: UserApi) -> str:
         row = await api.find(run)
-        return await api.retry(row.run, failed=failed, job=job, secrets=given or None)
+        return await api.retry(
+            row.run,
+            failed=failed,
+            job=job,
+            secrets=given or None,
+            traceparent=os.environ.get("TRACEPARENT", ""),
+            tracestate=os.environ.get("TRACESTATE", ""),
+        )
 
     return connect.run(
         lambda: attend(connect.engine(jobs=jobs), begin, style=chosen, resumed=job is not None)
