@@ -150,7 +150,7 @@ class Scheduler(Actor[Look]):
             self._give_up()
             capacity.drain(on, reason)
             if on and self._evictions is not None:
-                self._evictions.agent_down(agent)
+                self._evictions.drained(agent)
             self._look()
 
     def report(self, agent: str, load: float) -> None:
@@ -335,6 +335,7 @@ class Scheduler(Actor[Look]):
             # What is usual is placed without a round, and is to count for as much.
             self.capacity.ledger.totals = self.capacity.nodes().sums
         if self._evictions is not None:
+            self._evictions.agent_up(agent)
             agent.window = 0  # whoever is most important is not to wait behind what an agent has in hand
             self._paced[agent.id] = agent
         self._look()
@@ -345,8 +346,6 @@ class Scheduler(Actor[Look]):
             return
         self._paced.pop(agent, None)
         self._give_up()
-        if self._evictions is not None:
-            self._evictions.agent_down(agent)
 
     # --- rounds -------------------------------------------------------------------------------------------------------
 
@@ -458,7 +457,9 @@ class Scheduler(Actor[Look]):
         for claim in claims:
             eviction = evictions.drop(claim)
             since_s = self.queue.since(claim)
-            if eviction is None or self.queue.remove(claim) is None:
+            if eviction is None or eviction.agent not in self.capacity.agents:
+                continue  # it is away: whoever waits looks for another place
+            if self.queue.remove(claim) is None:
                 continue
             PLACEMENTS.inc()
             QUEUE_WAIT_SECONDS.record(0.0 if since_s is None else self._time() - since_s)

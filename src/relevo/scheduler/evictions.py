@@ -2,7 +2,7 @@
 
     a round left claims ─► preemptions() ─► the room counts as taken ─► each victim is told to go
         all victims have given up their places             ─► the claim has its place
-        placed elsewhere · withdrawn · agent gone
+        placed elsewhere · withdrawn · agent drained
         · a victim that stays · it takes too long          ─► the room is given back, and others may have it
 
 A claim stays in the queue meanwhile: what becomes free elsewhere it takes. A victim that was told is told once.
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
-from relevo.scheduler.capacity import Capacity
+from relevo.scheduler.capacity import AgentCapacity, Capacity
 from relevo.scheduler.demand import Demand
 from relevo.scheduler.placement import Round
 from relevo.scheduler.policy import Policy
@@ -123,7 +123,15 @@ class Evictions:
             if claim.run == run or any(victim.run == run for victim in eviction.victims):
                 self.drop(claim)
 
-    def agent_down(self, agent: str) -> None:
+    def agent_up(self, agent: AgentCapacity) -> None:
+        """It is back, or there again as another: what is kept on it is counted, where a claim can still have it."""
+        for claim, eviction in list(self.making.items()):
+            if eviction.agent == agent.id:
+                agent.take(eviction.demand)
+                if not eviction.demand.labels <= agent.labels:
+                    self.drop(claim)
+
+    def drained(self, agent: str) -> None:
         """Nobody gets a place there now."""
         for claim, eviction in list(self.making.items()):
             if eviction.agent == agent:

@@ -61,6 +61,19 @@ def test_a_run_reads_as_a_story() -> None:
     ]
 
 
+def test_a_job_that_makes_room_says_for_whom() -> None:
+    why = "preempted for job 'deploy' of run r9"
+    told = shown(
+        [
+            *one_job()[:7],
+            event("job.preempting", job="build", attempt=1, for_run="r9", for_job="deploy"),
+            event("job.retrying", job="build", attempt=1, message=why, preempted=True),
+        ]
+    )
+    assert f"■ {why}" in told
+    assert f"↻ waits again: {why}" in told
+
+
 def test_nothing_of_a_log_moves_the_cursor() -> None:
     text = shown([*one_job()[:7], ("build", 0, b"\x1b[2Ja\x1b[31mb\x1b]0;t\x07\x07\n")], coloured=True)
     line = next(line for line in text.splitlines() if line.endswith("b\x1b[0m"))

@@ -238,20 +238,49 @@ def test_room_that_takes_too_long_lapses_but_not_that_which_came_after_it():
     assert home.scheduler.making_room[high].victims == {second}
 
 
-def test_an_agent_that_goes_makes_no_room():
+def test_room_is_made_also_by_an_agent_that_is_away_for_a_moment():
     home = Home(agents=2)
     low = home.submit("a", 4)
     home.turn()
     home.submit("b", 4, 1, preemptible=False)
     home.turn()
-    home.submit("high", 4, 5)
+    high = home.submit("high", 4, 5)
     home.turn()
     agent = home.scheduler.reserved[low].agent
     home.scheduler.agent_down(agent)
-    assert not home.scheduler.making_room
     home.up(agent)
     home.turn()
     assert home.told == [low], "it is told once"
+    home.gone(low)
+    home.turn()
+    assert home.scheduler.reserved[high].agent == agent
+
+
+def test_an_agent_that_stays_away_makes_no_room():
+    home = Home()
+    low = home.submit("a", 4)
+    home.turn()
+    high = home.submit("high", 4, 5)
+    home.turn()
+    home.scheduler.agent_down("agent-0")
+    home.gone(low)
+    home.turn()
+    assert not home.scheduler.making_room
+    assert high in home.scheduler.queue
+    home.up("agent-0")
+    home.turn()
+    assert home.running == [high]
+
+
+def test_a_drained_agent_makes_no_room():
+    home = Home(agents=2)
+    first, second = home.submit("a", 4), home.submit("b", 4, 1)
+    home.turn()
+    home.submit("high", 4, 5)
+    home.turn()
+    home.scheduler.drain(home.scheduler.reserved[first].agent)
+    home.turn()
+    assert home.told == [first, second]
 
 
 def test_a_run_that_is_read_again_is_no_sign_that_its_jobs_have_ended():

@@ -105,6 +105,30 @@ def test_an_attempt_that_was_lost_is_made_again_and_linked():
     assert [moment.name for moment in of(trace, "job")[0].moments] == ["job.retrying"]
 
 
+def test_an_attempt_that_made_room_is_no_error_and_its_job_tells_for_whom():
+    trace = derive(
+        "r",
+        events(
+            *STARTED,
+            ("job.running", FIRST),
+            ("job.preempting", {**FIRST, "for_run": "other", "for_job": "deploy"}),
+            ("attempt.finished", {**FIRST, "result": "preempted", "message": "its place was needed"}),
+            ("job.retrying", {**FIRST, "message": "preempted", "delay_s": 0.0, "preempted": True}),
+            ("job.assigned", {**TEST, "attempt": 2, "agent": "local"}),
+            ("job.running", {**TEST, "attempt": 2}),
+            ("attempt.finished", {**TEST, "attempt": 2, "result": "succeeded", "message": ""}),
+            ("job.finished", {**TEST, "status": "succeeded", "message": ""}),
+            ("run.finished", {"status": "succeeded"}),
+        ),
+        0,
+    )
+    assert [span.result for span in of(trace, "attempt")] == ["cancellation", "success"]
+    assert [span.attempt for span in of(trace, "queue")] == [1, 2]
+    moments = of(trace, "job")[0].moments
+    assert [moment.name for moment in moments] == ["job.preempting", "job.retrying"]
+    assert moments[0].attributes == {"for_run": "other", "for_job": "deploy"}
+
+
 def test_jobs_of_a_call_hang_on_it():
     inner = {"job": "call (a / b) / inner"}
     trace = derive(

@@ -71,3 +71,7 @@ def test_what_waits_says_why() -> None:
     job = state.progress.jobs["build"]
     assert blocks.job_waits("job.held", job, PLAIN) == "? build held: lost in “Compile”"
     assert blocks.job_waits("job.retrying", job, PLAIN).startswith("↻ build trying again: ")
+    why = "preempted for job 'deploy' of run r9"
+    state = state_after([*BUILD, event("job.retrying", job="build", attempt=1, message=why, preempted=True)])
+    told = blocks.job_waits("job.retrying", state.progress.jobs["build"], PLAIN)
+    assert told == f"↻ build waits again: {why}"

@@ -181,6 +181,15 @@ def test_cancelling_and_annotations_are_seen() -> None:
     ]
 
 
+def test_a_job_that_makes_room_is_seen() -> None:
+    items = [
+        job_added("build"),
+        running("build"),
+        event("job.preempting", job="build", attempt=1, for_run="r9", for_job="deploy"),
+    ]
+    assert shown(items, width=60, now_ms=1_000)[0] == "■ build  1s  preempting"
+
+
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 
 
