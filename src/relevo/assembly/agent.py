@@ -64,12 +64,14 @@ async def run(options: Options) -> int:
     reach("agent.after-lock")
     diary = Keeping(f"{options.folder}/agent.log", _wish(), terminal=False)
     who = identity(os.getpid())
+    address = Address(loop, options.socket)
     _tell_owner(options.folder, who)
     pool = Pool("agent", threads=4)
     provider = _provider(options, loop)
     places = Places(f"{options.folder}/work", f"{options.folder}/temp", f"{options.folder}/tools")
     places.set_aside()
     who = identity(os.getpid())
+    address = Address(loop, options.socket)
     config = AgentConfig(
         "local",
         who.pid,
@@ -94,9 +96,9 @@ async def run(options: Options) -> int:
         clock=SystemClock(),
         provider=provider,
         make_attempt=_attempts(places, provider, loop, pool),
-        dial=lambda factory: loop.create_unix_connection(factory, options.socket),
+        dial=address.dial,
         blocking=pool.run,
-        moved=_moved(options.socket),
+        moved=address.moved,
         load=read_load,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -160,18 +162,26 @@ def _tell_owner(folder: str, who: ProcessIdentity) -> None:
         sys.stderr.write(f"{path} cannot be written: {error}\n")
 
 
-def _moved(socket: str) -> Callable[[], bool]:
-    """Whether the address leads to another engine than when this was asked first."""
-    seen = [_inode(socket)]
+class Address:
+    """The engine's socket, which each engine makes anew."""
 
-    def moved() -> bool:
-        now = _inode(socket)
-        if now == seen[0] or now is None:
-            return False
-        seen[0] = now
-        return True
+    def __init__(self, loop: asyncio.AbstractEventLoop, path: str) -> None:
+        self._loop = loop
+        self._path = path
+        self._dialled: int | None = None  # what the path led to then
 
-    return moved
+    async def dial(
+        self, factory: Callable[[], asyncio.Protocol]
+    ) -> tuple[asyncio.Transport, asyncio.Protocol]:
+        """Connect. Raises OSError."""
+        # Read before: whoever takes the place meanwhile is another one than was dialled.
+        self._dialled = _inode(self._path)
+        return await self._loop.create_unix_connection(factory, self._path)
+
+    def moved(self) -> bool:
+        """Whether the path leads to another engine than was dialled."""
+        now = _inode(self._path)
+        return now is not None and now != self._dialled
 
 
 def _inode(path: str) -> int | None:
