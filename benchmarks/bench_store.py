@@ -20,6 +20,7 @@ from relevo.domain.errors import RelevoError
 from relevo.domain.stored import Stored
 from relevo.store.contract import Append, RunRow
 from relevo.store.sqlite import SqliteStore
+from relevo.store.sqlite.connection import CHECKPOINT_PAGES
 
 CALLERS = 256
 EVENT = os.urandom(256)
@@ -80,7 +81,7 @@ def raw(path: str, batches: int, size: int) -> float:
     """Rows a second of the bare batch."""
     connection = apsw.Connection(path)
     connection.execute(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000"
+        f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"
     )
     connection.execute(
         "CREATE TABLE appends (sequence INTEGER PRIMARY KEY, stream, version, epoch, at_ms, count, events)"

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from relevo.runtime.loop import LagMeter
+from relevo.runtime.loop import GC_THRESHOLD, LagMeter
 from relevo.testing.virtual_loop import run_virtual
 
 PROGRAM = """
@@ -33,7 +33,7 @@ def test_it_runs_watches_children_without_threads_and_returns(fast: bool, kind: 
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (7, f"{kind} 0 1 50000\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (7, f"{kind} 0 1 {GC_THRESHOLD}\n", "")
 
 
 def test_lag_is_the_time_that_a_timer_comes_late(caplog: pytest.LogCaptureFixture) -> None:
