@@ -1,6 +1,9 @@
 """Workflows as the orchestrator uses them: decoded once for each spec, shared by all runs that have it.
 
 Here expressions of jobs are evaluated; the command that results carries the verdict, and events record it.
+
+Longer than most modules: the first half says what a plan is, the second what becomes of one of its nodes, and each is read with the
+other.
 """
 
 from __future__ import annotations
