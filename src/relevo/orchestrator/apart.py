@@ -19,6 +19,9 @@ OUTPUTS_INLINE: Final = 16_384
 #: Encoded inputs of a call that are longer are stored as a fact.
 INPUTS_INLINE: Final = 2_048
 
+#: Events of which something may lie in facts.
+MAY_LIE_APART: Final = frozenset({e.AttemptEnded, e.CallReturned, e.NodeExpanded})
+
 C = TypeVar("C", c.EndAttempt, c.ReturnCall)
 
 

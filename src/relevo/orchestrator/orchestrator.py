@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import groupby
 from math import inf
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -24,15 +26,15 @@ from relevo.domain.errors import InfrastructureError, RelevoError, UserError
 from relevo.domain.ids import AttemptKey
 from relevo.domain.machine import handle
 from relevo.domain.run import Job, Run
-from relevo.domain.states import JOB_ENDS, JobStatus
+from relevo.domain.states import JOB_ENDS, JobStatus, RunStatus
 from relevo.domain.stored import Stored
 from relevo.orchestrator.artifacts import artifacts_of, stored_carried
 from relevo.orchestrator.calling import secrets_seen
 from relevo.orchestrator.drains import Drains
 from relevo.orchestrator.groups import Groups
 from relevo.orchestrator.plans import (
+    UNREAD,
     Carried,
-    HeldContexts,
     Plan,
     needs_of,
 )
@@ -43,6 +45,7 @@ from relevo.orchestrator.sparing import spared
 from relevo.orchestrator.stored_runs import UNREADABLE, StoredRuns
 from relevo.protocol import messages as m
 from relevo.runtime.clock import Clock
+from relevo.runtime.loop import collector_aside
 from relevo.runtime.notices import NOTICES
 from relevo.scheduler.actor import Scheduler
 from relevo.scheduler.capacity import AgentCapacity
@@ -66,6 +69,7 @@ NOTHING: Final = c.QueueJob(-1)
 
 _log = logging.getLogger(__name__)
 _encoder = msgspec.msgpack.Encoder()
+_stream = attrgetter("stream")
 
 
 class NoSuchRun(UserError):
@@ -115,7 +119,7 @@ class Orchestrator:
         self._blobs = blobs
         self._loop = loop
         self._open_secrets = open_secrets
-        self._refs: dict[str, ActorRef[Envelope]] = {}
+        self._refs: dict[str, ActorRef[Envelope]] = {}  # of those that were told anything
         self._actors: dict[str, RunActor] = {}
         self._reloading: dict[str, list[Envelope]] = {}
         self._reloads: set[asyncio.Task[None]] = set()
@@ -148,13 +152,17 @@ class Orchestrator:
         return self._actors
 
     async def actor(self, run: str) -> RunActor | None:
-        """The actor of a live run, None when it has ended. One that is just being read again is waited for."""
-        while run in self._reloading:
+        """The actor of a live run, None when it has ended. One that is just being read (again) is waited for."""
+        while run in self._reloading or self._is_unread(run):
             try:
                 await self.ask(run, NOTHING)
             except NoSuchRun:
                 break
         return self._actors.get(run)
+
+    def _is_unread(self, run: str) -> bool:
+        actor = self._actors.get(run)
+        return actor is not None and actor.contexts is UNREAD
 
     async def load(self) -> None:
         """Take up all live runs of the store. Nothing is scheduled before agents have said what they run.
@@ -163,36 +171,31 @@ class Orchestrator:
         """
         await self.drains.load()
         await self.shares.load()
-        current = ""
-        history: list[Stored] = []
-        async for batch in self.store.scan_live():
-            runs: list[Run] = []
-            for stored in batch:
-                if stored.stream != current:
-                    runs += await self._replayed(current, history)
-                    current = stored.stream
-                    history = []
-                history.append(stored)
-            await self._take_up_all(runs)
-        await self._take_up_all(await self._replayed(current, history))
+        with collector_aside():
+            async for batch in self.store.scan_live():
+                runs: list[Run] = []
+                for name, history in groupby(batch, _stream):
+                    runs += await self._replayed(name, list(history))
+                await self._take_up_all(runs)
         self.scheduler.carried_over()
         await self.groups.open()
 
-    async def _replayed(self, name: str, history: list[Stored]) -> list[Run]:
+    async def _replayed(self, name: str, history: list[Stored]) -> Sequence[Run]:
         """The run of a history; none when it cannot be read."""
         try:
-            return [await self.stored.replay(history)]
+            return (await self.stored.replay(history),)
         except InfrastructureError:
             raise
         except UNREADABLE as error:
             self._unreadable(name, error)
-            return []
+            return ()
 
     async def _take_up_all(self, runs: list[Run]) -> None:
-        held = await self.stored.contexts_ahead(runs)
+        unread = {run.id for run in runs if self._only_waits(run)}
+        held = await self.stored.contexts_ahead([run for run in runs if run.id not in unread])
         for run in runs:
             try:
-                await self._take_up(run)
+                await self._take_up(run, unread=run.id in unread)
             except InfrastructureError:
                 raise
             except UNREADABLE as error:
@@ -202,33 +205,46 @@ class Orchestrator:
     def _unreadable(self, name: str, error: Exception) -> None:
         self._loop.call_exception_handler({"message": f"run {name} cannot be read", "exception": error})
 
-    async def _take_up(self, run: Run) -> None:
+    async def _take_up(self, run: Run, *, unread: bool = False) -> None:
+        """`unread`: its contexts are not needed yet."""
         accepted = run.accepted
         if accepted is None or run.ended:
             return
-        plan = await self.stored.plan(accepted.spec)
-        shared = await self.stored.contexts(accepted.contexts)
+        plan = self.stored.plans.get(accepted.spec) or await self.stored.plan(accepted.spec)
+        shared = UNREAD if unread else await self.stored.contexts(accepted.contexts)
         carried = await stored_carried(self.store, run.id) if accepted.retried_from else {}
-        actor = self._spawn(run, plan, shared, carried)
-        self.manager.keep(run.id, actor.placed())
+        actor = RunActor(self, run, plan, shared, carried)
+        self._actors[run.id] = actor
+        self.idle.clear()
+        if run.status is not RunStatus.PENDING:
+            self.manager.keep(run.id, actor.placed())
         actor.resume_effects()
         for envelope in self._reloading.pop(run.id, []):
-            self._refs[run.id].tell(envelope)
+            self._tell(run.id, envelope)
         if run.ready or run.returning:
             # An engine died between an end and the verdict that it asks for.
-            self._refs[run.id].tell(Envelope((NOTHING,)))
+            self._tell(run.id, Envelope((NOTHING,)))
 
-    def _spawn(self, run: Run, plan: Plan, shared: HeldContexts, carried: dict[str, Carried]) -> RunActor:
+    def _only_waits(self, run: Run) -> bool:
+        """Whether it is known without its contexts what a run asks for: its jobs wait for places, and none ever had one."""
         accepted = run.accepted
-        actor = RunActor(self, run, plan, shared, carried)
-        name = accepted.run if accepted is not None else ""
-        return self._register(name, actor)
+        return (
+            run.status is RunStatus.PENDING
+            and accepted is not None
+            and accepted.group is None  # who has that may have to be ended, by what its contexts say
+            and not (run.ready or run.returning or self.scheduler.counts_tenants)
+        )
 
-    def _register(self, name: str, actor: RunActor) -> RunActor:
-        self._refs[name] = self._group.spawn(actor, name, mailbox=RUN_MAILBOX)
-        self._actors[name] = actor
-        self.idle.clear()
-        return actor
+    def _tell(self, run: str, envelope: Envelope) -> bool:
+        """Hand it to the actor of a run that is live; False when it is not."""
+        ref = self._refs.get(run)
+        if ref is None:
+            actor = self._actors.get(run)
+            if actor is None:
+                return False
+            ref = self._refs[run] = self._group.spawn(actor, run, mailbox=RUN_MAILBOX)
+        ref.tell(envelope)
+        return True
 
     def submit(
         self,
@@ -245,16 +261,16 @@ class Orchestrator:
         RUNS_ACCEPTED.value += 1
         if self._tells:
             _log.info("a run is asked for", extra={"run": submit.run})
-        actor = RunActor(self, Run(), plan, shared, carried or {})
-        self._register(submit.run, actor)
+        self._actors[submit.run] = RunActor(self, Run(), plan, shared, carried or {})
+        self.idle.clear()
         if further:
             reply.add_done_callback(lambda done: self.stored.facts_stored(done, further))
-        self._refs[submit.run].tell(Envelope((submit,), None, reply, (*further, *facts)))
+        self._tell(submit.run, Envelope((submit,), None, reply, (*further, *facts)))
         return reply
 
     def naming(self) -> AbstractContextManager[Callable[[set[str]], list[str]]]:
         """Look on what runs name, those now live and those to come; see `retention.Unnamed`."""
-        return self.stored.naming(actor.plan for actor in self._actors.values())
+        return self.stored.naming((actor.plan, actor.run) for actor in self._actors.values())
 
     async def ask(self, run: str, command: c.Command) -> bool:
         """Hand a command to a live run; True when it changed something, once that is stored. Raises NoSuchRun."""
@@ -262,28 +278,23 @@ class Orchestrator:
         envelope = Envelope((command,), None, reply)
         if run in self._reloading:
             self._reloading[run].append(envelope)
-        elif run in self._refs:
-            self._refs[run].tell(envelope)
-        else:
+        elif not self._tell(run, envelope):
             raise NoSuchRun(f"run {run} is not live")
         return await reply
 
     def command(self, run: str, command: c.Command) -> None:
         """Hand a command to a run. One that is not live has ended: it needs to know nothing more."""
-        ref = self._refs.get(run)
-        if ref is not None:
-            ref.tell(Envelope((command,)))
-        elif run in self._reloading:
-            self._reloading[run].append(Envelope((command,)))  # nobody says it again
+        envelope = Envelope((command,))
+        if not self._tell(run, envelope) and run in self._reloading:
+            self._reloading[run].append(envelope)  # nobody says it again
 
     def told(self, run: str, commands: list[c.Command], batch: Batch) -> None:
         """From the worker manager: what an agent told of a run, in order."""
-        ref = self._refs.get(run)
         if self.poison and run in self.poison:
             commands = _passed_over(commands, self.poison[run])
-        if ref is not None:
-            ref.tell(Envelope(commands, batch))
-        elif run in self._reloading:
+        if self._tell(run, Envelope(commands, batch)):
+            return
+        if run in self._reloading:
             batch.fail()
         else:
             batch.settle()
@@ -299,9 +310,9 @@ class Orchestrator:
             self.idle.set()
 
     def _remove(self, run: str) -> None:
-        self._refs.pop(run, None)
+        ref = self._refs.pop(run, None)
         actor = self._actors.pop(run, None)
-        if actor is not None:
+        if actor is not None and ref is not None:
             actor.leave()
 
     def _actor_ended(self, name: str, signal: Terminated) -> None:
@@ -448,11 +459,13 @@ class Orchestrator:
     def enqueue(self, actor: RunActor, index: int) -> None:
         run = actor.run
         job = run.jobs[index]
-        priority = self.priority(actor, job)
-        deadline_s = self._loop.time() + self.deadline_in_s(run.id, index)
-        self.scheduler.enqueue(
-            run.id, index, priority, self.demand(actor, job), self._tenant(actor), deadline_s
-        )
+        scheduler = self.scheduler
+        deadline_s = inf
+        if scheduler.policy.order == "deadline":
+            deadline_s = self._loop.time() + self.deadline_in_s(run.id, index)
+        tenant = self._tenant(actor) if scheduler.counts_tenants else ""
+        demand = actor.plan.demand(job.node.template, job.decl.labels)
+        scheduler.enqueue(run.id, index, self.priority(actor, job), demand, tenant, deadline_s)
 
     def priority(self, actor: RunActor, job: Job) -> int:
         """That of its run, its own, and those of the jobs that call the file it stands in."""
@@ -522,11 +535,8 @@ class Orchestrator:
         at_ms = self.clock.wall_ms()
         for placement in placements:
             run, job = placement.waiting
-            ref = self._refs.get(run)
-            if ref is None:
+            if not self._tell(run, Envelope((c.AssignJob(job, placement.agent, at_ms),))):
                 self.scheduler.withdraw(run, job)
-            else:
-                ref.tell(Envelope((c.AssignJob(job, placement.agent, at_ms),)))
 
     def assignment(self, key: AttemptKey) -> tuple[m.Assignment, dict[str, bytes]] | None:
         """An attempt as its agent gets it, and the blobs that it names."""

@@ -105,6 +105,10 @@ class HeldContexts(Struct, frozen=True, weakref=True):
         return _decoded(self.blob)
 
 
+#: Stands for the contexts of a run that was taken up and has had nothing to do since: its actor reads them when it starts.
+UNREAD: Final = HeldContexts(b"", False)
+
+
 @lru_cache(maxsize=DECODED_CONTEXTS)
 def _decoded(blob: bytes) -> SharedContexts:
     return _shared_decoder.decode(blob)

@@ -21,7 +21,7 @@ from relevo.domain.states import AT_AGENT, JOB_ENDS, JobStatus
 from relevo.domain.stored import Stored
 from relevo.orchestrator.apart import as_stored, inputs_stored, outputs_stored, shortened
 from relevo.orchestrator.calling import returned
-from relevo.orchestrator.plans import Carried, HeldContexts, Plan, expand
+from relevo.orchestrator.plans import UNREAD, Carried, HeldContexts, Plan, expand
 from relevo.store.contract import Append, Fact, Fenced, RunRow
 from relevo.workers.link import Batch
 
@@ -78,6 +78,24 @@ class RunActor(Actor[Envelope]):
         self.plan = plan
         self.contexts = contexts
         self.carried = carried
+
+    def started(self) -> None:
+        """The first message for it has come. Whatever a run does needs its contexts."""
+        accepted = self.run.accepted
+        if self.contexts is UNREAD and accepted is not None:
+            self.context.pause()
+            contexts = self._home.stored.contexts_together(accepted.contexts)
+            self.context.perform(contexts, self._opened, self._not_opened)
+
+    def _opened(self, contexts: HeldContexts) -> None:
+        self.contexts = contexts
+        self.context.resume()
+
+    def _not_opened(self, error: BaseException) -> None:
+        """Who waits is told; the run is read again as a whole, and given up where that says that it cannot be."""
+        self._refusal = error if isinstance(error, RelevoError) else RelevoError(str(error))
+        self._home.discard(self)
+        self.context.resume()
 
     def receive(self, messages: list[Envelope]) -> None:
         if messages[-1] is LAST:

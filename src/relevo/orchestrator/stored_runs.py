@@ -12,10 +12,10 @@ import msgspec
 
 from relevo.domain import events as e
 from relevo.domain.errors import InfrastructureError, RelevoError
-from relevo.domain.evolution import evolve
+from relevo.domain.evolution import EVOLVE, evolve
 from relevo.domain.run import Run, leg_of
 from relevo.domain.stored import Stored
-from relevo.orchestrator.apart import lies_apart, whole
+from relevo.orchestrator.apart import MAY_LIE_APART, lies_apart, whole
 from relevo.orchestrator.plans import Carried, HeldContexts, Plan, PlanCache, context_fact, spec_fact
 from relevo.store.contract import EventStore, Fact
 
@@ -27,6 +27,19 @@ TAKEN: Final = frozenset({"succeeded", "skipped"})
 UNREADABLE: Final = (RelevoError, msgspec.MsgspecError, LookupError)
 
 
+def replayed(history: Sequence[Stored]) -> Run | None:
+    """A run from its history; None when some of that lies in facts, which `StoredRuns.replay` reads."""
+    run = Run()
+    for stored in history:
+        for event in e.decode(stored.events):
+            kind = type(event)
+            if kind in MAY_LIE_APART and lies_apart(event):
+                return None
+            EVOLVE[kind](run, event)
+        run.version = stored.version
+    return run
+
+
 class StoredRuns:
     """Reads runs, and knows which of their facts need not be stored once more."""
 
@@ -34,6 +47,7 @@ class StoredRuns:
         self._store = store
         self._known_facts: set[str] = set()
         self._shared: WeakValueDictionary[str, HeldContexts] = WeakValueDictionary()
+        self._together: tuple[list[str], asyncio.Future[dict[str, bytes]]] | None = None  # keys to be read
         self._naming: list[set[str]] = []  # of who looks on: keys of facts that runs name
         self.plans = PlanCache()
 
@@ -43,8 +57,11 @@ class StoredRuns:
         """A run as its events make it; without `accepted` when there are none. Raises what UNREADABLE lists."""
         return await self.replay(await self._store.read(run))
 
-    async def replay(self, history: Iterable[Stored]) -> Run:
+    async def replay(self, history: Sequence[Stored]) -> Run:
         """A run from its history."""
+        return replayed(history) or await self._replay_whole(history)
+
+    async def _replay_whole(self, history: Sequence[Stored]) -> Run:
         run = Run()
         for stored in history:
             for event in e.decode(stored.events):
@@ -97,6 +114,33 @@ class StoredRuns:
             raise RelevoError(f"the store lacks contexts {digest}")
         return self.hold_contexts(digest, blob)
 
+    async def contexts_together(self, digest: str) -> HeldContexts:
+        """The same, a turn of the loop later: what is asked for in one turn is read at once."""
+        key = context_fact(digest)
+        blob = (await self._read_together(key)).get(key)
+        return await self.contexts(digest) if blob is None else self.hold_contexts(digest, blob)
+
+    async def _read_together(self, key: str) -> dict[str, bytes]:
+        """Facts that were asked for at once; {} when one of them could not be read: its fault is not that of the others."""
+        if self._together is not None:
+            keys, read = self._together
+            keys.append(key)
+            return await asyncio.shield(read)
+        together = self._together = [key], asyncio.get_running_loop().create_future()
+        keys, read = together
+        found: dict[str, bytes] = {}
+        try:
+            await asyncio.sleep(0)
+            self._together = None
+            found = await self._store.facts_named(keys)
+        except UNREADABLE:
+            pass  # each is read alone, and told of there
+        finally:
+            if self._together is together:
+                self._together = None
+            read.set_result(found)
+        return found
+
     async def contexts_ahead(self, runs: Sequence[Run]) -> list[HeldContexts]:
         """The contexts of many runs in one read: keep them until their runs hold them.
 
@@ -139,10 +183,13 @@ class StoredRuns:
             self._known_facts.update(fact.key for fact in facts)
 
     @contextmanager
-    def naming(self, live: Iterable[Plan]) -> Iterator[Callable[[set[str]], list[str]]]:
-        """Look on what runs name: `live`, the plans of those now live, and those to come; see `retention.prune`."""
+    def naming(self, live: Iterable[tuple[Plan, Run]]) -> Iterator[Callable[[set[str]], list[str]]]:
+        """Look on what runs name: `live`, those now live, and those to come; see `retention.prune`."""
         named = {context_fact(digest) for digest in self._shared}
-        named.update(spec_fact(plan.digest) for plan in live)
+        for plan, run in live:
+            named.add(spec_fact(plan.digest))
+            if run.accepted is not None:
+                named.add(context_fact(run.accepted.contexts))
 
         def unnamed(keys: set[str]) -> list[str]:
             found = sorted(keys - named)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -18,6 +19,8 @@ LAG_TOLD_S: Final = 0.25
 #: Young objects before the collector looks. Engines make hardly any cycles, so it finds little; but more at a time hold the loop
 #: (50,000 for 18 ms), and looking ten times as often costs nothing that could be measured.
 GC_THRESHOLD: Final = 3_000
+#: So many young objects are not looked at in one go: that would take some ten milliseconds.
+MUCH: Final = 50_000
 
 _log = logging.getLogger("relevo.loop")
 
@@ -62,6 +65,24 @@ def _relax_collector() -> None:
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 50)
     gc.enable()
+
+
+@contextmanager
+def collector_aside() -> Iterator[None]:
+    """While very much is made that will stay, the collector does not look at it again and again."""
+    import gc
+
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if gc.get_count()[0] > MUCH:
+            # All of it is old at once: else the first look at what is young would be one at all of that.
+            gc.freeze()
+            gc.unfreeze()
+        if enabled:
+            gc.enable()
 
 
 def freeze_started() -> None:

@@ -46,16 +46,24 @@ def place_of(connection: apsw.Connection, stream: str) -> Place | None:
     return found
 
 
-def appends_of(connection: apsw.Connection, path: str, place: Place, after_version: int = 0) -> list[Stored]:
-    """The appends of a stream up to a place, in order. Raises DamagedError."""
+def appends_of(
+    connection: apsw.Connection,
+    path: str,
+    place: Place,
+    after_version: int = 0,
+    *,
+    head: AppendRow | None = None,
+) -> list[Stored]:
+    """The appends of a stream up to a place, in order; `head`: the row there, where it was read. Raises DamagedError."""
     stream, version, sequence = place
     execute = connection.execute
     found: list[Stored] = []
     while version > after_version:
         try:
-            row: AppendRow | None = execute(_APPEND, (sequence,)).fetchone()
+            row: AppendRow | None = head or execute(_APPEND, (sequence,)).fetchone()
         except apsw.CorruptError as error:
             raise _damaged(path, stream, version, sequence, f"a page of it is damaged: {error}") from error
+        head = None
         if row is None:
             raise _damaged(path, stream, version, sequence, "it is missing")
         _, previous, owner, number, epoch, at_ms, _, events, _ = row
@@ -69,6 +77,16 @@ def appends_of(connection: apsw.Connection, path: str, place: Place, after_versi
         sequence = previous
     found.reverse()
     return found
+
+
+def _heads(connection: apsw.Connection, places: Sequence[Place]) -> dict[int, AppendRow]:
+    """The rows at these places by sequence, read together: a third of what a read for each costs. Where a page is damaged,
+    each is read alone."""
+    try:
+        rows: Any = connection.executemany(_APPEND, [(sequence,) for _, _, sequence in places]).fetchall()
+    except apsw.CorruptError:
+        return {}
+    return {row[0]: row for row in rows}
 
 
 def wrong_with(row: AppendRow) -> str | None:
@@ -92,12 +110,14 @@ def read_places(
     """Appends of the streams from `places[start]` on, until there are `limit`; where to go on, appends, damage met."""
     batch: list[Stored] = []
     damage: list[Damage] = []
+    heads = _heads(connection, places[start : start + limit])
     index = start
     while index < len(places) and len(batch) < limit:
         place = places[index]
         index += 1
+        head = heads.get(place[2])
         try:
-            batch += appends_of(connection, path, place)
+            batch += appends_of(connection, path, place, head=head)
         except DamagedError as error:
             if place_of(connection, place[0]) is not None:  # else it was removed since `places` was read
                 damage.append((place[0], str(error)))
