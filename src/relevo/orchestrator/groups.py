@@ -9,7 +9,7 @@ runs do not live any more are let go of: a run that ended, was pruned or cannot 
 starts reads all groups that there are. From then on an empty one has no actor and no stream, and one without an actor
 is empty.
 
-A group that fails is read again in a while, and all who live ask again. A circle of groups that closes while one of them,
+A group that fails is read again in a while, and all who live ask again: what is asked meanwhile is let drop. A circle of groups that closes while one of them,
 or a run in it, is being read is seen when that asks again: who waits already is judged anew.
 """
 
@@ -31,6 +31,7 @@ from relevo.domain.states import JOB_ENDS, MemberStatus
 from relevo.domain.stored import Stored
 from relevo.orchestrator.plans import GROUP_STREAM
 from relevo.orchestrator.stored_runs import UNREADABLE
+from relevo.runtime.notices import NOTICES
 from relevo.store.contract import Append, EventStore, Fenced
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 
 #: How long a group rests before it is read again: its append was refused, it cannot be read just now, or it failed.
 RELOAD_S: Final = 0.5
+#: It rests twice as long each time that it failed, or could not be read, in a row, and this long at most.
+REST_S: Final = 60.0
+#: More would not be more.
+DOUBLINGS: Final = 10
 #: What may wait at one group.
 GROUP_MAILBOX: Final = 500_000
 
@@ -89,6 +94,10 @@ class Groups:
         self._actors: dict[str, GroupActor] = {}
         self._refs: dict[str, ActorRef[g.GroupCommand]] = {}
         self._early: list[tuple[str, g.GroupCommand]] | None = []
+        self._failures: dict[
+            str, int
+        ] = {}  # in a row, of those that did not come to an end of their work since
+        self._resting: set[str] = set()
         self._closed = False
         self._timers: set[asyncio.TimerHandle] = set()
 
@@ -122,8 +131,8 @@ class Groups:
                     self._hand(stream, g.Release(*key, self.clock.wall_ms()))
 
     def _hand(self, stream: str, command: g.GroupCommand) -> None:
-        if self._closed:
-            return  # the next engine hears it again
+        if self._closed or stream in self._resting:
+            return  # the next engine hears it again, or the group when it has rested
         if self._early is not None:
             self._early.append((stream, command))
         elif stream in self._refs or type(command) is g.Ask:  # of an empty one there is nothing to let go
@@ -143,15 +152,17 @@ class Groups:
         if signal.error is None or self._closed:
             return
         stream = name.partition(".")[0]
-        self.report(f"concurrency group {stream} failed, and is read again", signal.error)
         self.gone(stream)
+        self._resting.add(stream)
+        rest_s = self.failed(stream, f"concurrency group {stream} failed, and is read again", signal.error)
 
         def again() -> None:
             self._timers.discard(timer)
+            self._resting.discard(stream)
             self._ref(stream)
             self.home.ask_again(stream)
 
-        timer = self._loop.call_later(RELOAD_S, again)
+        timer = self._loop.call_later(rest_s, again)
         self._timers.add(timer)
 
     def close(self) -> None:
@@ -169,6 +180,21 @@ class Groups:
         """Nobody asks for this one any more."""
         self._actors.pop(stream, None)
         self._refs.pop(stream, None)
+
+    def failed(self, stream: str, message: str, error: BaseException) -> float:
+        """A group failed, or could not be read; returns how long it is to rest. Only the first time in a row is told."""
+        times = self._failures.get(stream, 0)
+        self._failures[stream] = times + 1
+        if not times and isinstance(error, InfrastructureError):
+            NOTICES.warning("%s, and is tried again: %s", message, error)
+        elif not times:
+            self.report(message, error)
+        return min(RELOAD_S * 2.0 ** min(times, DOUBLINGS), REST_S)
+
+    def works(self, stream: str) -> None:
+        """It took in what it was asked."""
+        if self._failures:
+            self._failures.pop(stream, None)
 
     def report(self, message: str, error: BaseException) -> None:
         """Something that nobody expects."""
@@ -263,7 +289,8 @@ class GroupActor(Actor[g.GroupCommand]):
         if isinstance(error, Fenced):
             self._groups.home.fenced(error)
         elif isinstance(error, InfrastructureError):
-            self.context.later(RELOAD_S, self._read)
+            message = f"concurrency group {self._stream} cannot be read just now"
+            self.context.later(self._groups.failed(self._stream, message, error), self._read)
         else:
             raise error
 
@@ -351,6 +378,7 @@ class GroupActor(Actor[g.GroupCommand]):
 
     def _done(self) -> None:
         if self.group.members or self.context.waiting:
+            self._groups.works(self._stream)
             self.context.resume()
         elif self._version:
             # It is empty: its stream goes, so that it does not grow for ever.
@@ -372,6 +400,7 @@ class GroupActor(Actor[g.GroupCommand]):
             raise error
 
     def _leave(self) -> None:
+        self._groups.works(self._stream)
         if self.context.waiting:
             self.context.resume()
         else:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
+
+import pytest
 
 from relevo.domain import commands as c
 from relevo.domain import events as e
@@ -406,6 +409,43 @@ def test_a_group_that_fails_is_read_again_and_all_ask_again(monkeypatch):
         agent.finish(await at_work(agent, second))
         await until(lambda: world.status(second) == "succeeded")
         await until(lambda: not group_streams(world))
+        await world.now.close()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("error", [ValueError("a defect"), StoreUnavailable("a bad page")])
+def test_a_group_that_fails_again_and_again_is_read_ever_more_seldom_and_told_of_once(error, caplog):
+    async def main():
+        world, agent = await world_with_agent()
+        told: list[str] = []
+        world.loop.set_exception_handler(lambda loop, context: told.append(context["message"]))
+        inner, tries = world.store.read, []
+
+        async def read(stream, after_version=0):
+            if stream != STREAM or not broken:
+                return await inner(stream, after_version)
+            tries.append(world.loop.time())
+            raise error
+
+        world.store.read, broken = read, True
+        runs = [await world.submit(one()), await world.submit(one("group: g, queue: max"))]
+        await asyncio.sleep(300)
+        rests = [later - earlier for earlier, later in pairwise(tries)]
+        assert [round(rest) for rest in rests[1:]] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+        told += [record.message for record in caplog.records if record.name == "relevo.notices"]
+        assert len(told) == 1
+        broken = False
+        await asyncio.sleep(60)
+        for run in runs:
+            agent.finish(await at_work(agent, run))
+            await until(lambda run=run: world.status(run) == "succeeded")
+        await until(lambda: not group_streams(world))
+        world.store.read, broken = read, True
+        tries.clear()
+        await world.submit(one())
+        await asyncio.sleep(1)
+        assert len(tries) == 2, "it begins anew once it has worked"
         await world.now.close()
 
     run_virtual(main())
