@@ -124,6 +124,7 @@ class Orchestrator:
         self._reloading: dict[str, list[Envelope]] = {}
         self._reloads: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
+        self._behind: list[Placement] = []  # of runs whose contexts are being read, and all after them
         self._due: dict[
             tuple[str, int], float
         ] = {}  # when jobs are queued again after a back-off, of the loop's time
@@ -532,6 +533,34 @@ class Orchestrator:
     # --- scheduler and agents -----------------------------------------------------------------------------------------
 
     def _assign(self, placements: list[Placement]) -> None:
+        """Tell runs of their places, in the order in which they got them: where the contexts of one are to be read first, all
+        that come after it wait for that."""
+        if self._behind:
+            self._behind += placements
+        elif any(self._is_unread(placement.waiting.run) for placement in placements):
+            self._behind += placements
+            self._reloads.add(task := self._loop.create_task(self._assign_behind()))
+            task.add_done_callback(self._reloads.discard)
+        else:
+            self._tell_places(placements)
+
+    async def _assign_behind(self) -> None:
+        while self._behind:
+            placements = list(self._behind)
+            actors = [self._actors[one.waiting.run] for one in placements if self._is_unread(one.waiting.run)]
+            try:
+                held = await self.stored.contexts_ahead([actor.run for actor in actors])
+            except InfrastructureError:
+                held = []  # each reads its own when it is told, and says so
+            for actor in actors:
+                accepted = actor.run.accepted
+                if accepted is not None:
+                    actor.contexts = self.stored.held_contexts(accepted.contexts) or actor.contexts
+            del held  # from here on their runs hold them
+            del self._behind[: len(placements)]
+            self._tell_places(placements)
+
+    def _tell_places(self, placements: list[Placement]) -> None:
         at_ms = self.clock.wall_ms()
         for placement in placements:
             run, job = placement.waiting

@@ -84,7 +84,7 @@ class RunActor(Actor[Envelope]):
         accepted = self.run.accepted
         if self.contexts is UNREAD and accepted is not None:
             self.context.pause()
-            contexts = self._home.stored.contexts_together(accepted.contexts)
+            contexts = self._home.stored.contexts(accepted.contexts)
             self.context.perform(contexts, self._opened, self._not_opened)
 
     def _opened(self, contexts: HeldContexts) -> None:

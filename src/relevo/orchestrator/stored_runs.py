@@ -47,7 +47,6 @@ class StoredRuns:
         self._store = store
         self._known_facts: set[str] = set()
         self._shared: WeakValueDictionary[str, HeldContexts] = WeakValueDictionary()
-        self._together: tuple[list[str], asyncio.Future[dict[str, bytes]]] | None = None  # keys to be read
         self._naming: list[set[str]] = []  # of who looks on: keys of facts that runs name
         self.plans = PlanCache()
 
@@ -114,32 +113,9 @@ class StoredRuns:
             raise RelevoError(f"the store lacks contexts {digest}")
         return self.hold_contexts(digest, blob)
 
-    async def contexts_together(self, digest: str) -> HeldContexts:
-        """The same, a turn of the loop later: what is asked for in one turn is read at once."""
-        key = context_fact(digest)
-        blob = (await self._read_together(key)).get(key)
-        return await self.contexts(digest) if blob is None else self.hold_contexts(digest, blob)
-
-    async def _read_together(self, key: str) -> dict[str, bytes]:
-        """Facts that were asked for at once; {} when one of them could not be read: its fault is not that of the others."""
-        if self._together is not None:
-            keys, read = self._together
-            keys.append(key)
-            return await asyncio.shield(read)
-        together = self._together = [key], asyncio.get_running_loop().create_future()
-        keys, read = together
-        found: dict[str, bytes] = {}
-        try:
-            await asyncio.sleep(0)
-            self._together = None
-            found = await self._store.facts_named(keys)
-        except UNREADABLE:
-            pass  # each is read alone, and told of there
-        finally:
-            if self._together is together:
-                self._together = None
-            read.set_result(found)
-        return found
+    def held_contexts(self, digest: str) -> HeldContexts | None:
+        """Contexts that somebody holds."""
+        return self._shared.get(digest)
 
     async def contexts_ahead(self, runs: Sequence[Run]) -> list[HeldContexts]:
         """The contexts of many runs in one read: keep them until their runs hold them.

@@ -437,6 +437,8 @@ def test_a_group_that_fails_again_and_again_is_read_ever_more_seldom_and_told_of
         assert len(told) == 1
         broken = False
         await asyncio.sleep(60)
+        agent.dial()  # it was silent for long
+        agent.hello()
         for run in runs:
             agent.finish(await at_work(agent, run))
             await until(lambda run=run: world.status(run) == "succeeded")

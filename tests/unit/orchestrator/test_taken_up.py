@@ -55,13 +55,26 @@ def test_contexts_are_read_when_runs_are_assigned_all_of_one_turn_together():
         agent = FakeAgent(world.now, slots=4)
         agent.hello()
         await until(lambda: len(agent.assigned()) == 3)
-        assert found == [wanted]
+        assert [sorted(keys) for keys in found] == [sorted(wanted)]
         named = {digest for message in agent.got if hasattr(message, "blobs") for digest in message.blobs}
         assert all(one.contexts in named for one in agent.assigned())
         while any(world.status(run) != "succeeded" for run in runs):
             for one in agent.assigned():
                 agent.finish(one)
             await asyncio.sleep(0.1)
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_who_comes_first_is_assigned_first_also_when_only_the_other_is_read_already():
+    async def main():
+        world, (first, second) = await taken_up(ONE, ONE)
+        assert await world.now.orchestrator.actor(second) is not None
+        agent = FakeAgent(world.now, slots=4)
+        agent.hello()
+        await until(lambda: len(agent.assigned()) == 2)
+        assert [one.run for one in agent.assigned()] == [first, second]
         await world.now.close()
 
     run_virtual(main())
