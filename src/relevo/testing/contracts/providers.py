@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from typing import Any
 
@@ -15,8 +16,8 @@ _keys = iter(range(1, 1_000_000))
 
 
 def attempt_key() -> AttemptKey:
-    """One that no other test has."""
-    return AttemptKey("contract", next(_keys), 1)
+    """One that no other test on this machine has: what carries its mark may be killed."""
+    return AttemptKey(f"contract{os.getpid()}", next(_keys), 1)
 
 
 class RecordingSink:

@@ -22,7 +22,8 @@ from relevo.testing.contracts.providers import RecordingSink, attempt_key
 from .conftest import bash, own_groups
 from .family import Member, family_command, living, new_token, until_living
 
-KEY = AttemptKey("run", 3, 2)
+#: Nobody else's on this machine: what carries its mark is killed, wherever it is.
+KEY = AttemptKey(f"run{os.getpid()}", 3, 2)
 
 #: An agent of its own: argv is state_dir and mechanism, the step's argv stands in STEP. Prints the pids of the launcher
 #: and of its self inside a PID namespace (the same if there is none) once the step runs.
@@ -37,7 +38,7 @@ class Sink:
 async def main():
     provider = ProcessProvider(sys.argv[1], mechanism=sys.argv[2])
     await provider.recover()
-    worker = await provider.create(WorkerSpec(AttemptKey("run", 3, 2), "/"))
+    worker = await provider.create(WorkerSpec(AttemptKey(os.environ["RUN"], 3, 2), "/"))
     await worker.start(Command(json.loads(os.environ["STEP"]), {"PATH": "/usr/bin:/bin"}, "/"), Sink())
     print(worker._slot.launcher.identity.pid, worker._slot.launcher.parent, flush=True)
     await asyncio.Event().wait()
@@ -49,7 +50,7 @@ def start_agent(state_dir: str, mechanism: str, argv: list[str]) -> subprocess.P
     return subprocess.Popen(
         [sys.executable, "-c", AGENT, state_dir, mechanism],
         stdout=subprocess.PIPE,
-        env={**os.environ, "STEP": json.dumps(argv), "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "STEP": json.dumps(argv), "RUN": KEY.run, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
 
