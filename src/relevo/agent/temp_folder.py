@@ -1,10 +1,10 @@
 """RUNNER_TEMP, with what the agent itself keeps there: command files, the event, scripts. All begin with `_`.
 
 Making these takes a dozen slow system calls. So a folder that its attempt left as it was given is emptied of what was
-written into it and serves the next one.
+written into it and serves the next one; the files of scripts serve other scripts (relevo.agent.spares).
 
-Files are removed and made anew, never cut to nothing: ext4 writes out a file that was cut and written again when it is closed
-(`auto_da_alloc`), which holds the agent for milliseconds.
+Files are removed and made anew, or renamed, never cut to nothing: ext4 writes out a file that was cut and written again when
+it is closed (`auto_da_alloc`), which holds the agent for milliseconds.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import stat
 from typing import Final
 
 from relevo.agent.command_files import CommandFiles
+from relevo.agent.spares import Spares
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -21,9 +22,9 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXE
 class TempFolder:
     """One for each attempt at a time. Raises OSError where the disk does."""
 
-    __slots__ = ("_event", "_event_changed_ns", "_scripts", "command_files", "event_path", "path")
+    __slots__ = ("_event", "_event_changed_ns", "_scripts", "_spares", "command_files", "event_path", "path")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, spares: Spares) -> None:
         """`path`: an empty folder."""
         self.path = path
         self.command_files = CommandFiles(path)
@@ -31,6 +32,7 @@ class TempFolder:
         self._event: bytes | None = None  # what the event's file holds
         self._event_changed_ns = 0
         self._scripts: set[str] = set()  # names
+        self._spares = spares
         self.command_files.make()
 
     def write_event(self, event: bytes) -> None:
@@ -43,13 +45,16 @@ class TempFolder:
     def write_script(self, name: str, text: str) -> str:
         """Write the script of a step; returns its path. Raises ValueError for a text that is no text."""
         path = f"{self.path}/{name}"
+        data = text.encode("utf-8", "surrogateescape")
         self._scripts.add(name)
+        if self._spares.put_file(path, data):
+            return path
         try:
-            _write(path, text.encode("utf-8", "surrogateescape"), 0o700)
+            _write(path, data, 0o700)
         except FileNotFoundError:
             # the step before removed the folder
             os.makedirs(self.path, 0o700, exist_ok=True)
-            _write(path, text.encode("utf-8", "surrogateescape"), 0o700)
+            _write(path, data, 0o700)
         return path
 
     def renew(self) -> bool:
@@ -61,7 +66,7 @@ class TempFolder:
             if not self._is_ours():
                 return False
             while self._scripts:  # they may hold secrets
-                os.unlink(f"{self.path}/{self._scripts.pop()}")
+                self._spares.keep_file(f"{self.path}/{self._scripts.pop()}")
         except OSError:
             return False
         return True

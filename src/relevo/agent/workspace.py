@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from typing import Final
 
+from relevo.agent.spares import Spares
 from relevo.agent.temp_folder import TempFolder
 from relevo.domain.ids import AttemptKey
 
@@ -16,7 +18,7 @@ _SPARES: Final = 64
 class Places:
     """Where an agent's attempts live on its host. One for each agent; nobody else may use its folders."""
 
-    __slots__ = ("_next", "_spares", "caches", "kept", "runner_name", "temp", "tool_cache", "work")
+    __slots__ = ("_next", "_temps", "caches", "kept", "runner_name", "spares", "temp", "tool_cache", "work")
 
     def __init__(self, work: str, temp: str, tool_cache: str, runner_name: str = "relevo") -> None:
         """Absolute paths."""
@@ -26,29 +28,31 @@ class Places:
         self.temp = temp  #: temporary folders of attempts
         self.tool_cache = tool_cache  #: RUNNER_TOOL_CACHE, shared by all attempts
         self.runner_name = runner_name  #: RUNNER_NAME
-        self._spares: list[TempFolder] = []
+        self.spares = Spares(f"{temp}/spare")
+        self._temps: list[TempFolder] = []  # that no attempt has
         self._next = 0
 
     def take_temp(self) -> TempFolder:
         """A temporary folder for an attempt. Raises OSError."""
-        if self._spares:
-            return self._spares.pop()
+        if self._temps:
+            return self._temps.pop()
         self._next += 1
         path = f"{self.temp}/{self._next}"
         _make_empty(path, 0o700)
-        return TempFolder(path)
+        return TempFolder(path, self.spares)
 
     def give_back_temp(self, folder: TempFolder) -> bool:
         """Keep it for the next attempt; False when it has to be removed instead."""
-        if len(self._spares) >= _SPARES or not folder.renew():
+        if len(self._temps) >= _SPARES or not folder.renew():
             return False
-        self._spares.append(folder)
+        self._temps.append(folder)
         return True
 
     def set_aside(self) -> None:
         """Move out of the way what attempts left, but for kept workspaces: when the agent starts, before its provider
         recovers. Takes no time, however much it is. Raises OSError."""
-        self._spares.clear()
+        self._temps.clear()
+        self.spares.forget()
         for path in (self.work, self.temp):
             try:
                 os.rename(path, _free_name(f"{path}.old"))
@@ -69,8 +73,9 @@ class Places:
 
     def clear(self) -> None:
         """Remove all but kept workspaces, once the agent has ended its attempts. Blocking. Raises OSError."""
-        for spare in self._spares:
-            spare.remove()
+        for folder in self._temps:
+            folder.remove()
+        self.spares.remove()
         for path in (self.work, self.temp):
             _remove_empty(path)
         self.set_aside()
@@ -112,7 +117,8 @@ class Folders:
         """Make both, empty but for the command files. Raises OSError. Idempotent."""
         if self._temp is None:
             self.made = True
-            _make_empty(self.workspace, 0o755)
+            if self._keep or not self._from_spares():
+                _make_empty(self.workspace, 0o755)
             self._temp = self._places.take_temp()
             self.temp = self._temp.path
         return self._temp
@@ -123,9 +129,11 @@ class Folders:
             return True
         if self._temp is not None and self._places.give_back_temp(self._temp):
             self._temp = None
-        if not self._keep and not _remove_empty(self.workspace):
+        keep = self._places.spares.keep_folder
+        if not (self._keep or keep(self.workspace) or _remove_empty(self.workspace)):
             return False
-        self._remove_folder_of_run()
+        if self._keep or not keep(self.of_run):
+            self._remove_folder_of_run()
         return self._temp is None
 
     def remove(self) -> None:
@@ -139,6 +147,17 @@ class Folders:
         if self.made and not self._keep:
             remove_tree(self.workspace)
             self._remove_folder_of_run()
+
+    def _from_spares(self) -> bool:
+        put = self._places.spares.put_folder
+        try:
+            return put(self.workspace)
+        except FileNotFoundError:
+            pass  # it is the first of its run
+        try:
+            return put(self.of_run) and put(self.workspace)
+        except FileNotFoundError:
+            return False
 
     def _remove_folder_of_run(self) -> None:
         try:
@@ -179,10 +198,14 @@ def _remove_empty(path: str) -> bool:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a folder and all in it, folders without write permission too. Idempotent. Raises OSError."""
+    """Remove a folder and all in it, folders without write permission too; a link or file in its place, and nothing that a
+    link leads to. Idempotent. Raises OSError."""
     import shutil
 
     try:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            os.unlink(path)
+            return
         shutil.rmtree(path)
     except FileNotFoundError:
         if not os.path.lexists(path):

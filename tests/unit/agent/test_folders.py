@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +124,102 @@ def test_no_script_stays(places: Places) -> None:
     assert [name for name in os.listdir(temp.path) if name.endswith(".sh")] == []
 
 
+def test_folders_and_scripts_of_one_attempt_serve_the_next(places: Places) -> None:
+    first = folders(places)
+    script = first.make().write_script("_1.sh", "echo the secret of somebody")
+    known = os.stat(first.workspace).st_ino, os.stat(first.of_run).st_ino, os.stat(script).st_ino
+    assert first.remove_quickly()
+    assert os.listdir(places.work) == []
+    second = Folders(places, AttemptKey("another", 5, 1), keep=False)
+    script = second.make().write_script("_2.py", "x")
+    assert sorted(known) == sorted(os.stat(path).st_ino for path in (second.workspace, second.of_run, script))
+    assert Path(script).read_bytes() == b"x"
+    assert os.listdir(second.workspace) == []
+    assert os.listdir(second.of_run) == ["5-1"]
+
+
+def test_what_a_script_said_does_not_stay(places: Places) -> None:
+    one = folders(places)
+    one.make().write_script("_1.sh", "echo the secret of somebody")
+    assert one.remove_quickly()
+    left = [Path(folder, name) for folder, _, names in os.walk(places.temp) for name in names]
+    assert all("ecret" not in path.read_text() for path in left)
+
+
+def _link_script(one: Folders, script: str) -> None:
+    os.link(script, f"{one.temp}.elsewhere")
+
+
+def _open_folder(one: Folders, script: str) -> None:
+    os.chmod(one.workspace, 0o777)
+
+
+def _inherit(one: Folders, script: str) -> None:
+    # version 2, then tag, permissions and id of each entry: what is made here is everybody's
+    entries = [(1, 7, 0xFFFFFFFF), (4, 7, 0xFFFFFFFF), (32, 7, 0xFFFFFFFF)]
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(one.workspace, "system.posix_acl_default", acl)
+    except OSError as error:
+        pytest.skip(f"this file system has no ACLs: {error}")
+
+
+def _leave_file(one: Folders, script: str) -> None:
+    Path(one.workspace, "left").touch()
+
+
+def _replace_folder(one: Folders, script: str) -> None:
+    os.mkdir(f"{one.of_run}/elsewhere")
+    os.rmdir(one.workspace)
+    os.symlink(f"{one.of_run}/elsewhere", one.workspace)
+
+
+@pytest.mark.parametrize("spoil", [_link_script, _open_folder, _inherit, _leave_file, _replace_folder])
+def test_what_is_not_as_it_was_given_is_not_used_again(
+    places: Places, spoil: Callable[[Folders, str], None]
+) -> None:
+    one = folders(places)
+    script = one.make().write_script("_1.sh", "a")
+    kept = os.open(
+        script if spoil is _link_script else one.workspace, os.O_RDONLY
+    )  # no other file gets its number
+    try:
+        spoil(one, script)
+        if not one.remove_quickly():
+            one.remove()
+        second = folders(places, 1)
+        script = second.make().write_script("_1.sh", "b")
+        used = {os.stat(path).st_ino for path in (second.workspace, second.of_run, script)}
+        assert os.fstat(kept).st_ino not in used
+    finally:
+        os.close(kept)
+    status = os.lstat(second.workspace)
+    assert stat.S_ISDIR(status.st_mode)
+    assert os.listdir(second.workspace) == []
+
+
+def test_spares_that_a_step_removed_are_made_anew(places: Places) -> None:
+    one = folders(places)
+    one.make().write_script("_1.sh", "a")
+    assert one.remove_quickly()
+    remove_tree(f"{places.temp}/spare")
+    second = folders(places, 1)
+    assert Path(second.make().write_script("_1.sh", "b")).read_text() == "b"
+    assert os.listdir(second.workspace) == []
+    assert second.remove_quickly()
+
+
+def test_jobs_of_a_run_share_its_folder_while_one_of_them_is_there(places: Places) -> None:
+    first, second = folders(places), folders(places, 1)
+    first.make()
+    second.make()
+    assert first.remove_quickly()
+    assert os.listdir(second.of_run) == ["1-1"]
+    third = folders(places, 2)
+    third.make()
+    assert sorted(os.listdir(second.of_run)) == ["1-1", "2-1"]
+
+
 def test_a_workspace_with_content_is_removed_whatever_its_modes(places: Places, tmp_path: Path) -> None:
     one = folders(places)
     one.make()
@@ -133,6 +231,24 @@ def test_a_workspace_with_content_is_removed_whatever_its_modes(places: Places, 
     assert not one.remove_quickly()
     one.remove()
     assert os.listdir(places.work) == []
+
+
+def test_a_link_in_the_place_of_a_workspace_is_removed_and_not_what_it_leads_to(
+    places: Places, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine" / "deep"
+    mine.mkdir(parents=True, mode=0o755)
+    (mine / "file").touch()
+    mine.chmod(0o755)
+    one = folders(places)
+    one.make()
+    os.rmdir(one.workspace)
+    os.symlink(mine.parent, one.workspace)
+    assert not one.remove_quickly()
+    one.remove()
+    assert os.listdir(places.work) == []
+    assert (mine / "file").exists()
+    assert stat.S_IMODE(mine.stat().st_mode) == 0o755
 
 
 def test_a_kept_workspace_stays(places: Places) -> None:
