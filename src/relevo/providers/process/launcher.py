@@ -12,7 +12,7 @@ slot's folder in each hierarchy of control groups, made or not. MODE is what hol
     agent ── (argv, env, cwd) as marshal + write end of the pipe ──►  posix_spawn in an own session
           ◄─ "R"              ready
           ◄─ "P" pid          of the launcher, where the agent's child is only its parent
-          ◄─ "S"              started
+          ◄─ "S"              started; not told of a step that has ended within TELL_S
           ◄─ "F" errno text   could not be started
           ◄─ "E" status       ended, as waitpid tells
 
@@ -44,6 +44,9 @@ GUARDED = "guarded"
 LEAVE_TRIES = (
     100  # to remove a group, a hundredth of a second apart: who was killed takes a moment to leave it
 )
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+#: So long a step runs before its start is told: of a shorter one its end tells enough, with one message instead of two.
+TELL_S = 0.003
 LARGEST = 65536  # of a message; a larger one comes in a memfd as second descriptor
 
 PR_SET_PDEATHSIG = 1
@@ -94,21 +97,27 @@ def serve(sock: _socket.socket, wake: int, guard: int) -> None:
     poll.register(SOCKET, select.POLLIN)
     poll.register(wake, select.POLLIN)
     running = 0
+    due = 0.0  # when the start of what runs is to be told, 0 once that is needless
     sock.send(b"R", _socket.MSG_NOSIGNAL)
     while True:
-        ready = poll.poll()
+        ready = poll.poll(max(0.0, due - time.monotonic()) * 1000 if due else None)
+        if due and time.monotonic() >= due:
+            due = 0.0
+            sock.send(b"S", _socket.MSG_NOSIGNAL)
         for fd, _ in ready:
             if fd == SOCKET:
                 request, pipe = receive(sock)
                 if request is None:
                     return
                 running = start(sock, request, pipe)
+                due = time.monotonic() + TELL_S if running else 0.0
             else:
                 os.read(wake, 4096)
                 if guard and os.getppid() != guard:
                     return
                 if running and (ended := reap(running)) is not None:
                     running = 0
+                    due = 0.0
                     sock.send(b"E%d" % ended, _socket.MSG_NOSIGNAL)
                 elif not running:
                     reap(0)
@@ -128,7 +137,7 @@ def receive(sock: _socket.socket) -> tuple[bytes | None, int]:
 
 
 def start(sock: _socket.socket, request: bytes, pipe: int) -> int:
-    """Start a process and tell so. Returns its pid, 0 when it could not be started."""
+    """Start a process. Returns its pid, 0 when it could not be started, which is told."""
     argv, env, cwd = marshal.loads(request)  # noqa: S302  written by the agent, this program's parent
     where = cwd
     try:
@@ -148,7 +157,6 @@ def start(sock: _socket.socket, request: bytes, pipe: int) -> int:
         return 0
     finally:
         os.close(pipe)
-    sock.send(b"S", _socket.MSG_NOSIGNAL)
     return pid
 
 
@@ -156,14 +164,14 @@ def find(program: str, env: dict[str, str]) -> str:
     """The file of a program, by the PATH of the step's own environment."""
     if "/" in program:
         return program
-    denied = ""
-    for folder in env.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":"):
-        path = f"{folder or '.'}/{program}"
+    paths = [f"{folder or '.'}/{program}" for folder in env.get("PATH", DEFAULT_PATH).split(":")]
+    for path in paths:
         if os.access(path, os.X_OK) and not os.path.isdir(path):
             return path
-        if not denied and os.path.isfile(path):
-            denied = path
-    return denied or program  # exec tells what is wrong with it
+    for path in paths:
+        if os.path.isfile(path):
+            return path  # exec tells what is wrong with it
+    return program
 
 
 def reap(running: int) -> int | None:

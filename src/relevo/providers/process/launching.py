@@ -52,6 +52,17 @@ class Launcher:
         """Pid of the process whose children the steps are."""
         return self.inner or self.identity.pid
 
+    def lives(self) -> bool:
+        """Whether its end of the socket is open. One system call, and nothing is taken from the socket."""
+        if self.gone:
+            return False
+        try:
+            return bool(self._sock.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
     async def until_inside(self) -> None:
         """Returns once its other self is there. Raises WorkerUnavailable when it cannot be."""
         if not self.gone and not self.inner:
@@ -61,7 +72,10 @@ class Launcher:
             raise WorkerUnavailable("a launcher could not make its other self")
 
     async def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: str, pipe: int) -> None:
-        """Start a step with the pipe as stdout and stderr. Raises WorkerUnavailable, FileNotFoundError, PermissionError."""
+        """Start a step with the pipe as stdout and stderr. Returns when it runs for a moment, or has ended.
+
+        Raises WorkerUnavailable, FileNotFoundError, PermissionError.
+        """
         if self.gone:
             raise WorkerUnavailable("the launcher of this worker is gone")
         self._answer = answer = self._loop.create_future()
@@ -128,6 +142,7 @@ class Launcher:
         if kind == b"S":
             self._settle(None)
         elif kind == b"E":
+            self._settle(None)  # it started: who ends at once is told of once
             if self.listener is not None:
                 self.listener.step_ended(int(message[1:]))
         elif kind == b"F":

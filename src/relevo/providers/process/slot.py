@@ -180,7 +180,6 @@ class Slot:
             raise
         self._tree = make_tree(mechanism, folders)
         self._spec: WorkerSpec | None = None
-        self._new = True
         self.launcher: Launcher | None = None
         self.limits: Limits | None = None
 
@@ -212,7 +211,6 @@ class Slot:
         self.record.attempt = spec.attempt
         self._file.write(self.record)
         self._spec = spec
-        self._new = False
         await self._limit(spec)
 
     async def _limit(self, spec: WorkerSpec) -> None:
@@ -234,8 +232,8 @@ class Slot:
         return True
 
     def usable(self) -> bool:
-        """Whether an attempt may have it: clean, or so new that nothing was ever started in it."""
-        return self.clean() or (self._new and self.launcher is not None and not self.launcher.gone)
+        """Whether an attempt may have it. It was left clean, or is new: that its launcher lives is all that may have changed."""
+        return self.launcher is not None and self.launcher.lives()
 
     def clean(self) -> bool:
         """Whether nothing but a live launcher is in it."""

@@ -19,7 +19,10 @@ LARGE_PIPE_BYTES: Final = 1_048_576
 
 
 class StepProcess:
-    """A started process. Its exit is told after what it left in the pipe: one read as large as the pipe takes all of it."""
+    """A started process. Its exit is told after what it left in the pipe: one read as large as the pipe takes all of it.
+
+    The loop watches the pipe once `start` returns and somebody may still write: not for a step that ends at once.
+    """
 
     def __init__(self, slot: Slot, pipe: int, sink: Sink, loop: asyncio.AbstractEventLoop) -> None:
         self._slot = slot
@@ -28,11 +31,11 @@ class StepProcess:
         self._sink: Sink | None = sink
         self._loop = loop
         self._paused = False
+        self._watched = False
         self._returned = False  # to the caller of `start`
         self._exit: Exit | None = None
         self._told = False
         self.ending = False  #: somebody asked for its end: a launcher that goes is no loss
-        loop.add_reader(pipe, self._readable)
 
     @property
     def over(self) -> bool:
@@ -56,14 +59,12 @@ class StepProcess:
     def pause(self) -> None:
         if not self._paused:
             self._paused = True
-            if self._pipe >= 0:
-                self._loop.remove_reader(self._pipe)
+            self._unwatch()
 
     def resume(self) -> None:
         if self._paused:
             self._paused = False
-            if self._pipe >= 0:
-                self._loop.add_reader(self._pipe, self._readable)
+            self._watch()
             self._tell()
 
     def returned(self) -> None:
@@ -71,6 +72,8 @@ class StepProcess:
         self._returned = True
         if self._exit is not None:
             self._loop.call_soon(self._tell)
+        else:
+            self._watch()
 
     def step_ended(self, status: int) -> None:
         limits = self._slot.limits
@@ -93,8 +96,7 @@ class StepProcess:
         self._sink = None
         if self._paused:
             self._paused = False
-            if self._pipe >= 0:
-                self._loop.add_reader(self._pipe, self._readable)
+            self._watch()
 
     def close(self) -> None:
         """Take what is left, tell the end, give the pipe back. The process is gone, or will be told of no more."""
@@ -125,9 +127,22 @@ class StepProcess:
             self._readable()
             if self._paused and not even_paused:
                 return
+            if self._pipe >= 0 and not self._watched:
+                self._readable()  # closes it, unless a child that goes on in the background holds it
+                self._watch()
         self._told = True
         if self._sink is not None:
             self._sink.ended(self._exit)
+
+    def _watch(self) -> None:
+        if self._pipe >= 0 and not self._watched and not self._paused:
+            self._watched = True
+            self._loop.add_reader(self._pipe, self._readable)
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._pipe)
 
     def _readable(self) -> None:
         try:
@@ -150,7 +165,7 @@ class StepProcess:
 
     def _close_pipe(self) -> None:
         if self._pipe >= 0:
-            self._loop.remove_reader(self._pipe)
+            self._unwatch()
             os.close(self._pipe)
             self._pipe = -1
 
