@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks import instructions
 from relevo.core.gcra import Gcra
 from relevo.core.metrics import Registry
-from relevo.telemetry.ids import StepParents
+from relevo.telemetry.ids import step_parent
 
 
 class Locked:
@@ -48,8 +48,9 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
         ("metrics.counter_held", "<= 300", counter.inc),
         ("metrics.counter_looked_up", None, lambda: family.labels("1", "2").inc()),
         ("metrics.histogram_held", "<= 300", lambda: histogram.record(0.0123)),
+        ("metrics.histogram_held_ms", "<= 300", lambda: histogram.record_ms(12)),
         ("metrics.gcra", None, lambda: limiter.allow(1.0)),
-        ("traces.traceparent", None, lambda: StepParents("01m8f7wrqq5mat61td", "", 0, 1).of(0)),
+        ("traces.traceparent", None, lambda: step_parent("01m8f7wrqq5mat61td", "", 0, 1, 0)),
     ):
         pairs = [(nanoseconds(call, count), nanoseconds(locked.inc, count)) for _ in range(3 if quick else 7)]
         figures.append(

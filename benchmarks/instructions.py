@@ -27,7 +27,7 @@ WARM: Final = 200
 #: Under valgrind all of it takes some fifty times as long as without.
 LONGEST_S: Final = 600
 #: What the agent does for an attempt of one step: it has no metrics, and asks whether anybody wants its log.
-AGENT: Final = {"log": 1, "step_parents": 1}
+AGENT: Final = {"log": 1, "step_parent": 1}
 
 
 def available() -> bool:
@@ -68,6 +68,7 @@ def calls_of_a_job(jobs: int = 500) -> Counts[str]:
             ("gauge", metrics.Gauge, "set"),
             ("gauge", metrics.Gauge, "add"),
             ("histogram", metrics.Histogram, "record"),
+            ("histogram_ms", metrics.Histogram, "record_ms"),
             ("labels", metrics.Family, "labels"),
             ("log", logging.Logger, "isEnabledFor"),
         ):
@@ -107,7 +108,7 @@ def _call(kind: str) -> None:
     import logging
 
     from relevo.core.metrics import Registry
-    from relevo.telemetry.ids import StepParents
+    from relevo.telemetry.ids import step_parent
 
     registry = Registry()
     counter = registry.counter("c", "", ["a"])
@@ -132,6 +133,9 @@ def _call(kind: str) -> None:
     elif kind == "histogram":
         for _ in numbers:
             histogram.record(0.0123)
+    elif kind == "histogram_ms":
+        for _ in numbers:
+            histogram.record_ms(12)
     elif kind == "histogram_zero":
         for _ in numbers:
             histogram.record(0.0)
@@ -141,9 +145,9 @@ def _call(kind: str) -> None:
     elif kind == "log":
         for _ in numbers:
             log.isEnabledFor(logging.INFO)
-    elif kind == "step_parents":
+    elif kind == "step_parent":
         for number in numbers:
-            StepParents("01m8f7wrqq5mat61td", "", number, 1).of(0)
+            step_parent("01m8f7wrqq5mat61td", "", number, 1, 0)
     else:
         for _ in numbers:
             pass

@@ -69,7 +69,6 @@ class StepContexts:
         "_given",
         "_index",
         "_job",
-        "_parents",
         "_paths",
         "_places",
         "_secrets",
@@ -114,7 +113,6 @@ class StepContexts:
         self._action_id = ""
         self._index = 0
         self._given = traceparent
-        self._parents: ids.StepParents | None = None
         self._tracestate = tracestate
 
     def begin(self) -> None:
@@ -174,10 +172,8 @@ class StepContexts:
 
     def _traceparent(self) -> str:
         """What a process of the step that was begun hangs its own spans on. The step's span has this id once it is derived."""
-        if self._parents is None:
-            run, job, number = self._attempt
-            self._parents = ids.StepParents(run, self._given, job, number)
-        return self._parents.of(self._index)
+        run, job, number = self._attempt
+        return ids.step_parent(run, self._given, job, number, self._index)
 
     def set_env(self, name: str, value: str) -> None:
         self.env[name] = value

@@ -271,8 +271,8 @@ class Scheduler(Actor[Look]):
             self._keep_pace()
         agent = choose(self.capacity, demand)
         if agent is not None:
-            PLACEMENTS.inc()
-            QUEUE_WAIT_SECONDS.record(0.0)
+            PLACEMENTS.value += 1
+            QUEUE_WAIT_SECONDS.record_ms(0)
             self.reserve(run, job, agent, demand, tenant)
         return agent
 

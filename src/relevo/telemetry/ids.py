@@ -82,24 +82,16 @@ def step_span(run: str, job: int, attempt: int, step: int) -> str:
     return _span(_known(run)[1], _STEP, job, attempt, step)
 
 
-class StepParents:
-    """What the own spans of an attempt's steps hang on: their TRACEPARENT. What they share is found once."""
+def step_parent(run: str, given: str, job: int, attempt: int, step: int) -> str:
+    """What the own spans of a step's processes hang on: their TRACEPARENT. `given`: the one that the run was submitted with.
 
-    __slots__ = ("_after", "_before", "_seed")
-
-    def __init__(self, run: str, given: str, job: int, attempt: int) -> None:
-        """`given`: the `traceparent` that the run was submitted with."""
-        own, seed = _own(run)
-        self._seed = seed ^ (_STEP | job << _JOB_AT | attempt << _ATTEMPT_AT)
-        self._before = f"00-{own}-"
-        self._after = "-01"
-        if given and (parent := parse(given)) is not None:
-            self._before = f"00-{parent.trace_id}-"
-            self._after = "-01" if parent.sampled else "-00"
-
-    def of(self, step: int) -> str:
-        """The `traceparent` of a step."""
-        return f"{self._before}{self._seed ^ step or 1:016x}{self._after}"
+    Each step of each attempt asks for it, and hardly anybody twice: hence all in one place, and the digits without a format.
+    """
+    spread = _number(run.encode()) * _SPREADS & _128_BITS or 1
+    span = (spread >> 64) ^ (_STEP | job << _JOB_AT | attempt << _ATTEMPT_AT | step) or 1
+    if given and (parent := parse(given)) is not None:
+        return str(Parent(parent.trace_id, span.to_bytes(8).hex(), parent.sampled))
+    return f"00-{spread.to_bytes(16, 'little').hex()}-{span.to_bytes(8).hex()}-01"
 
 
 #: Kinds of spans, in the first bits of their ids; behind them an attempt's job (22 bits), its number (15), and a step (24).
@@ -111,6 +103,7 @@ _ATTEMPT_AT: Final = 24
 #: 2^128 divided by the golden ratio, odd: as a factor it spreads what differs over all higher bits, and is one to one.
 _SPREADS: Final = 0x9E3779B97F4A7C15F39CC0605CEDC835
 _128_BITS: Final = (1 << 128) - 1
+_number: Final = int.from_bytes
 
 
 def _own(run: str) -> tuple[str, int]:
@@ -119,8 +112,8 @@ def _own(run: str) -> tuple[str, int]:
     Ids of runs are by chance already: they only have to be spread, which takes a fifth of the time of a hash. Those who choose traces
     by their ids look at the end of them: there are the bits that are spread best. Source: Knuth, TAOCP 3, 6.4.
     """
-    # of the 18 characters of an id the last 16, with all that is chance
-    spread = int.from_bytes(run.encode()[-16:], "big") * _SPREADS & _128_BITS or 1
+    # of the 18 characters of an id the last 16 have all that is chance, and are all that is left of it in 128 bits
+    spread = _number(run.encode()) * _SPREADS & _128_BITS or 1
     return spread.to_bytes(16, "little").hex(), spread >> 64
 
 

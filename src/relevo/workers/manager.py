@@ -216,7 +216,7 @@ class WorkerManager:
             if running_ms:
                 placed.started_ms = running_ms
                 if placed.assigned_ms:
-                    ATTEMPT_START_SECONDS.record(max(0, running_ms - placed.assigned_ms) / 1_000)
+                    ATTEMPT_START_SECONDS.record_ms(max(0, running_ms - placed.assigned_ms))
 
     def cancel(
         self, key: AttemptKey, agent: str, reason: str, force: bool, grace_s: float = m.GRACE_S
@@ -233,7 +233,7 @@ class WorkerManager:
         """It is stored that it ended, at `at_ms`. `log`: its log has an end record."""
         placed = self._agent(agent).placed.pop(key, None)
         if placed is not None and placed.started_ms and at_ms:
-            ATTEMPT_RUN_SECONDS.record(max(0, at_ms - placed.started_ms) / 1_000)
+            ATTEMPT_RUN_SECONDS.record_ms(max(0, at_ms - placed.started_ms))
         if not log:
             self._logs.no_more(key)
 

@@ -50,6 +50,14 @@ def test_quantiles_are_never_too_low_and_hardly_too_high(values: list[float], sh
         assert count == sum(1 for value in values if value <= bound)
 
 
+@given(st.integers(0, 100_000) | st.sampled_from([0, 255, 256]))
+def test_whole_milliseconds_are_counted_as_the_seconds_that_they_are(milliseconds: int) -> None:
+    seconds, whole = Histogram(), Histogram()
+    seconds.record(milliseconds / 1_000)
+    whole.record_ms(milliseconds)
+    assert (whole.sum, whole.buckets) == (seconds.sum, seconds.buckets)
+
+
 def test_an_empty_histogram_has_no_quantiles() -> None:
     assert isnan(Histogram().quantile(0.5))
 

@@ -26,9 +26,9 @@ PARENTS = st.builds(ids.Parent, any_hex(32), any_hex(16), st.booleans())
 @given(RUNS, NUMBERS, NUMBERS, NUMBERS, PARENTS | st.none())
 def test_a_steps_parent_is_valid_and_always_the_same(run, job, attempt, step, parent):
     given = "" if parent is None else str(parent)
-    text = ids.StepParents(run, given, job, attempt).of(step)
+    text = ids.step_parent(run, given, job, attempt, step)
     assert FORM.fullmatch(text)
-    assert text == ids.StepParents(run, given, job, attempt).of(step)
+    assert text == ids.step_parent(run, given, job, attempt, step)
     found = ids.parse(text)
     assert found is not None
     assert str(found) == text
