@@ -3,7 +3,7 @@
 What the tree holds is asked of a Tree (`tree.py`): it lies here, or a client has told of it. Everything that can be wrong is found here, before anything starts, and told in one pass.
 
 Reading takes milliseconds (git, files, a parser), and is done in a thread. A file that uses nothing of its tree means the same
-each time that it is submitted: that is remembered.
+each time that it is submitted: that is remembered. And without a tree, runs of it have the same contexts but for two numbers.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import msgspec
 from msgspec import Struct
 
 from relevo.assembly import snapshot
+from relevo.assembly.github_context import build, number_of
 from relevo.domain.errors import UserError
-from relevo.orchestrator.plans import JOB_LIMIT, Plan, PlanCache, SharedContexts
+from relevo.orchestrator.plans import JOB_LIMIT, Plan, PlanCache, SharedContexts, group_of_run
 from relevo.workflow import templates
 from relevo.workflow.calls import called_by, with_called
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
@@ -42,20 +43,30 @@ if TYPE_CHECKING:
     from relevo.assembly.snapshot import Snapshot
     from relevo.assembly.tree import Tree
     from relevo.blobs.contract import BlobStore
+    from relevo.domain.events import GroupAsk
     from relevo.orchestrator.api import Submission
     from relevo.scheduler.reach import Reach
 
 
 #: Texts of workflows whose meaning is remembered, in all: a model takes some ten times their room.
 REMEMBERED_BYTES: Final = 256 << 10
+#: Forms of one text that are kept: it may be asked for by several events.
+FORMS: Final = 8
+#: What stands for the id and the number of a run in a form: no text that is submitted can have it.
+_RUN: Final = "\0run"
+_NUMBER: Final = "\0number"
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Admitted(Struct, frozen=True):
     """A submission that may be accepted."""
 
     plan: Plan
-    shared: SharedContexts
+    contexts: bytes  #: SharedContexts, encoded
+    event: str
     title: str
+    group: GroupAsk | None
     warnings: tuple[Diagnostic, ...]
 
     @property
@@ -84,8 +95,35 @@ class Read(Struct, frozen=True):
     inputs: dict[str, Any]
 
 
+class Form(Struct, frozen=True):
+    """What runs of a text without a tree have alike: all but two numbers in their contexts."""
+
+    filled: Admitted
+    before: bytes  #: the id of the run
+    between: bytes  #: that and the number of the run
+    after: bytes
+
+    def fill(self, run: str, number: int) -> Admitted:
+        """As a run has it."""
+        filled = self.filled
+        contexts = b"".join(
+            (self.before, _encode(number_of(run)), self.between, _encode(str(number)), self.after)
+        )
+        return Admitted(filled.plan, contexts, filled.event, filled.title, filled.group, filled.warnings)
+
+
 #: What a meaning depends on when it depends on no tree.
 _Text = tuple[bytes, str, tuple[str, ...], bool, frozenset[str]]
+#: What a form depends on beside its text: event, workspaces are kept, the empty folder, jobs at most.
+_Asked = tuple[str, bool, str, int]
+
+
+class Known(Struct, frozen=True):
+    """What is remembered of a text."""
+
+    meant: Meant
+    plan: Plan
+    forms: dict[_Asked, Form] = {}
 
 
 class Admission:
@@ -96,45 +134,33 @@ class Admission:
         self._blobs = blobs
         self._plans = plans
         self._reach = reach
-        self._known: OrderedDict[_Text, tuple[Meant, Plan]] = OrderedDict()
+        self._known: OrderedDict[_Text, Known] = OrderedDict()
         self._known_bytes = 0
 
     async def admit(self, submission: Submission, *, run: str, number: int) -> Admitted:
         """Check a submission. Raises UserError (WorkflowInvalid with all diagnostics)."""
-        from relevo.assembly.github_context import build
-
         text = _text_of(submission, self._reach)
         known = None if text is None else self._known.get(text)
+        asked = _asked_of_form(submission)
+        if known is not None and asked is not None and (form := known.forms.get(asked)) is not None:
+            self._known.move_to_end(text)  # type: ignore[arg-type]
+            return form.fill(run, number)
         if known is not None and (submission.treeless or submission.source is not None):
             found = self._read(submission, known)  # no disk, no parser: not worth a thread
         else:
             found = await asyncio.to_thread(self._read, submission, known)
         meant, plan = found.meant, self._plans.shared(found.plan)
+        taken = await snapshot_of(meant, found.tree)
         if text is not None and found.anywhere:
-            self._remember(text, meant, plan)
-        workflow = meant.workflow
-        github = build(
-            msgspec.structs.replace(submission, event=found.event),
-            found.tree.facts,
-            await snapshot_of(meant, found.tree),
-            run=run,
-            workflow_name=workflow.name or workflow.path,
-            run_number=number,
-            inputs=found.inputs,
-            activity=found.activity,
-        )
-        shared = SharedContexts(
-            github=github,
-            inputs=found.inputs,
-            env=submission.env,
-            directory=found.tree.directory,
-            skip_unmatched=submission.skip_unmatched,
-            keep=submission.keep,
-            job_limit=job_limit(),
-        )
-        return Admitted(plan, shared, _title(workflow, github, found.inputs), meant.warnings)
+            known = self._remember(text, meant, plan)
+            if asked is not None and known is not None and len(known.forms) < FORMS:
+                form = _form(found, plan, submission)
+                if form is not None:
+                    known.forms[asked] = form
+        shared = _contexts(found, taken, submission, number_of(run), str(number))
+        return _admitted(found, plan, shared)
 
-    def _read(self, submission: Submission, known: tuple[Meant, Plan] | None) -> Read:
+    def _read(self, submission: Submission, known: Known | None) -> Read:
         from relevo.assembly.tree import tree_of
 
         tree = tree_of(submission, self._blobs)
@@ -148,19 +174,75 @@ class Admission:
             # of all its jobs, those too that were not asked for: their files are checked with them
             anywhere = not uses_its_tree(read(tree.workflow_text, submission.workflow_path))
         else:
-            meant, plan = known
+            meant, plan = known.meant, known.plan
             anywhere = True
         return Read(tree, meant, plan, anywhere, *event_of(submission, meant.workflow, tree))
 
-    def _remember(self, text: _Text, meant: Meant, plan: Plan) -> None:
-        if text in self._known:
+    def _remember(self, text: _Text, meant: Meant, plan: Plan) -> Known | None:
+        known = self._known.get(text)
+        if known is not None:
             self._known.move_to_end(text)
         elif len(text[0]) <= REMEMBERED_BYTES:
-            self._known[text] = meant, plan
+            known = self._known[text] = Known(meant, plan)
             self._known_bytes += len(text[0])
             while self._known_bytes > REMEMBERED_BYTES:
                 (gone, *_), _ = self._known.popitem(last=False)
                 self._known_bytes -= len(gone)
+        return known
+
+
+def _contexts(
+    found: Read, taken: Snapshot | None, submission: Submission, run_id: str, run_number: str
+) -> SharedContexts:
+    workflow = found.meant.workflow
+    github = build(
+        msgspec.structs.replace(submission, event=found.event),
+        found.tree.facts,
+        taken,
+        run_id=run_id,
+        workflow_name=workflow.name or workflow.path,
+        run_number=run_number,
+        inputs=found.inputs,
+        activity=found.activity,
+    )
+    return SharedContexts(
+        github=github,
+        inputs=found.inputs,
+        env=submission.env,
+        directory=found.tree.directory,
+        skip_unmatched=submission.skip_unmatched,
+        keep=submission.keep,
+        job_limit=job_limit(),
+    )
+
+
+def _admitted(found: Read, plan: Plan, shared: SharedContexts) -> Admitted:
+    return Admitted(
+        plan,
+        _encode(shared),
+        str(shared.github["event_name"]),
+        _title(found.meant.workflow, shared.github, found.inputs),
+        group_of_run(plan, shared),
+        found.meant.warnings,
+    )
+
+
+def _asked_of_form(submission: Submission) -> _Asked | None:
+    """None: its contexts are its own."""
+    if not submission.treeless or submission.inputs or submission.env:
+        return None
+    return submission.event, submission.keep, submission.directory, job_limit()
+
+
+def _form(found: Read, plan: Plan, submission: Submission) -> Form | None:
+    """None where more than the two numbers may differ from run to run."""
+    workflow = found.meant.workflow
+    if workflow.run_name or workflow.concurrency is not None:
+        return None  # both may name the run
+    admitted = _admitted(found, plan, _contexts(found, None, submission, _RUN, _NUMBER))
+    before, marked, rest = admitted.contexts.partition(_encode(_RUN))
+    between, also_marked, after = rest.partition(_encode(_NUMBER))
+    return Form(admitted, before, between, after) if marked and also_marked else None
 
 
 def _text_of(submission: Submission, reach: Reach | None) -> _Text | None:

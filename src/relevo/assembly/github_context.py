@@ -27,14 +27,14 @@ def build(
     facts: GitFacts,
     snapshot: Snapshot | None,
     *,
-    run: str,
-    run_number: int,
+    run_id: str,
+    run_number: str,
     run_attempt: int = 1,
     workflow_name: str | None = None,
     inputs: Mapping[str, Any] | None = None,
     activity: str = "",
 ) -> dict[str, Any]:
-    """The context. `run` is relevo's id of the run (of the first one, when it is a retry: GitHub keeps `run_id`, too),
+    """The context. `run_id` is `number_of` relevo's id of the run (of the first one, when it is a retry: GitHub keeps `run_id`, too),
     `inputs` what the workflow's `on:` made of the submission's, `activity` the event's activity type. Without a snapshot `sha` is HEAD's, or zeros.
     """
     repository = f"{facts.owner}/{facts.name}"
@@ -65,8 +65,8 @@ def build(
         "repositoryUrl": facts.remote_url,
         "retention_days": "0",
         "run_attempt": str(run_attempt),
-        "run_id": _number(run),
-        "run_number": str(run_number),
+        "run_id": run_id,
+        "run_number": run_number,
         "secret_source": "None",
         "server_url": server,
         "sha": sha,
@@ -185,12 +185,12 @@ def _server_url(remote_url: str) -> str:
     return "https://localhost"
 
 
-def _number(name: str) -> str:
-    """A number that stands for a name: GitHub's ids are numbers, and steps rely on that."""
+def number_of(name: str) -> str:
+    """A number (decimal digits) that stands for a name: GitHub's ids are numbers, and steps rely on that."""
     import hashlib
 
     return str(int.from_bytes(hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=6).digest()))
 
 
-#: As `_number`, for names that come again and again.
-_known_number: Final = lru_cache(maxsize=256)(_number)
+#: As `number_of`, for names that come again and again.
+_known_number: Final = lru_cache(maxsize=256)(number_of)

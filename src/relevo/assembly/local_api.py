@@ -18,12 +18,12 @@ from relevo.domain.states import JobStatus
 from relevo.orchestrator import keys
 from relevo.orchestrator.api import REASON_LIMIT, SecretsMissing, Submission
 from relevo.orchestrator.orchestrator import NoSuchRun
-from relevo.orchestrator.plans import Plan, SharedContexts, digest_of, group_of_run
+from relevo.orchestrator.plans import Plan, digest_of, group_of_run
 from relevo.store.contract import Fact, FactExists, StoreUnavailable
 from relevo.telemetry import ids
 
 if TYPE_CHECKING:
-    from relevo.assembly.admission import Admission
+    from relevo.assembly.admission import Admission, Admitted
     from relevo.assembly.engine import Engine
     from relevo.assembly.secrets import Vault
     from relevo.logs.contract import LogFrame
@@ -86,7 +86,7 @@ class LocalApi:
         """See EngineApi.submit."""
         run = submission.run or await self.new_id()
         admitted = await self._admission.admit(submission, run=run, number=self._number())
-        return await self._accept(run, admitted.plan, admitted.shared, submission, admitted.title)
+        return await self._accept(run, admitted, submission)
 
     @cached_property
     def _admission(self) -> Admission:
@@ -98,35 +98,28 @@ class LocalApi:
         """`github.run_number`: grows by one with each run of this home, as far as this engine knows."""
         return self._store.sequence + 1
 
-    async def _accept(
-        self,
-        run: str,
-        plan: Plan,
-        shared: SharedContexts,
-        submission: Submission,
-        title: str,
-    ) -> str:
+    async def _accept(self, run: str, admitted: Admitted, submission: Submission) -> str:
         facts = _once(submission.idempotency_key, run, lambda: keys.submitted(submission))
         if submission.secrets:
             facts.append(Fact(f"secrets/{run}", self._vault.seal(run, submission.secrets)))
-        blob = _encode(shared)
+        plan = admitted.plan
         workflow = plan.workflow
         traceparent, tracestate = _trace(submission.traceparent, submission.tracestate)
         submit = c.Submit(
             run,
             workflow.name or workflow.path,
-            title,
-            str(shared.github["event_name"]),
+            admitted.title,
+            admitted.event,
             plan.digest,
-            digest_of(blob),
+            digest_of(admitted.contexts),
             plan.declarations(),
             at_ms=self._clock.wall_ms(),
             secrets=sorted(submission.secrets),
-            group=group_of_run(plan, shared),
+            group=admitted.group,
             traceparent=traceparent,
             tracestate=tracestate,
         )
-        return await self._stored(submit, plan, blob, facts)
+        return await self._stored(submit, plan, admitted.contexts, facts)
 
     async def _stored(
         self,

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import ipaddress
 import os
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -143,12 +144,19 @@ def is_loopback(name: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=64)
+def _named(header: bytes) -> tuple[str, bool]:
+    """What a Host header names, and whether that is this machine."""
+    name = host_name(header.decode("latin-1"))
+    return name, is_loopback(name)
+
+
 def check_host(hosts: list[bytes], known: frozenset[str]) -> None:
     """Refuse names that are not ours: a page elsewhere may have its name lead here (DNS rebinding). Raises Problem."""
     if len(hosts) != 1:
         raise Problem(400, "a request names one host")
-    name = host_name(hosts[0].decode("latin-1"))
-    if not (name and (is_loopback(name) or name in known)):
+    name, loopback = _named(hosts[0])
+    if not (name and (loopback or name in known)):
         raise Problem(
             403, f"this server does not answer to the name {name!r}", hint="relevo up --name NAME lets it"
         )

@@ -36,6 +36,9 @@ CLIENTS: Final = 1_024
 #: Methods that are counted by name.
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+#: Statuses as they are counted, by their first digit; 0: nothing was answered.
+CLASSES: Final = ("0xx", "1xx", "2xx", "3xx", "4xx", "5xx")
+
 _log = logging.getLogger(__name__)
 
 
@@ -92,7 +95,7 @@ class App:
             return
         request = Request(scope, receive)
         begun = self._loop.time()
-        told = _Told(send)
+        told = _Told(send, request)
         route = "other"
         try:
             try:
@@ -111,23 +114,23 @@ class App:
                 answer = _answer(problem)
             except RelevoError as error:
                 answer = _answer(problem_of(error))
-            HTTP_SECONDS.labels(route).record(self._loop.time() - begun)
+            HTTP_SECONDS.of[route].record(self._loop.time() - begun)
             await self._send(answer, request, told)
         except Exception:
             # A mistake of ours: the client is told that it is, and not what.
             _log.exception("%s %s failed", request.method, route)
-            if told.status:
+            if request.status:
                 raise
             await _answer(Problem(500, "the server failed; its log tells more")).send(request, told)
         finally:
             method = request.method if request.method in METHODS else "other"
-            HTTP_REQUESTS.labels(method, route, f"{told.status // 100}xx").inc()
+            HTTP_REQUESTS.labels(method, route, CLASSES[request.status // 100]).inc()
 
     async def _send(self, answer: Answer, request: Request, told: _Told) -> None:
         try:
             await answer.send(request, told)
         except RelevoError as error:
-            if told.status:
+            if request.status:
                 # It has begun: all that can be said is that it is not whole.
                 _log.warning("an answer broke off: %s", error)
                 request.connection.transport.abort()
@@ -155,7 +158,7 @@ class App:
         method = "GET" if request.method == "HEAD" else request.method
         endpoint = methods.get(method)
         asks = endpoint is None or not endpoint.open or endpoint.method != "GET"
-        if asks and (wait_s := self._wrong_of(address).delay_s(now_s)):
+        if asks and (wrong := self._wrong.get(address)) and (wait_s := wrong.delay_s(now_s)):
             raise Problem(429, "too many wrong tokens", headers=(retry_after(wait_s),))
         if endpoint is None or not endpoint.open:
             rules.check(request, self.access, time.time())
@@ -173,17 +176,17 @@ def _address(scope: dict[str, Any]) -> str:
 
 
 class _Told:
-    """Sends, and remembers the status."""
+    """Sends, and tells the request the status."""
 
-    __slots__ = ("_send", "status")
+    __slots__ = ("_request", "_send")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, request: Request) -> None:
         self._send = send
-        self.status = 0
+        self._request = request
 
     async def __call__(self, message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self._request.status = message["status"]
         await self._send(message)
 
 

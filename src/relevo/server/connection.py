@@ -1,6 +1,7 @@
 """A connection: uvicorn's, with bounds on what a peer may send, and with what streams need of it.
 
-uvicorn bounds neither the head of a request nor the time that it may take; here both are.
+uvicorn bounds neither the head of a request nor the time that it may take; here both are. And it writes an answer in two pieces, each
+with a system call and each header looked through: an answer that is whole goes out at once.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
@@ -35,6 +36,8 @@ class Connection(HttpToolsProtocol):
         self.on_writable: Callable[[], None] | None = None
         self._head_bytes = 0
         self._in_head = True
+        self._begun = False  # a head that is not whole, and that no deadline is set for
+        self._chunk_bytes = 0
         self._deadline: TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -50,25 +53,38 @@ class Connection(HttpToolsProtocol):
             told()
 
     def data_received(self, data: bytes) -> None:
+        self._chunk_bytes = len(data)
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
+        if self._begun:  # most heads come whole, and need no timer
+            self._begun = False
+            self._await_head()
         if self._in_head and self._head_bytes > HEAD_LIMIT:
             self._refuse(b"431 Request Header Fields Too Large")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._await_head()
+        self._begun = True
         self.scope["relevo.connection"] = self  # type: ignore[typeddict-unknown-key]
 
     def on_headers_complete(self) -> None:
+        self._begun = False
         self._settle()
         self._in_head = False
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > HEAD_LIMIT or len(self.headers) > HEADERS_LIMIT:
+        if len(self.headers) > HEADERS_LIMIT or self._head_is_large():
             self._refuse(b"431 Request Header Fields Too Large")
             raise ValueError("the head of the request is too large")  # the parser stops here
         super().on_headers_complete()
+
+    def _head_is_large(self) -> bool:
+        if self._head_bytes + self._chunk_bytes <= HEAD_LIMIT:
+            return False  # no more than that came in all since it began
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_LIMIT
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.scope["relevo.cycle"] = cycle  # type: ignore[typeddict-unknown-key]
+        super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
         self.scope["relevo.whole"] = True  # type: ignore[typeddict-unknown-key]
@@ -89,6 +105,38 @@ class Connection(HttpToolsProtocol):
     def write(self, data: bytes) -> None:
         """Write bytes that are framed as the answer's transfer encoding asks."""
         self.transport.write(data)
+
+    def answer(
+        self, cycle: RequestResponseCycle, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+    ) -> bool:
+        """Write the answer to a request, whole, as `cycle.send` would. False: nothing is written, and that has to do it.
+
+        That is so where the peer does not read, and for headers that uvicorn refuses.
+        """
+        if (
+            cycle.response_started
+            or cycle.disconnected
+            or cycle.waiting_for_100_continue
+            or self.flow.write_paused
+        ):
+            return False
+        parts = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *headers):
+            if name == b"connection":
+                return False
+            parts += (name, b": ", value, b"\r\n")
+        head = b"".join(parts)
+        lines = 1 + len(cycle.default_headers) + len(headers)
+        if head.count(b"\r") != lines or head.count(b"\n") != lines or b"\0" in head:
+            return False
+        close = b"" if cycle.keep_alive else b"connection: close\r\n"
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        self.transport.write(b"%b%bcontent-length: %d\r\n\r\n%b" % (head, close, len(body), body))
+        if close:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     def become_stream(self) -> None:
         """Keep hardly anything for a peer that does not read."""

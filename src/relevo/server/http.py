@@ -45,6 +45,7 @@ class Request:
         "path",
         "path_values",
         "query_string",
+        "status",
         "version",
     )
 
@@ -60,6 +61,14 @@ class Request:
         self.path_values: tuple[str, ...] = ()
         self.connection: Connection = scope["relevo.connection"]
         self.version: str = scope["http_version"]
+        self.status = 0  #: of the answer, once it has begun
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+        """See Connection.answer."""
+        if not self.connection.answer(self._scope["relevo.cycle"], status, headers, body):
+            return False
+        self.status = status
+        return True
 
     def header(self, name: bytes) -> str:
         """A header's value; "" when it is not there."""
@@ -94,12 +103,23 @@ class Request:
         if not declared.isdigit() or int(declared) > limit:
             raise too_large(limit)
         if self._scope.get("relevo.whole"):
-            return await self._whole(limit)  # it is there already: no need of a timer
+            return self._there(limit)
         try:
             async with asyncio.timeout(BODY_S):
                 return await self._whole(limit)
         except TimeoutError:
             raise Problem(408, f"the body was not there within {BODY_S:g} s", headers=(CLOSE,)) from None
+
+    def _there(self, limit: int) -> bytes:
+        """The body that has come already: no need of a timer, nor of waiting."""
+        cycle = self._scope["relevo.cycle"]
+        data = bytes(cycle.body)
+        cycle.body = bytearray()
+        if cycle.disconnected:
+            raise Problem(400, "the request was not sent whole")
+        if len(data) > limit:
+            raise too_large(limit)
+        return data
 
     async def _whole(self, limit: int) -> bytes:
         pieces = bytearray()
@@ -210,6 +230,8 @@ class Answer:
         """Write it out."""
         headers = self.headers
         if self.status not in (204, 304):
+            if request.method != "HEAD" and request.answer(self.status, headers, self.body):
+                return
             headers = [*headers, (b"content-length", b"%d" % len(self.body))]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         body = b"" if request.method == "HEAD" else self.body

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from relevo.assembly import admission, git_facts
-from relevo.assembly.admission import Admission
+from relevo.assembly.admission import Admission, Admitted
 from relevo.blobs.memory import MemoryBlobs
 from relevo.domain.errors import UserError
 from relevo.orchestrator.api import Submission
-from relevo.orchestrator.plans import PlanCache
+from relevo.orchestrator.plans import HeldContexts, PlanCache, SharedContexts
 from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.reach import Reach
 from relevo.workflow.diagnostics import WorkflowInvalid
@@ -35,6 +35,10 @@ def made() -> Admission:
 
 def asked(text: str, folder: Path, **given: Any) -> Submission:
     return Submission("w.yml", text.encode(), directory=str(folder), **given)
+
+
+def shared(admitted: Admitted) -> SharedContexts:
+    return HeldContexts.of(admitted.contexts).decoded
 
 
 @pytest.fixture
@@ -58,8 +62,8 @@ async def test_a_text_that_uses_nothing_of_its_tree_is_read_once(
     second = await made.admit(asked(PLAIN, tmp_path, treeless=True, env={"A": "b"}), run="r2", number=2)
     assert first.plan is second.plan
     assert len(read) == 1
-    assert second.shared.env == {"A": "b"}
-    assert (first.shared.github["run_number"], second.shared.github["run_number"]) == ("1", "2")
+    assert shared(second).env == {"A": "b"}
+    assert (shared(first).github["run_number"], shared(second).github["run_number"]) == ("1", "2")
     await made.admit(asked(PLAIN, tmp_path, jobs=("a",)), run="r3", number=3)
     await made.admit(asked(PLAIN.replace("echo", "true"), tmp_path), run="r4", number=4)
     assert len(read) == 3
@@ -119,13 +123,57 @@ async def test_a_run_without_a_tree_is_not_one_of_the_repository_that_its_folder
     await asyncio.to_thread(_commit, tmp_path)
     (tmp_path / "nowhere").mkdir()
     theirs = await made.admit(asked(PLAIN, tmp_path / "nowhere"), run="r1", number=1)
-    assert (theirs.title, theirs.shared.github["ref_name"]) == ("Theirs", "theirs")
+    assert (theirs.title, shared(theirs).github["ref_name"]) == ("Theirs", "theirs")
     nobodys = await made.admit(asked(PLAIN, tmp_path / "nowhere", treeless=True), run="r2", number=2)
-    assert (nobodys.title, nobodys.shared.github["ref_name"]) == ("push", "main")
-    assert nobodys.shared.github["repository"] == "local/nowhere"
+    assert (nobodys.title, shared(nobodys).github["ref_name"]) == ("push", "main")
+    assert shared(nobodys).github["repository"] == "local/nowhere"
     checks_out = PLAIN.replace("run: echo", "uses: actions/checkout@v4")
     with pytest.raises(UserError, match="has no working tree"):
         await made.admit(asked(checks_out, tmp_path / "nowhere", treeless=True), run="r3", number=3)
+
+
+TREELESS = {
+    "plain": PLAIN,
+    "named": f"name: All\n{PLAIN}",
+    "of its number": f"run-name: the ${{{{ github.run_number }}}}th\n{PLAIN}",
+    "in a group": f"concurrency: g-${{{{ github.run_id }}}}\n{PLAIN}",
+    "by hand": PLAIN.replace(
+        "on: push", "on: {workflow_dispatch: {inputs: {level: {default: low}}}, push: }"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", TREELESS.values(), ids=list(TREELESS))
+@pytest.mark.parametrize("given", [{}, {"event": "push"}, {"keep": True}, {"env": {"A": "b"}}])
+async def test_what_is_remembered_of_runs_without_a_tree_is_what_each_of_them_has(
+    tmp_path: Path, text: str, given: dict[str, Any]
+) -> None:
+    remembering = Admission(MemoryBlobs(), PlanCache(), REACH)
+    for run, number in (("r1", 1), ("01m8f7wrqq5mat61td", 127), ("01m8f7wrqq5mat61te", 100_000)):
+        submission = asked(text, tmp_path, treeless=True, **given)
+        found = await remembering.admit(submission, run=run, number=number)
+        fresh = await Admission(MemoryBlobs(), PlanCache(), REACH).admit(submission, run=run, number=number)
+        assert found.contexts == fresh.contexts
+        assert (found.title, found.event, found.group) == (fresh.title, fresh.event, fresh.group)
+        assert shared(found).github["run_number"] == str(number)
+
+
+async def test_what_is_asked_otherwise_is_not_taken_from_what_is_remembered(
+    made: Admission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = TREELESS["by hand"]
+    usual: dict[str, Any] = {"treeless": True}
+    for _ in range(2):
+        assert shared(await made.admit(asked(text, tmp_path, **usual), run="r", number=1)).inputs == {
+            "level": "low"
+        }
+    high = await made.admit(asked(text, tmp_path, inputs={"level": "high"}, **usual), run="r", number=1)
+    assert shared(high).inputs == {"level": "high"}
+    pushed = await made.admit(asked(text, tmp_path, event="push", **usual), run="r", number=1)
+    assert (pushed.event, shared(pushed).github["event_name"]) == ("push", "push")
+    assert shared(await made.admit(asked(text, tmp_path, keep=True, **usual), run="r", number=1)).keep
+    monkeypatch.setenv("RELEVO_JOB_LIMIT", "7")
+    assert shared(await made.admit(asked(text, tmp_path, **usual), run="r", number=1)).job_limit == 7
 
 
 def _commit(folder: Path) -> None:

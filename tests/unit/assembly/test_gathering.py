@@ -19,7 +19,7 @@ from relevo.assembly.snapshot import Taken, taking
 from relevo.blobs.memory import MemoryBlobs
 from relevo.domain.errors import UserError
 from relevo.orchestrator.api import PartsMissing, Submission
-from relevo.orchestrator.plans import PlanCache
+from relevo.orchestrator.plans import HeldContexts, PlanCache
 from relevo.protocol.snapshot import MAGIC
 from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.reach import Reach
@@ -102,7 +102,8 @@ async def test_an_engine_elsewhere_accepts_the_same(project: Path, given: dict[s
     project.rename(project.with_name("elsewhere"))
     there = await admitted(sent, blobs)
     assert there.workflow == here.workflow
-    assert msgspec.structs.replace(there.shared, directory=here.shared.directory) == here.shared
+    ours, theirs = (HeldContexts.of(each.contexts).decoded for each in (here, there))
+    assert msgspec.structs.replace(theirs, directory=ours.directory) == ours
     assert (there.title, there.warnings) == (here.title, here.warnings)
 
 

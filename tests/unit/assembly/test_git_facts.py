@@ -193,7 +193,9 @@ def _context(folder: Path, event: str = "push", snapshot: bool = True, **given: 
     facts = git_facts.read(str(folder))
     taken = Snapshot("digest", "c" * 40, True, facts) if snapshot else None
     submission = Submission(".github/workflows/ci.yml", b"", event=event, inputs={"level": "3"})
-    return github_context.build(submission, facts, taken, run="01ABC", run_number=7, **given)
+    return github_context.build(
+        submission, facts, taken, run_id=github_context.number_of("01ABC"), run_number="7", **given
+    )
 
 
 def test_the_context_of_a_push(repository: Path, git: Any) -> None:

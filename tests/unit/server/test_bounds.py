@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from relevo.server.http import DEPTH_LIMIT, check_depth
 from relevo.server.logs import byte_range
 from relevo.server.problems import Problem
 from relevo.server.serving import listen
-from tests.unit.server.client import read_head
+from tests.unit.server.client import read_head, read_reply
 from tests.unit.server.conftest import Up, workflow
 
 
@@ -95,6 +96,51 @@ async def test_who_never_finishes_a_head_is_hung_up_on(up: Up, monkeypatch: pyte
     for begun in (b"", b"GET /healthz HTTP/1.1\r\nHost: local"):
         async with up.client.talk(begun) as reader:
             assert (await reader.read()).startswith(b"HTTP/1.1 408")
+
+
+async def test_one_request_behind_another_is_bounded_as_if_it_were_alone(
+    up: Up, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = up.client.head("GET", "/healthz")
+    async with up.client.talk(first + up.client.head("GET", "/healthz", {"X-Long": "x" * 33_000})) as reader:
+        assert (await read_head(reader))[0] == 431
+    monkeypatch.setattr(connection, "HEAD_S", 0.1)
+    async with up.client.talk(first + first + first[:20]) as reader:
+        assert [(await read_reply(reader)).status for _ in range(2)] == [200, 200]
+        assert (await reader.read()).startswith(b"HTTP/1.1 408")
+
+
+async def test_a_whole_answer_is_written_at_once(up: Up, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bool] = []
+    real = connection.Connection.answer
+
+    def noted(*asked: Any) -> bool:
+        written.append(real(*asked))
+        return written[-1]
+
+    monkeypatch.setattr(connection.Connection, "answer", noted)
+    async with up.client.talk(up.client.head("GET", "/api/v1/runs") * 2) as reader:
+        for _ in range(2):
+            reply = await read_reply(reader)
+            assert (reply.status, reply.json["items"], "connection" in reply.headers) == (200, [], False)
+    assert written == [True, True]
+    closing = await up.client("GET", "/api/v1/runs")
+    assert (closing.status, closing.headers["connection"]) == (200, "close")
+    assert (await up.client("HEAD", "/api/v1/runs")).headers["content-length"] == str(len(closing.body))
+    assert (await up.client("GET", "/api/v1/what")).status == 404
+
+
+@pytest.mark.parametrize("value", [b"a\r\nx-more: b", b"a\nx-more: b", b"a\0"])
+async def test_no_value_of_a_header_makes_another(
+    up: Up, monkeypatch: pytest.MonkeyPatch, value: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answered(*_: Any) -> http.Answer:
+        return http.Answer(200, b"", [(b"x-told", value)])
+
+    monkeypatch.setattr(up.app._pages, "answer", answered)
+    async with up.client.talk(up.client.head("GET", "/")) as reader:
+        assert await reader.read() == b""
+    assert "Invalid HTTP header value" in caplog.text
 
 
 async def test_a_body_must_come_in_time(up: Up, monkeypatch: pytest.MonkeyPatch) -> None:
