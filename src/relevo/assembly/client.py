@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -24,6 +26,8 @@ from relevo.protocol import control
 from relevo.protocol.artifacts import ListedArtifact
 from relevo.protocol.framing import FrameReader, frame
 from relevo.protocol.messages import decoder, encode
+from relevo.runtime.patience import answered
+from relevo.runtime.processes import ProcessIdentity, identity
 from relevo.store.contract import RunRow
 
 _decoder = decoder(control.ToClient)
@@ -44,6 +48,18 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+
+    @property
+    def engine(self) -> ProcessIdentity | None:
+        """The process behind the socket; None when there is none, or none that can be seen from here."""
+        connected = None if self._transport is None else self._transport.get_extra_info("socket")
+        if connected is None:
+            return None
+        credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        try:
+            return identity(struct.unpack("3i", credentials)[0])
+        except ProcessLookupError:
+            return None
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
@@ -254,14 +270,19 @@ def _typed(value: Any, kind: Any) -> Any:
     return msgspec.convert(value, kind)
 
 
-async def connect(path: str, loop: asyncio.AbstractEventLoop, *, timeout_s: float = 2.0) -> Client | None:
-    """A client of the engine that answers at a socket; None when nobody does within the time."""
+async def connect(path: str, loop: asyncio.AbstractEventLoop, *, quiet_s: float = 2.0) -> Client | None:
+    """A client of the engine that answers at a socket; None when nobody does: there is none, or it shows no sign of life
+    for `quiet_s` (`runtime.patience`)."""
     connection = _Connection()
-    try:
-        await asyncio.wait_for(loop.create_unix_connection(lambda: connection, path), timeout_s)
+
+    async def ask() -> Client:
+        await loop.create_unix_connection(lambda: connection, path)
         client = Client(connection)
-        await asyncio.wait_for(client.ping(), timeout_s)
+        await client.ping()
+        return client
+
+    try:
+        return await answered(ask(), lambda: connection.engine, quiet_s)
     except (OSError, TimeoutError, EngineGone):
         connection.close()
         return None
-    return client

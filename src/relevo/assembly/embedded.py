@@ -31,7 +31,8 @@ from relevo.runtime.clock import SystemClock
 from relevo.runtime.entropy import SystemEntropy
 from relevo.runtime.failpoints import reach
 from relevo.runtime.notices import NOTICES
-from relevo.runtime.processes import identity
+from relevo.runtime.patience import answered
+from relevo.runtime.processes import ProcessIdentity, identity
 from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.reach import Reach
 from relevo.telemetry import settings
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from relevo.orchestrator.api import EngineApi
     from relevo.telemetry.export import Exporter, Sender
 
-#: How long a holder of the lease may take to answer before it is taken over.
+#: How long a holder of the lease may neither answer nor show a sign of life before it is taken over.
 ANSWER_S: Final = 3.0
 #: How long the agent may take to leave when there is nothing more for it to do.
 LEAVE_S: Final = 2.0
@@ -299,22 +300,29 @@ def _agent(home: Home, slots: int | None, provider: str, window: int | None) -> 
 async def _acquire(leases: LocalLeases, holder: Holder, home: Home, loop: asyncio.AbstractEventLoop) -> Lease:
     try:
         return await leases.acquire(LEASE, holder)
-    except LeaseHeld:
-        if await _answers(home, loop):
+    except LeaseHeld as held:
+        if await _answers(home, held.holder, loop):
             raise
-        return await leases.acquire(LEASE, holder, take_over=True)
+        return await leases.acquire(LEASE, holder, take_over=held.holder)
 
 
-async def _answers(home: Home, loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether the holder of the lease answers within its time. One that has just got it has no socket yet."""
-    deadline = loop.time() + ANSWER_S
+async def _answers(home: Home, holder: Holder, loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the holder of the lease answers. One that has just got it has no socket yet; with 100,000 runs, not for seconds."""
+    here = holder.host == os.uname().nodename
+    who = ProcessIdentity(holder.pid, holder.start_ticks, holder.boot_id) if here else None
+    try:
+        client = await answered(_reached(home, loop), lambda: who, ANSWER_S)
+    except TimeoutError:
+        return False
+    client.close()
+    return True
+
+
+async def _reached(home: Home, loop: asyncio.AbstractEventLoop) -> Client:
     while True:
-        client = await connect(home.socket, loop, timeout_s=max(0.0, deadline - loop.time()))
+        client = await connect(home.socket, loop, quiet_s=ANSWER_S)
         if client is not None:
-            client.close()
-            return True
-        if loop.time() >= deadline:
-            return False
+            return client
         await asyncio.sleep(ATTACH_WAIT_S)
 
 
@@ -328,7 +336,7 @@ async def attach(
     loop = asyncio.get_running_loop()
     for _ in range(ATTACH_TRIES):
         if os.path.exists(home.socket):
-            client = await connect(home.socket, loop, timeout_s=ANSWER_S)
+            client = await connect(home.socket, loop, quiet_s=ANSWER_S)
             if client is not None:
                 return client, None, client
         try:

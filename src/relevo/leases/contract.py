@@ -40,11 +40,12 @@ class Lease(Struct, frozen=True):
 class Leases(Protocol):
     """Exclusive ownership by name, fenced by an epoch that only grows."""
 
-    async def acquire(self, name: str, holder: Holder, *, take_over: bool = False) -> Lease:
+    async def acquire(self, name: str, holder: Holder, *, take_over: Holder | None = None) -> Lease:
         """Grant the lease under the next epoch.
 
-        Free, expired, or its holder is verified to be dead: granted. Else LeaseHeld, unless `take_over`: then the
-        next epoch is granted all the same, and writes of the earlier holder are refused from here on.
+        Free, expired, or its holder is verified to be dead: granted. Else LeaseHeld, unless the holder is still the one named
+        by `take_over`, who was asked in vain: then the next epoch is granted all the same, and writes of the earlier holder
+        are refused from here on. Of several who ask in vain at once, only the first takes over so.
         """
 
     async def holder(self, name: str) -> Holder | None:

@@ -37,7 +37,7 @@ class LocalLeases:
     def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
         self._connect = connect
 
-    async def acquire(self, name: str, holder: Holder, *, take_over: bool = False) -> Lease:
+    async def acquire(self, name: str, holder: Holder, *, take_over: Holder | None = None) -> Lease:
         return await asyncio.to_thread(self._with, lambda c: self._acquire(c, name, holder, take_over))
 
     async def holder(self, name: str) -> Holder | None:
@@ -72,27 +72,31 @@ class LocalLeases:
         finally:
             connection.close()
 
-    def _acquire(self, connection: apsw.Connection, name: str, holder: Holder, take_over: bool) -> Lease:
+    def _acquire(
+        self, connection: apsw.Connection, name: str, holder: Holder, take_over: Holder | None
+    ) -> Lease:
         found = _alive_holder(_row(connection, name)[1])
-        if found is not None and found != holder and not take_over:
+        if found is not None and found not in (holder, take_over):
             raise LeaseHeld(name, found)  # known without the write lock, which it may be holding
         try:
-            if take_over:
+            if take_over is not None:
                 connection.set_busy_timeout(LOCK_MS)
             return _grant(connection, name, holder, take_over)
         except apsw.BusyError:
             found = _alive_holder(_row(connection, name)[1])
-            if found is None or not take_over or found.pid == os.getpid() or not kill(_identity(found)):
+            if found is not None and found not in (holder, take_over):
+                raise LeaseHeld(name, found) from None  # somebody was quicker
+            if found is None or found == holder or found.pid == os.getpid() or not kill(_identity(found)):
                 raise InfrastructureError("the database is locked by another program") from None
             return _grant(connection, name, holder, take_over)
 
 
-def _grant(connection: apsw.Connection, name: str, holder: Holder, take_over: bool) -> Lease:
+def _grant(connection: apsw.Connection, name: str, holder: Holder, take_over: Holder | None) -> Lease:
     connection.execute("BEGIN IMMEDIATE")
     try:
         epoch, found = _row(connection, name)
         living = _alive_holder(found)
-        if living is not None and living != holder and not take_over:
+        if living is not None and living not in (holder, take_over):
             raise LeaseHeld(name, living)
         epoch += 1
         packed = msgspec.json.encode(holder).decode()

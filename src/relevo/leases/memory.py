@@ -18,9 +18,9 @@ class MemoryLeases:
         self._epochs: dict[str, int] = {}
         self._holders: dict[str, Holder] = {}
 
-    async def acquire(self, name: str, holder: Holder, *, take_over: bool = False) -> Lease:
+    async def acquire(self, name: str, holder: Holder, *, take_over: Holder | None = None) -> Lease:
         living = await self.holder(name)
-        if living is not None and living != holder and not take_over:
+        if living is not None and living not in (holder, take_over):
             raise LeaseHeld(name, living)
         epoch = self._epochs.get(name, 0) + 1
         self._epochs[name] = epoch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 
@@ -21,6 +22,13 @@ class ProcessStat(NamedTuple):
     state: str  #: R, S, D, T, t, Z, X …
     parent: int
     start_ticks: int
+
+
+class Effort(NamedTuple):
+    """What a process does just now, as far as it can be seen from outside."""
+
+    ticks: int  #: of the processor, used by all its threads since its start
+    waits: bool  #: a thread of it has a processor or is to get one, or waits for a disk
 
 
 #: The file in an agent's folder that holds the identity of the process that owns the folder, as JSON.
@@ -69,6 +77,37 @@ def alive(who: ProcessIdentity) -> bool:
     except ProcessLookupError:
         return False
     return now.start_ticks == who.start_ticks and who.boot_id == boot_id() and now.state not in "ZX"
+
+
+def effort(who: ProcessIdentity) -> Effort:
+    """Signs of life. Raises ProcessLookupError when it does not run any more."""
+    if not alive(who):
+        raise ProcessLookupError(f"no process {who.pid}")
+    fields = _fields(who.pid)
+    return Effort(int(fields[11]) + int(fields[12]), any(state in "RD" for state in _states(who.pid)))
+
+
+def _fields(pid: int) -> list[bytes]:
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            text = file.read(1024)
+    except OSError:
+        raise ProcessLookupError(f"no process {pid}") from None
+    return text[text.rindex(b")") + 2 :].split()
+
+
+def _states(pid: int) -> Iterator[str]:
+    """Of each of its threads."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return
+    for thread in threads:
+        try:
+            with open(f"/proc/{pid}/task/{thread}/stat", "rb", buffering=0) as file:
+                yield parse_stat(file.read(1024)).state
+        except OSError:
+            continue  # it has just ended
 
 
 def kill(who: ProcessIdentity, number: int = signal.SIGKILL) -> bool:

@@ -1,6 +1,6 @@
 """The agent of this machine: started by the engine, adopted by the next one, started again when it dies.
 
-Who it is stands in its folder, written by itself. An agent that is alive and does not dial in time (stopped, hung) is
+Who it is stands in its folder, written by itself. An agent that is alive, does not dial and shows no sign of life (stopped, hung) is
 killed, by identity, and replaced: its successor takes over its spool.
 """
 
@@ -15,10 +15,11 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from relevo.runtime.patience import Patience
 from relevo.runtime.processes import RECORD, ProcessIdentity, alive, identity, kill
 from relevo.workers.spawn import spawn
 
-#: How long an agent that is alive may take to dial the engine.
+#: How long an agent may neither dial the engine nor show a sign of life.
 DIAL_S: Final = 10.0
 CHECK_S: Final = 1.0
 RESTART_S: Final = 0.2
@@ -53,7 +54,7 @@ class LocalAgentKeeper:
         self._timer: asyncio.TimerHandle | None = None
         self._wait_s = RESTART_S
         self._closed = False
-        self._since = self._checked = loop.time()
+        self._patience = self._fresh_patience()
 
     @property
     def who(self) -> ProcessIdentity | None:
@@ -101,7 +102,7 @@ class LocalAgentKeeper:
     def _watch(self, who: ProcessIdentity, *, child: bool) -> None:
         self._who = who
         self._child = child
-        self._since = self._checked = self._loop.time()
+        self._patience = self._fresh_patience()
         try:
             self._pidfd = os.pidfd_open(who.pid)
         except ProcessLookupError:
@@ -114,17 +115,15 @@ class LocalAgentKeeper:
         """It had time enough to dial: whoever did not is stuck."""
         if self._closed or self._who is None:
             return
-        now = self._loop.time()
-        late = now - self._checked > 3 * CHECK_S  # it was this process that stood still
-        self._checked = now
         if self._connected():
-            self._since = now
+            self._patience = self._fresh_patience()
             self._wait_s = RESTART_S
-        elif late:
-            self._since = now
-        elif now - self._since >= DIAL_S:
+        elif self._patience.over(self._who, self._loop.time()):
             kill(self._who)
         self._timer = self._loop.call_later(CHECK_S, self._check)
+
+    def _fresh_patience(self) -> Patience:
+        return Patience(DIAL_S, self._loop.time(), every_s=CHECK_S)
 
     def _died(self) -> None:
         self._unwatch()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import subprocess
+import sys
 
 import pytest
 from tests.unit.orchestrator.kit import until
@@ -15,6 +17,7 @@ from relevo.domain.errors import InfrastructureError, UserError
 from relevo.protocol import control
 from relevo.protocol import messages as m
 from relevo.protocol.framing import FRAME_LIMIT, frame
+from relevo.runtime.patience import LOOK_S
 
 
 class Api:
@@ -57,6 +60,37 @@ async def door(tmp_path):
     yield door
     await door.close()
     assert not os.path.exists(door._path)
+
+
+async def test_an_engine_that_works_may_answer_late(door, monkeypatch):
+    asked = 0
+
+    async def ping():
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(5 * LOOK_S)
+        return {}
+
+    monkeypatch.setattr(Api, "ping", staticmethod(ping))
+    client = await connect(door._path, asyncio.get_running_loop(), quiet_s=0.0)
+    assert client is not None
+    assert asked == 1
+    client.close()
+
+
+@pytest.fixture
+def silent(tmp_path):
+    """An address where a process listens and never answers."""
+    code = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print(flush=True); input()"
+    path = str(tmp_path / "silent")
+    with subprocess.Popen([sys.executable, "-c", code, path], stdin=-1, stdout=-1) as process:
+        process.stdout.readline()
+        yield path
+        process.kill()
+
+
+async def test_an_engine_that_shows_no_sign_of_life_is_given_up(silent):
+    assert await connect(silent, asyncio.get_running_loop(), quiet_s=0.0) is None
 
 
 async def test_a_caller_gets_answers_errors_and_streams(door):

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +16,8 @@ import pytest
 from relevo.assembly import embedded
 from relevo.assembly.home import Home
 from relevo.assembly.tenure import LATE_S, TICK_S, Tenure
+from relevo.leases.contract import Holder
+from relevo.runtime.processes import identity
 from relevo.store.contract import StoreUnavailable
 from relevo.testing.virtual_loop import VirtualLoop, run_on
 
@@ -103,28 +110,72 @@ class _Client:
         pass
 
 
+def _holder(pid: int) -> Holder:
+    who = identity(pid)
+    return Holder(who.pid, who.start_ticks, who.boot_id, os.uname().nodename, 0, "")
+
+
 async def test_a_holder_that_has_not_opened_its_door_yet_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = [None, None, _Client()]
 
-    async def connect(*_: object, timeout_s: float) -> _Client | None:
+    async def connect(*_: object, quiet_s: float) -> _Client | None:
         return answers.pop(0)
 
     monkeypatch.setattr(embedded, "connect", connect)
     monkeypatch.setattr(embedded, "ATTACH_WAIT_S", 0.0)
-    assert await embedded._answers(Home(str(tmp_path)), asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    assert await embedded._answers(Home(str(tmp_path)), _holder(os.getpid()), loop)
     assert answers == []
 
 
-async def test_a_holder_that_never_answers_has_its_time(
+async def test_a_holder_that_works_and_has_no_door_yet_is_waited_for_beyond_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def connect(*_: object, timeout_s: float) -> None:
-        return None
+    tries = 0
+
+    async def connect(*_: object, quiet_s: float) -> _Client | None:
+        nonlocal tries
+        tries += 1
+        return _Client() if tries == 30 else None
 
     monkeypatch.setattr(embedded, "connect", connect)
+    monkeypatch.setattr(embedded, "ANSWER_S", 0.0)
+    monkeypatch.setattr(embedded, "ATTACH_WAIT_S", 0.01)
+    loop = asyncio.get_running_loop()
+    assert await embedded._answers(
+        Home(str(tmp_path)), _holder(os.getpid()), loop
+    )  # it looks at itself, working
+
+
+@pytest.fixture
+def other() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that waits, and can be stopped."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1) as process:
+        yield process
+        process.kill()
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGSTOP)
+    os.waitpid(process.pid, os.WUNTRACED)
+
+
+async def test_a_holder_that_shows_no_sign_of_life_has_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: subprocess.Popen[bytes]
+) -> None:
     monkeypatch.setattr(embedded, "ANSWER_S", 0.2)
+    stop(other)
     began = time.monotonic()
-    assert not await embedded._answers(Home(str(tmp_path)), asyncio.get_running_loop())
-    assert time.monotonic() - began >= 0.2
+    assert not await embedded._answers(Home(str(tmp_path)), _holder(other.pid), asyncio.get_running_loop())
+    assert time.monotonic() - began > 0.2
+
+
+async def test_a_holder_that_dies_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: subprocess.Popen[bytes]
+) -> None:
+    monkeypatch.setattr(embedded, "ANSWER_S", float("inf"))
+    holder = _holder(other.pid)
+    other.kill()
+    assert not await embedded._answers(Home(str(tmp_path)), holder, asyncio.get_running_loop())

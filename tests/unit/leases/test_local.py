@@ -63,7 +63,7 @@ async def test_a_grant_fences_the_store_of_the_earlier_holder_at_once(place: Pla
     first = await leases.acquire(LEASE, place.living("a"))
     store = await SqliteStore.open(place.path, first.epoch, asyncio.get_running_loop())
     assert isinstance(await submit(store, append("run-1")), Stored)
-    second = await leases.acquire(LEASE, place.living("b"), take_over=True)
+    second = await leases.acquire(LEASE, place.living("b"), take_over=first.holder)
     refused = await submit(store, append("run-1", 1))
     assert isinstance(refused, Fenced)
     assert refused.current == second.epoch
@@ -85,7 +85,7 @@ async def test_a_holder_on_another_host_counts_as_alive(place: Place) -> None:
     await leases.acquire(LEASE, far)
     with pytest.raises(LeaseHeld):
         await leases.acquire(LEASE, place.living("b"))
-    await leases.acquire(LEASE, place.living("b"), take_over=True)
+    await leases.acquire(LEASE, place.living("b"), take_over=far)
 
 
 #: Takes the lease, opens the store, and stops itself in the middle of a commit, holding the write lock.
@@ -137,9 +137,9 @@ async def test_a_stopped_holder_of_the_write_lock_is_killed_by_a_take_over(
         await leases.acquire(LEASE, place.living("b"))
     assert met.value.holder.pid == stopped.pid
     assert alive(identity(stopped.pid))
-    lease = await leases.acquire(LEASE, place.living("b"), take_over=True)
+    lease = await leases.acquire(LEASE, place.living("b"), take_over=met.value.holder)
     assert lease.epoch == 2
-    assert stopped.wait(5) == -signal.SIGKILL
+    assert stopped.wait() == -signal.SIGKILL
     store = await SqliteStore.open(place.path, lease.epoch, asyncio.get_running_loop())
     assert [stored.events for stored in await store.read("run-1")] == [b"kept"]
     assert isinstance(await submit(store, append("run-1", 1)), Stored)
@@ -154,7 +154,7 @@ async def test_the_lock_of_a_program_that_holds_no_lease_kills_nobody(
     connection.execute("BEGIN IMMEDIATE")
     try:
         with pytest.raises(InfrastructureError, match="locked by another program"):
-            await place.leases().acquire(LEASE, place.living("b"), take_over=True)
+            await place.leases().acquire(LEASE, place.living("b"), take_over=place.living("a"))
     finally:
         connection.close()
 

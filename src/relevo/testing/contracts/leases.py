@@ -63,13 +63,21 @@ class LeasesContract:
         assert not await leases.valid(before)
 
     async def test_a_take_over_needs_no_death(self, place: LeasesPlace) -> None:
-        before = await place.leases().acquire("engine", place.living("a"))
-        second = place.living("b")
-        after = await place.leases().acquire("engine", second, take_over=True)
+        first, second = place.living("a"), place.living("b")
+        before = await place.leases().acquire("engine", first)
+        after = await place.leases().acquire("engine", second, take_over=first)
         assert after.epoch > before.epoch
         assert await place.leases().holder("engine") == second
         assert not await place.leases().valid(before)
         assert await place.leases().valid(after)
+
+    async def test_only_who_was_asked_in_vain_is_taken_over(self, place: LeasesPlace) -> None:
+        first, second = place.living("a"), place.living("b")
+        await place.leases().acquire("engine", first)
+        await place.leases().acquire("engine", second, take_over=first)
+        with pytest.raises(LeaseHeld) as met:  # it waited for the first as long as the second did
+            await place.leases().acquire("engine", place.living("c"), take_over=first)
+        assert met.value.holder == second
 
     async def test_a_released_lease_is_free_and_its_epoch_is_not_given_again(
         self, place: LeasesPlace
@@ -85,7 +93,7 @@ class LeasesContract:
         leases = place.leases()
         lost = await leases.acquire("engine", place.living("a"))
         second = place.living("b")
-        await leases.acquire("engine", second, take_over=True)
+        await leases.acquire("engine", second, take_over=lost.holder)
         await leases.release(lost)
         assert await leases.holder("engine") == second
 
