@@ -107,7 +107,7 @@ def test_what_is_sent_is_what_is_derived(user):
         }
         done = user.relevo("run", "w.yml", "--json", env=env)
         assert done.code == 1, done.err
-        assert received(receiver.spans()) == derived(done)
+        assert received(receiver.spans()) == derived(done), done.err
         assert {span.trace_state for span in receiver.spans()} == {"a=b"}
         assert receiver.headers[0]["authorization"] == "Bearer x"
         resource = receiver.resources()[0]
@@ -128,7 +128,7 @@ def test_no_secret_leaves(user):
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "TOKEN": "hunter2-and-more"}
         done = user.relevo("run", "w.yml", "--json", "--secret", "TOKEN", env=env)
         assert done.code == 1
-        assert {"deploy with ***"} < {span.name for span in receiver.spans()}
+        assert {"deploy with ***"} < {span.name for span in receiver.spans()}, done.err
         assert b"the token is ***" in b"".join(receiver.bodies)
         assert b"hunter2" not in b"".join(receiver.bodies)
 

@@ -37,9 +37,11 @@ BATCH_RUNS: Final = 64
 BATCH_BYTES: Final = 4 << 20
 #: In one request.
 REQUEST_SPANS: Final = 512
-#: How long an engine that goes waits: for the SDK to be there, and then for what is on its way.
-CONNECT_S: Final = 10.0
-FLUSH_S: Final = 3.0
+#: How long an engine that goes waits: for the SDK to be there (an import, so only as long as this machine is slow), for what is on
+#: its way (as long as the SDK waits for an answer by default), and for the thread to put down what it holds.
+CONNECT_S: Final = 60.0
+FLUSH_S: Final = 10.0
+PUT_DOWN_S: Final = 3.0
 #: Waits before a receiver that was away is tried again; the last one is repeated.
 AGAIN_S: Final = (1.0, 5.0, 30.0)
 #: A receiver that answers and does not take a batch is asked so often.
@@ -136,12 +138,14 @@ class Exporter:
         if flush and not self._away:
             await _either(self._connected.wait(), task, CONNECT_S)
             await _either(self._idle.wait(), task, FLUSH_S)
+            if self._pending and not self._away:
+                self._tell("it is slow")
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         if self._sender is not None:
             self._sender.close()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._pool.close(), FLUSH_S)  # else a daemon: it ends with the process
+            await asyncio.wait_for(self._pool.close(), PUT_DOWN_S)  # else a daemon: it ends with the process
 
     # --- on the loop ------------------------------------------------------------------------------------------------
 

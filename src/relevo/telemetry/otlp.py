@@ -24,8 +24,8 @@ from relevo.telemetry.spans import Span, Trace, attributes
 _SCOPE: Final = InstrumentationScope("relevo", __version__)
 _FLAGS: Final = TraceFlags(TraceFlags.SAMPLED)
 _PORTS: Final = {"http": 80, "https": 443}
-#: What a receiver on this network needs to answer a knock.
-_KNOCK_S: Final = 1.0
+#: How long a knock is waited for: a packet that is lost is sent again after one second, and after two more.
+_KNOCK_S: Final = 4.0
 
 
 class OtlpSender:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -172,6 +173,31 @@ async def test_an_engine_that_goes_does_not_wait_for_a_receiver_that_is_away(wor
     world.ends(exporter, "a")
     await asyncio.wait_for(exporter.close(), 60)
     assert world.sender.spans == []
+    await world.open().close()
+    assert world.sent("a"), "the next one sends it"
+
+
+async def test_an_engine_that_goes_does_not_wait_for_ever_for_a_receiver_that_does_not_answer(
+    world, monkeypatch, caplog
+):
+    asked, answer = threading.Event(), threading.Event()
+
+    class Silent(Sender):
+        def send(self, trace: Trace, spans: Sequence[Span]) -> bool:
+            asked.set()
+            return answer.wait() and False
+
+        def close(self) -> None:
+            answer.set()
+
+    exporter = world.open(Silent)
+    world.ends(exporter, "a")
+    await asyncio.to_thread(asked.wait)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(export, "FLUSH_S", 0.0)
+        await exporter.close()
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["traces do not reach there: it is slow; they wait, runs do not"]
     await world.open().close()
     assert world.sent("a"), "the next one sends it"
 
