@@ -79,7 +79,7 @@ def _expanded(run: Run, event: e.NodeExpanded) -> None:
     for decl in event.jobs:
         job = Job(len(run.jobs), node, decl)
         run.jobs.append(job)
-        run.job_names.add(decl.name)
+        run.job_names[decl.name] = None
         node.jobs.append(job)
     node.left += len(event.jobs)
     node.outputs.update(event.outputs)

@@ -215,7 +215,7 @@ class Run:
         self.nodes: list[Node] = []
         self.names: dict[str, int] = {}  #: id of a node of its own file → index
         self.jobs: list[Job] = []
-        self.job_names: set[str] = set()
+        self.job_names: dict[str, None] = {}  # of ten thousand names half as large as a set
         self.calls = 0  #: jobs that stand for the jobs that they called
         self.due = 0  #: jobs at least that calls will come to: each node of a called file that is not expanded is one
         self.jobs_ended = 0  #: without those that called

@@ -35,6 +35,7 @@ from relevo.orchestrator.groups import Groups
 from relevo.orchestrator.plans import (
     UNREAD,
     Carried,
+    HeldContexts,
     Plan,
     needs_of,
 )
@@ -192,11 +193,18 @@ class Orchestrator:
             return ()
 
     async def _take_up_all(self, runs: list[Run]) -> None:
-        unread = {run.id for run in runs if self._only_waits(run)}
-        held = await self.stored.contexts_ahead([run for run in runs if run.id not in unread])
-        for run in runs:
+        waits = [self._only_waits(run) for run in runs]
+        held = await self.stored.contexts_ahead(
+            [run for run, only in zip(runs, waits, strict=True) if not only]
+        )
+        for run, only in zip(runs, waits, strict=True):
             try:
-                await self._take_up(run, unread=run.id in unread)
+                if only:
+                    spec = run.accepted.spec if run.accepted is not None else ""
+                    plan = self.stored.plans.get(spec) or await self.stored.plan(spec)
+                    self._resume(run, plan, UNREAD, {})
+                else:
+                    await self._take_up(run)
             except InfrastructureError:
                 raise
             except UNREADABLE as error:
@@ -206,25 +214,26 @@ class Orchestrator:
     def _unreadable(self, name: str, error: Exception) -> None:
         self._loop.call_exception_handler({"message": f"run {name} cannot be read", "exception": error})
 
-    async def _take_up(self, run: Run, *, unread: bool = False) -> None:
-        """`unread`: its contexts are not needed yet."""
+    async def _take_up(self, run: Run) -> None:
         accepted = run.accepted
         if accepted is None or run.ended:
             return
-        plan = self.stored.plans.get(accepted.spec) or await self.stored.plan(accepted.spec)
-        shared = UNREAD if unread else await self.stored.contexts(accepted.contexts)
+        plan = await self.stored.plan(accepted.spec)
+        shared = await self.stored.contexts(accepted.contexts)
         carried = await stored_carried(self.store, run.id) if accepted.retried_from else {}
-        actor = RunActor(self, run, plan, shared, carried)
-        self._actors[run.id] = actor
-        self.idle.clear()
-        if run.status is not RunStatus.PENDING:
-            self.manager.keep(run.id, actor.placed())
-        actor.resume_effects()
+        self._resume(run, plan, shared, carried)
         for envelope in self._reloading.pop(run.id, []):
             self._tell(run.id, envelope)
         if run.ready or run.returning:
             # An engine died between an end and the verdict that it asks for.
             self._tell(run.id, Envelope((NOTHING,)))
+
+    def _resume(self, run: Run, plan: Plan, shared: HeldContexts, carried: dict[str, Carried]) -> None:
+        actor = self._actors[run.id] = RunActor(self, run, plan, shared, carried)
+        self.idle.clear()
+        if run.status is not RunStatus.PENDING:  # else nobody ever had anything of it
+            self.manager.keep(run.id, actor.placed())
+        actor.resume_effects()
 
     def _only_waits(self, run: Run) -> bool:
         """Whether it is known without its contexts what a run asks for: its jobs wait for places, and none ever had one."""
@@ -232,6 +241,7 @@ class Orchestrator:
         return (
             run.status is RunStatus.PENDING
             and accepted is not None
+            and accepted.retried_from is None  # that is asked in any case
             and accepted.group is None  # who has that may have to be ended, by what its contexts say
             and not (run.ready or run.returning or self.scheduler.counts_tenants)
         )
