@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: Where the tests leave what the page looked like, for a person to see: RELEVO_SCREENSHOTS=folder.
 SCREENSHOTS = os.environ.get("RELEVO_SCREENSHOTS", "")
 #: For what may take long on a machine with much to do; what goes well takes a small part of it.
-PATIENCE_S = 40.0
+PATIENCE_S = 60.0
 
 
 class Up:
@@ -64,7 +64,7 @@ class Up:
         assert self.process is not None
         assert self.process.poll() is None, (self.folder / "up.err").read_text()
         try:
-            with urllib.request.urlopen(f"{self.url}/healthz", timeout=5):
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=60):
                 return True
         except OSError:
             return False

@@ -105,7 +105,7 @@ def user(tmp_path: Path) -> Iterator[User]:
         if process.poll() is None:
             process.kill()
         process.communicate()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while left := processes_of(str(tmp_path)):
         assert time.monotonic() < deadline, f"still there: {left}"
         time.sleep(0.05)

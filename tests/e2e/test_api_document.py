@@ -89,7 +89,7 @@ def _try(operation: Any, real: dict[str, Any], server: Server, seen: set[int]) -
                 case.path_parameters[name] = real[name]
             if operation.label == "POST /api/v1/runs":
                 case.body = {"workflow": {"path": "w.yml", "text": WORKFLOW}}
-        response = case.call(headers=headers, timeout=30)
+        response = case.call(headers=headers, timeout=60)
         seen.add(response.status_code)
         case.validate_response(response, checks=CHECKS)
 
@@ -102,6 +102,6 @@ def _try(operation: Any, real: dict[str, Any], server: Server, seen: set[int]) -
             case.query = {"q": "hello"}
         if operation.label.endswith("/frames"):
             case.query = {"job": "a"}
-        response = case.call(headers=headers, timeout=30)
+        response = case.call(headers=headers, timeout=60)
         seen.add(response.status_code)
         case.validate_response(response, checks=CHECKS)

@@ -74,7 +74,7 @@ jobs:
     process = user.start("run", "w.yml", "--json")
     run = user.await_event(process, running)["run"]
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert f"relevo resume {run}" in err.decode()
     resumed = user.relevo("resume", "--json")
     assert (resumed.code, resumed.last["status"]) == (0, "succeeded")

@@ -45,7 +45,7 @@ class Server:
             told["Content-Type"] = "application/json"
         request = urllib.request.Request(f"{self.url}{path}", body, told, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as reply:
+            with urllib.request.urlopen(request, timeout=60) as reply:
                 return reply.status, _read(reply.read())
         except urllib.error.HTTPError as error:
             with error:

@@ -36,7 +36,7 @@ async def test_threads_are_heard_in_order_and_completely(mailbox: int) -> None:
     threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
     for thread in threads:
         thread.start()
-    await asyncio.wait_for(actor.all.wait(), 30)
+    await asyncio.wait_for(actor.all.wait(), 60)
     for thread in threads:
         thread.join()
     for thread in range(4):
@@ -54,7 +54,7 @@ async def test_a_burst_wakes_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> N
     inlet = Inlet(system.spawn(actor, "a"), loop)
     for number in range(1_000):
         inlet.put((0, number))
-    await asyncio.wait_for(actor.all.wait(), 10)
+    await asyncio.wait_for(actor.all.wait(), 60)
     assert len(wakes) == 1
     await system.shutdown()
 

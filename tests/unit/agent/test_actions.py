@@ -245,7 +245,7 @@ async def test_a_cancelled_action_leaves_no_process(
     reporter = RecordingReporter()
     one = attempt(Job([use("one")]), processes, reporter, str(tmp_path), keep=True)
     reporter.on_log = lambda: one.cancel("cancelled", False)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await one.run()
     assert (reporter.result, reporter.outcomes) == ("cancelled", ["cancelled"])
     pid = int(next(tmp_path.glob("kept/*/0-1/pid")).read_text())

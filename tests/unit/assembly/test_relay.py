@@ -82,7 +82,7 @@ async def test_who_follows_goes_on_at_the_engine_that_took_over():
     first, second = Engine(FIRST), Engine([*FIRST, LAST])
     relay = FakeRelay(first, second)
     seen = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for event in relay.events("r"):
             seen.append(event)
             if len(seen) == 3:
@@ -131,7 +131,7 @@ async def test_who_follows_goes_on_though_somebody_else_has_gone_to_the_next_eng
     first, second = Engine(FIRST), Engine([*FIRST, LAST])
     relay = FakeRelay(first, second)
     seen = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for event in relay.events("r"):
             seen.append(event)
             if len(seen) == 3:

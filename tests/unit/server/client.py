@@ -59,7 +59,7 @@ class Client:
         reader, writer = await asyncio.open_connection(*self.address)
         try:
             writer.write(request)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 return await read_reply(reader, head=request.startswith(b"HEAD"))
         finally:
             writer.close()
@@ -71,7 +71,7 @@ class Client:
         reader, writer = await asyncio.open_connection(*self.address)
         try:
             writer.write(data)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 yield reader
         finally:
             writer.close()
@@ -113,7 +113,7 @@ class Stream:
         return self._events()
 
     async def next(self) -> Event:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await anext(self._events())
 
     async def rest(self) -> list[Event]:

@@ -110,7 +110,7 @@ async def made(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Up]:
 
 
 async def _no_agent(folder: Path) -> None:
-    deadline = asyncio.get_running_loop().time() + 20
+    deadline = asyncio.get_running_loop().time() + 60
     while any(str(folder) in text for text in _command_lines()):
         assert asyncio.get_running_loop().time() < deadline, "processes are left"
         await asyncio.sleep(0.02)

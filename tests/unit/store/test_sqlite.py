@@ -228,7 +228,7 @@ async def test_closing_leaves_one_file_and_no_thread(home: SqliteHome) -> None:
     assert os.listdir(os.path.dirname(home.path)) == ["relevo.db"]
     for thread in threading.enumerate():
         if thread.name.startswith("relevo-store"):
-            thread.join(5)
+            thread.join(60)
     assert {thread.name for thread in threading.enumerate()} <= before
 
 

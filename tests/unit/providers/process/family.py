@@ -98,6 +98,6 @@ def command_lines() -> Iterator[tuple[int, bytes]]:
 
 async def until_living(token: str, count: int) -> None:
     """Returns once this many are settled, and nobody else carries the token."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not len(living(token)) == settled(token) == count:
             await asyncio.sleep(0.005)

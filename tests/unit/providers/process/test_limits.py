@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -19,6 +21,11 @@ KEY = AttemptKey("r", 1, 1)
 def need(controller: str) -> None:
     if reason := why_no_limit(controller, cgroups.discover()):
         pytest.skip(f"{controller} limit: {reason}")
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0.002)
 
 
 def python(code: str) -> Command:
@@ -102,15 +109,15 @@ print(made)
 
 async def test_processor_time_is_throttled(provider: ProcessProvider) -> None:
     need("cpu")
-    worker = await provider.create(WorkerSpec(attempt_key(), "/", cpus=0.2))
+    worker = await provider.create(WorkerSpec(attempt_key(), "/", cpus=0.05))
     sink = RecordingSink()
-    code = "import time\nwhile time.process_time() < 0.1: pass"
-    await worker.start(python(code), sink)
-    assert (await sink.until_ended()).ok
+    await worker.start(python("while True: pass"), sink)
     assert worker._slot is not None
     folders = worker._slot.record.folders
     folder = folders.get("cpu") or folders["unified"]
-    assert cgroups.counter(f"{folder}/cpu.stat", "nr_throttled") > 0
+    # Less than it may have is all that it gets of a busy machine, now and then.
+    await until(lambda: cgroups.counter(f"{folder}/cpu.stat", "nr_throttled"))
+    await worker.end(0.0)
     await worker.destroy()
 
 

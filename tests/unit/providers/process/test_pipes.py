@@ -29,7 +29,7 @@ async def ran(provider: ProcessProvider, command: Command) -> RecordingSink:
 
 
 async def until_there(path: Path) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not path.exists():
             await asyncio.sleep(0.002)
 
@@ -209,7 +209,7 @@ async def test_back_pressure_blocks_the_step(provider: ProcessProvider, tmp_path
 
 async def blocked_writer(tmp_path: Path) -> int:
     """The pid of the `head` that waits for room in its pipe."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             for name in os.listdir("/proc"):
                 try:
@@ -228,7 +228,7 @@ async def test_an_exit_is_held_back_while_paused(provider: ProcessProvider, tmp_
     await sink.until_output(b"ready")
     process.pause()
     process.signal(15)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not process.exited:
             await asyncio.sleep(0)
     assert not sink.exits
@@ -242,7 +242,7 @@ async def test_destroy_tells_a_paused_sink_all_that_is_left(provider: ProcessPro
     sink = RecordingSink()
     process = await worker.start(bash("echo ready; sleep 1000"), sink)
     process.pause()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (pipe_holds(process._pipe) or sink.data):
             await asyncio.sleep(0.001)
     await worker.destroy()
@@ -281,7 +281,7 @@ async def test_what_is_left_in_the_pipe_comes_before_the_end(
     process = await worker.start(bash(f"read -r word <{go}; echo last $word; exit 3"), sink)
     process.pause()
     await asyncio.to_thread(go.write_text, "words\n")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not process.exited:
             await asyncio.sleep(0)
     assert not sink.data

@@ -82,7 +82,7 @@ async def test_a_launcher_ends_its_tree_when_the_agent_is_killed(
     argv = list(family_command([HIDDEN], token, wait=True).argv)
     await killed_agent(state_dir, mechanism, argv, token, 2, before=0)
     await until_living(token, 0)  # nobody recovered yet
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while own_groups(provider):
             await asyncio.sleep(0.005)
     assert await provider.recover() == [KEY]
@@ -238,7 +238,7 @@ async def test_what_will_not_end_is_told_and_tried_again(
             await provider.close()
     with pytest.raises(WorkerUnavailable):
         await worker.start(bash("true"), RecordingSink())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while provider._workers:
             provider._look_after()
             await asyncio.sleep(0.001)
