@@ -66,6 +66,17 @@ def test_killed_at(
     count_kills(1)
 
 
+def test_an_agent_killed_as_it_leaves_leaves_no_groups(
+    world: World, count_kills: Callable[[int], None]
+) -> None:
+    """After its launcher, which would have cleared away: the engine has another agent do it before it leaves itself."""
+    ticket = world.folder / "ticket"
+    ticket.touch()
+    try_place("provider.after-kill", f"provider.after-kill=kill:1@{ticket}", world)
+    assert not ticket.exists()
+    count_kills(1)
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_stopped_at(place: str, world: World, count_kills: Callable[[int], None]) -> None:
     spec = ",".join(

@@ -6,6 +6,7 @@ It imports neither store, scheduler nor orchestrator.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -113,6 +114,7 @@ async def run(options: Options) -> int:
         await _tidy(pool, places.clear)
         await pool.close()
         diary.close()
+        _forget_owner(options.folder)
         os.close(lock)
     return 0
 
@@ -160,6 +162,12 @@ def _tell_owner(folder: str, who: ProcessIdentity) -> None:
     except OSError as error:
         # A full disk: this agent can be dialled by, not found by, the next engine; better than none.
         sys.stderr.write(f"{path} cannot be written: {error}\n")
+
+
+def _forget_owner(folder: str) -> None:
+    """The last thing: whoever finds the owner written down and dead knows that there is something to clear away."""
+    with contextlib.suppress(OSError):
+        os.unlink(f"{folder}/{RECORD}")
 
 
 class Address:

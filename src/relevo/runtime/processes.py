@@ -31,7 +31,7 @@ class Effort(NamedTuple):
     waits: bool  #: a thread of it has a processor or is to get one, or waits for a disk
 
 
-#: The file in an agent's folder that holds the identity of the process that owns the folder, as JSON.
+#: The file in an agent's folder that holds the identity of the process that owns the folder, as JSON; gone once that has left.
 RECORD: Final = "agent.json"
 
 _boot_id = ""

@@ -1,6 +1,6 @@
 """The agent of this machine: started by the engine, adopted by the next one, started again when it dies.
 
-Who it is stands in its folder, written by itself. An agent that is alive, does not dial and shows no sign of life (stopped, hung) is
+Who it is stands in its folder, written by itself, until it has left. An agent that is alive, does not dial and shows no sign of life (stopped, hung) is
 killed, by identity, and replaced: its successor takes over its spool.
 """
 
@@ -152,24 +152,38 @@ class LocalAgentKeeper:
     async def gone(self, timeout_s: float) -> bool:
         """Wait until the agent has exited (it was told to stop); False when it takes longer.
 
-        One that has just died is started once more: only an agent clears away what another left.
+        One that died, before this or while it left, is followed by another one, which leaves at once: only an agent clears
+        away what another left.
         """
         self._closed = True
-        if self._who is None and self._timer is not None:
-            self._timer.cancel()
-            self._find_or_start()
-        if self._pidfd < 0 or self._who is None:
-            return True
-        if not self._connected():
-            kill(self._who, signal.SIGTERM)  # it has not dialled, and so was told nothing
-        ended: asyncio.Future[None] = self._loop.create_future()
-        self._loop.remove_reader(self._pidfd)
-        self._loop.add_reader(self._pidfd, _settle, ended)
         try:
-            await asyncio.wait_for(ended, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._gone()
         except TimeoutError:
             return False
         return True
+
+    async def _gone(self) -> None:
+        if self._who is None and self._timer is not None:
+            self._timer.cancel()
+            self._find_or_start()
+        leaving = self._who
+        await self._ended(told=self._connected())
+        if leaving is not None and self._recorded() == leaving:
+            self._unwatch()
+            self._find_or_start()
+            await self._ended(told=False)
+
+    async def _ended(self, *, told: bool) -> None:
+        """Wait for the end of the agent, if there is one; `told`: it knows that it is to leave."""
+        if self._pidfd < 0 or self._who is None:
+            return
+        if not told:
+            kill(self._who, signal.SIGTERM)
+        ended: asyncio.Future[None] = self._loop.create_future()
+        self._loop.remove_reader(self._pidfd)
+        self._loop.add_reader(self._pidfd, _settle, ended)
+        await ended
 
     def close(self) -> None:
         """Leave the agent alone. Idempotent."""

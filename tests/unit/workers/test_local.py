@@ -9,9 +9,10 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from relevo.runtime.processes import alive, identity
+from relevo.runtime.processes import RECORD, alive, identity
 from relevo.workers.local import LocalAgent, LocalAgentKeeper
 
 #: Says that it is there; once there is a gate it heeds what it was told, clears away, and leaves.
@@ -105,6 +106,30 @@ async def test_an_agent_that_has_just_died_is_started_once_more_to_clear_away(ke
     assert await kept.keeper.gone(30.0)
     assert kept.cleared
     assert len(kept.births()) == 2
+
+
+async def test_an_agent_that_is_killed_while_it_leaves_is_followed_by_one_that_clears_away(
+    kept: Kept,
+) -> None:
+    kept.keeper.open()
+    await until(kept.births)
+    first = identity(kept.births()[0])
+    (kept.folder / RECORD).write_bytes(msgspec.json.encode(first))
+    leaving = asyncio.ensure_future(kept.keeper.gone(30.0))
+    await asyncio.sleep(0)
+    os.kill(first.pid, signal.SIGKILL)
+    kept.open_gate()
+    assert await leaving
+    assert kept.cleared
+    assert len(kept.births()) == 2
+
+
+async def test_an_agent_that_has_left_is_followed_by_none(kept: Kept) -> None:
+    kept.open_gate()
+    kept.keeper.open()
+    await until(kept.births)
+    assert await kept.keeper.gone(30.0)
+    assert len(kept.births()) == 1
 
 
 async def test_there_is_nothing_to_wait_for_where_no_agent_was(kept: Kept) -> None:

@@ -301,7 +301,10 @@ class Slot:
     def _pass(self) -> list[ProcessIdentity] | None:
         left = raze_once(self.record, self._tree)
         launcher = self.launcher
-        if left or (launcher is not None and not launcher.reap()) or not _remove_groups(self.record):
+        if left or (launcher is not None and not launcher.reap()):
+            return left
+        reach("provider.after-kill")
+        if not _remove_groups(self.record):
             return left
         if launcher is not None:
             launcher.hear_out()
