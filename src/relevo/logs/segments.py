@@ -209,8 +209,19 @@ class RunLog:
     def seal(self) -> None:
         """Write the index of the newest segment and end it. Raises LogUnavailable; then it is as before."""
         segment = self.segments[-1]
-        if segment.sealed or segment.damaged or segment.size <= HEADER_SIZE:
-            return
+        if not segment.sealed and not segment.damaged and segment.size > HEADER_SIZE:
+            self._seal(segment)
+
+    def seal_earlier(self) -> None:
+        """Give every segment but the newest the index that the loss of power took from it.
+
+        Before anything in a later one becomes durable: from then on a segment without index counts as cut. Raises LogUnavailable.
+        """
+        for segment in self.segments[:-1]:
+            if not segment.sealed and not segment.damaged:
+                self._seal(segment)
+
+    def _seal(self, segment: Segment) -> None:
         reach("logs.at-seal")
         assert segment.held is not None
         entries = [
@@ -227,8 +238,10 @@ class RunLog:
             for (job, number), held in segment.held.items()
         ]
         payload = encode_footer(Footer(self.durable, entries))
-        head = pack_head(segment.salt, segment.size, FOOTER, payload, durable=self.durable)
-        self._write(segment, [head, payload, pack_trailer(segment.size, segment.salt)])
+        header = [] if segment.size else [pack_header(segment.salt)]
+        position = segment.size or HEADER_SIZE
+        head = pack_head(segment.salt, position, FOOTER, payload, durable=self.durable)
+        self._write(segment, [*header, head, payload, pack_trailer(position, segment.salt)])
         self.told = self.durable
         segment.sealed = True
         segment.held = None
@@ -274,7 +287,7 @@ class RunLog:
             segment.torn = True
             raise unavailable(segment.path, error) from error
         segment.size += sum(len(part) for part in parts)
-        self.written = place(segment.index, segment.size)
+        self.written = max(self.written, place(segment.index, segment.size))
 
     def _cut(self, segment: Segment, file: AppendFile) -> None:
         """Cut what does not count: a write of its own that failed, or what an engine wrote that was taken over."""

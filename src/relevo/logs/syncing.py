@@ -39,6 +39,7 @@ class _Job(NamedTuple):
     files: list[_File]
     unnamed: bool
     new: bool
+    refused: OSError | None  #: why it cannot be tried
 
 
 class Syncer:
@@ -158,6 +159,12 @@ class Syncer:
 
 
 def _job(run: RunLog) -> _Job:
+    refused: OSError | None = None
+    try:
+        run.seal_earlier()
+    except LogUnavailable as error:
+        cause = error.__cause__
+        refused = cause if isinstance(cause, OSError) else OSError(0, str(error))
     if run.segments[-1].suspect:
         try:
             run.seal()  # that no write comes between while it is written anew
@@ -170,7 +177,7 @@ def _job(run: RunLog) -> _Job:
         if place(segment.index, segment.size) > run.durable
     ]
     unnamed = any(not file.segment.named for file in files)
-    return _Job(run, run.written, files, unnamed, not run.named)
+    return _Job(run, run.written, files, unnamed, not run.named, refused)
 
 
 def _sync_share(disk: Disk, folders: list[str], share: list[_Job]) -> list[OSError | None]:
@@ -196,6 +203,8 @@ def _sync_share(disk: Disk, folders: list[str], share: list[_Job]) -> list[OSErr
 
 def _sync_job(disk: Disk, job: _Job) -> None:
     reach("logs.before-sync")
+    if job.refused is not None:
+        raise job.refused
     for segment, file, size, anew in job.files:
         if anew:
             if not job.run.owns():
