@@ -21,7 +21,7 @@ _FILE_MODE: Final = 0o700
 class Spares:
     """Of one agent, all on one thread. What is taken is renamed to where it is wanted; no process of an attempt may be left when it is kept."""
 
-    __slots__ = ("_files", "_folder_mode", "_folders", "_next", "_path")
+    __slots__ = ("_files", "_folder_mode", "_folders", "_next", "_owner", "_path")
 
     def __init__(self, path: str) -> None:
         """`path`: a folder on the file system of those that use them; made when it is needed."""
@@ -29,6 +29,7 @@ class Spares:
         self._files: list[str] = []  # paths
         self._folders: list[str] = []
         self._folder_mode = -1  # of a new folder; -1 before `path` is there
+        self._owner = (-1, -1)  # user and group of what is new here
         self._next = 0
 
     def forget(self) -> None:
@@ -77,6 +78,7 @@ class Spares:
             if (
                 not stat.S_ISDIR(status.st_mode)
                 or stat.S_IMODE(status.st_mode) != self._folder_mode
+                or (status.st_uid, status.st_gid) != self._owner
                 or os.listdir(path)
                 or any(not name.startswith("security.") for name in os.listxattr(path))  # an ACL is inherited
             ):
@@ -110,17 +112,18 @@ class Spares:
     def keep_file(self, path: str) -> None:
         """Take a script away and keep its file, without what was in it; remove it when it is not as it was given. Raises OSError."""
         status = os.lstat(path)
+        spare = self._name()
         if (
             len(self._files) >= MOST
             or not stat.S_ISREG(status.st_mode)
             or status.st_nlink
             != 1  # a second name somewhere else would let the next script be read or written
             or stat.S_IMODE(status.st_mode) != _FILE_MODE
+            or (status.st_uid, status.st_gid) != self._owner
             or status.st_size > LARGEST_BYTES
         ):
             os.unlink(path)
             return
-        spare = self._name()
         os.rename(path, spare)
         # Not to nothing: ext4 writes out at once what is written into a file that was cut to nothing (`auto_da_alloc`).
         os.truncate(spare, 1)
@@ -129,7 +132,9 @@ class Spares:
     def _name(self) -> str:
         if self._folder_mode < 0:
             os.makedirs(self._path, 0o755, exist_ok=True)
-            self._folder_mode = stat.S_IMODE(os.lstat(self._path).st_mode)
+            status = os.lstat(self._path)
+            self._folder_mode = stat.S_IMODE(status.st_mode)
+            self._owner = status.st_uid, status.st_gid
         self._next += 1
         return f"{self._path}/{self._next}"
 

@@ -11,6 +11,7 @@ import pytest
 from relevo.agent.temp_folder import TempFolder
 from relevo.agent.workspace import Folders, Places, remove_tree
 from relevo.domain.ids import AttemptKey
+from relevo.testing.small_disk import needs_root
 
 
 @pytest.fixture
@@ -42,6 +43,20 @@ def test_a_workspace_is_empty_though_an_agent_died_in_it(places: Places) -> None
     Path(one.workspace, "left").touch()
     one.make()
     assert os.listdir(one.workspace) == []
+
+
+@needs_root
+def test_what_was_given_to_another_user_serves_nobody_else(places: Places) -> None:
+    first = folders(places)
+    script = first.make().write_script("_1.sh", "true")
+    for path in (first.workspace, script):
+        os.chown(path, 65_534, 65_534)
+    first.remove_quickly()
+    second = folders(places, 1)
+    owners = {
+        os.stat(path).st_uid for path in (second.make().write_script("_1.sh", "true"), second.workspace)
+    }
+    assert owners == {os.geteuid()}
 
 
 def test_an_untouched_folder_serves_the_next_attempt_without_what_was_in_it(places: Places) -> None:
