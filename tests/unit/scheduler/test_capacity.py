@@ -21,8 +21,8 @@ def agent(window: int = 2) -> AgentCapacity:
     [
         (2, 60.0, 2),  # jobs that take their time: the next one is soon enough
         (2, 0.02, 2),
-        (2, 0.005, 4),
-        (2, 0.0015, 14),
+        (2, 0.005, 8),
+        (2, 0.003, 14),
         (2, 0.0001, 16),
         (2, 0.0, 16),
         (0, 0.0, 0),  # one that takes nothing beyond its slots
@@ -38,11 +38,11 @@ def test_the_shorter_jobs_are_the_more_wait_at_their_agent(
 def test_an_agent_whose_jobs_end_fast_gets_more_and_no_more_when_none_ends() -> None:
     fast = agent()
     for turn in range(100):
-        fast.ended(turn * 0.002)
-    fast.keep_pace(0.2)
+        fast.ended(turn * 0.004)
+    fast.keep_pace(0.4)
     assert fast.places == fast.free == 2 + 10
     fast.take(ANY)
-    fast.keep_pace(0.2 + 1.0)
+    fast.keep_pace(0.4 + 1.0)
     assert (fast.places, fast.free) == (4, 3)
 
 
