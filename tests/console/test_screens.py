@@ -195,6 +195,17 @@ def test_a_run_is_cancelled_and_tried_again_from_the_page(up: Up, visit: Visit) 
     expect(page.locator(".head .status-text")).to_have_text("Cancelled")
 
 
+def test_a_part_of_the_page_that_cannot_be_loaded_says_so(up: Up, visit: Visit) -> None:
+    run = up.submit(workflow({"a": {"run": {"Say": "echo said"}}}))
+    page = visit(up).enter(f"/runs/{run}")
+    page.route("**/assets/Job-*.js", lambda route: route.abort())
+    page.locator(".graph-row").click()
+    expect(page.get_by_role("alert")).to_contain_text("could not be loaded")
+    page.unroute("**/assets/Job-*.js")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".log-text", has_text="said")).to_be_visible()
+
+
 def test_secrets_are_asked_for_again_by_a_retry(up: Up, visit: Visit) -> None:
     steps = [{"name": "Say", "run": "echo length ${#S}", "env": {"S": "${{ secrets.TOKEN }}"}}]
     text = workflow({"a": {"run": {}, "steps": steps}})

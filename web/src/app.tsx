@@ -1,19 +1,20 @@
 /** What is around every screen. */
 import type { ComponentChildren } from "preact";
+import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { session, signOut } from "./api";
 import { now, running } from "./format";
 import { bound, everywhere, help } from "./keys";
 import { link, lostSince, stream } from "./live/stream";
-import { Empty, Question, Tellings } from "./parts/ui";
+import { Empty, Loading, Question, Tellings, Trouble } from "./parts/ui";
 import { route } from "./router";
 import { ActorsScreen } from "./screens/Actors";
-import { JobScreen } from "./screens/Job";
 import { QueueScreen } from "./screens/Queue";
 import { RunScreen } from "./screens/Run";
 import { RunsScreen } from "./screens/Runs";
 import { SignIn } from "./screens/SignIn";
 import { WorkersScreen } from "./screens/Workers";
+import type { JobScreen } from "./screens/Job";
 import { nextTheme, theme } from "./theme";
 
 const PLACES = [
@@ -22,6 +23,30 @@ const PLACES = [
   { screen: "queue", word: "Queue" },
   { screen: "actors", word: "Actors" },
 ] as const;
+
+/** With the reader of logs, which is a quarter of the page and which other screens do not need: it loads with the first job. */
+const jobScreen = signal<typeof JobScreen | null>(null);
+const jobScreenFailed = signal(false);
+
+function JobPlace(at: { run: string; number: number }) {
+  const Loaded = jobScreen.value;
+  useEffect(() => {
+    if (Loaded) return;
+    import("./screens/Job").then(
+      (module) => (jobScreen.value = module.JobScreen),
+      () => (jobScreenFailed.value = true),
+    );
+  }, []);
+  if (Loaded) return <Loaded {...at} />;
+  if (!jobScreenFailed.value) return <Loading />;
+  // Browsers remember that a module could not be had; and a newer server has another one.
+  return (
+    <>
+      <h1 class="sr">Job</h1>
+      <Trouble error={new Error("This part of the page could not be loaded.")} again={() => location.reload()} />
+    </>
+  );
+}
 
 export function App() {
   if (session.value === "closed") {
@@ -57,7 +82,7 @@ function Screen() {
     case "run":
       return <RunScreen key={at.run} run={at.run} />;
     case "job":
-      return <JobScreen key={`${at.run} ${at.job}`} run={at.run} number={at.job} />;
+      return <JobPlace key={`${at.run} ${at.job}`} run={at.run} number={at.job} />;
     case "workers":
       return <WorkersScreen />;
     case "queue":

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { RunModel } from "../src/run/model";
-import type { RunDetail, RunEvent } from "../src/types";
+import type { Job, RunDetail, RunEvent } from "../src/types";
 
 const detail = (): RunDetail => ({
   run: "r",
@@ -19,6 +19,27 @@ const detail = (): RunDetail => ({
   summaries: [],
   warnings: [],
 });
+
+const DONE: Job = {
+  number: 0,
+  name: "",
+  node: "",
+  needs: [],
+  labels: [],
+  calls: "",
+  status: "succeeded",
+  attempts: 1,
+  attempt: 1,
+  message: "",
+  outputs: {},
+  queued_ms: 1,
+  assigned_ms: 1,
+  started_ms: 1,
+  ended_ms: 2,
+  agent: "local",
+  log_size: 0,
+  steps: [],
+};
 
 let at = 2_000;
 const event = (seq: number, kind: string, fields: Record<string, unknown> = {}): RunEvent => ({
@@ -61,8 +82,8 @@ const STORY: RunEvent[] = [
 const shape = (model: RunModel) => ({ ...model, counts: { ...model.counts }, nodes: [...model.nodes] });
 
 describe("a run", () => {
-  it("is what its events tell", () => {
-    const model = new RunModel(detail());
+  it("is what its events tell", async () => {
+    const model = await RunModel.of(detail());
     for (const each of STORY) expect(model.apply(each)).toBe(true);
     expect(model.status).toBe("failed");
     expect(model.counts).toEqual({ failed: 1, skipped: 2 });
@@ -75,11 +96,11 @@ describe("a run", () => {
     expect(model.annotations).toHaveLength(1);
   });
 
-  it("is the same wherever the connection broke", () => {
-    const whole = new RunModel(detail());
+  it("is the same wherever the connection broke", async () => {
+    const whole = await RunModel.of(detail());
     for (const each of STORY) whole.apply(each);
     for (let broken = 0; broken <= STORY.length; broken++) {
-      const model = new RunModel(detail());
+      const model = await RunModel.of(detail());
       for (const each of STORY.slice(0, broken)) model.apply(each);
       // The server tells what comes after the sequence that is asked for: whole sequences.
       const after = model.position();
@@ -88,19 +109,31 @@ describe("a run", () => {
     }
   });
 
-  it("lets events of others, and those it has, pass", () => {
-    const model = new RunModel(detail());
+  it("lets events of others, and those it has, pass", async () => {
+    const model = await RunModel.of(detail());
     expect(model.apply({ ...event(9, "run.started"), run: "other" })).toBe(false);
     expect(model.apply(event(1, "run.started"))).toBe(false);
     expect(model.status).toBe("pending");
   });
 
-  it("counts calls apart from the jobs that they stand for", () => {
-    const model = new RunModel(detail());
+  it("counts calls apart from the jobs that they stand for", async () => {
+    const model = await RunModel.of(detail());
     model.apply(event(2, "job.added", { job: "deploy", node: "deploy", needs: [], calls: "./d.yml" }));
     model.apply(event(2, "job.calling", { job: "deploy" }));
     model.apply(event(2, "job.added", { job: "deploy / ship", node: "deploy / ship", needs: [] }));
     expect(model.total).toBe(1);
     expect(model.job("deploy")?.status).toBe("calling");
+  });
+
+  it("of many jobs is taken in between pauses, and is the same", async () => {
+    const one = (number: number) => ({ ...DONE, number, name: `j (${number})`, node: "j" });
+    const told = { ...detail(), jobs: Array.from({ length: 4_500 }, (_, number) => one(number)), waits: [{ run: "r", job: "j (7)", number: 7, reason: "so" }] };
+    let pauses = 0;
+    const model = await RunModel.of(told, async () => void pauses++);
+    expect(pauses).toBe(4); // before each part, and before it is drawn
+    expect(model).toEqual(await RunModel.of(told));
+    expect(model.total).toBe(4_500);
+    expect(model.job("j (4499)")?.number).toBe(4_499);
+    expect(model.reason(model.jobs[7]!)).toBe("so");
   });
 });

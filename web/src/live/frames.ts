@@ -1,7 +1,7 @@
 /** Work that arrives faster than the screen is drawn: gathered, and done once a frame within a budget. */
 
 /** Longest turn of gathered work, in milliseconds: what is left waits for the next frame, so that keys and scrolling stay quick. */
-const TURN_MS = 12;
+const TURN_MS = 8;
 
 type Scheduler = (run: () => void) => void;
 
@@ -10,6 +10,9 @@ export const nextFrame: Scheduler = (run) => {
   if (document.hidden) setTimeout(run, 200);
   else requestAnimationFrame(run);
 };
+
+/** What waits (keys, scrolling, a frame) comes first. */
+export const nextTask = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
 export class Batches<T> {
   #waiting: T[] = [];

@@ -11,6 +11,9 @@ export type Counts = Partial<Record<JobStatus, number>>;
 const JOB_ENDS: ReadonlySet<string> = new Set(["succeeded", "failed", "cancelled", "timed-out", "skipped"]);
 const RUN_ENDS: ReadonlySet<string> = new Set(["succeeded", "failed", "cancelled"]);
 
+/** Jobs that are taken in at a time, where they are many: some milliseconds. */
+const PART_JOBS = 2_000;
+
 export const jobEnded = (status: string): boolean => JOB_ENDS.has(status);
 export const runEnded = (status: string): boolean => RUN_ENDS.has(status);
 
@@ -61,7 +64,7 @@ export class RunModel {
   /** Events of the sequence being sent again that were seen. */
   #again = 0;
 
-  constructor(detail: RunDetail) {
+  private constructor(detail: RunDetail) {
     this.run = detail.run;
     this.workflow = detail.workflow;
     this.title = detail.title;
@@ -78,12 +81,21 @@ export class RunModel {
     this.warnings = detail.warnings;
     this.#sequence = detail.seq;
     for (const { node, needs } of detail.nodes ?? []) this.#node(node, needs);
-    for (const job of detail.jobs) this.#add(job);
     for (const { job, number, reason } of detail.waits ?? []) {
-      const known = this.jobs[number];
-      if (known) this.#reasons.set(number, reason);
+      if (detail.jobs[number]) this.#reasons.set(number, reason);
       else if (!job) this.waits = `${reason}.`;
     }
+  }
+
+  /** A run as the server told it. `pause`: waited for before its jobs are taken in, after some of them, and at the end. */
+  static async of(detail: RunDetail, pause: (() => Promise<void>) | null = null): Promise<RunModel> {
+    const model = new RunModel(detail);
+    for (let from = 0; from < detail.jobs.length; from += PART_JOBS) {
+      await pause?.();
+      for (const job of detail.jobs.slice(from, from + PART_JOBS)) model.#add(job);
+    }
+    await pause?.();
+    return model;
   }
 
   get ended(): boolean {
