@@ -167,8 +167,9 @@ def playwright() -> Iterator[Playwright]:
     """Its loop counts as running in this thread as long as it is open: no test of another package could run one of its own."""
     if shutil.which("chromium") is None:
         pytest.skip("this machine lacks chromium (as root: apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_S * 1_000)
     with sync_playwright() as driver:
         yield driver
 
