@@ -125,6 +125,12 @@ class Follower:
         wrote = False
         while self._number < feed.end and connection.writable:
             one = feed.chunks[self._number - feed.base]
+            if one.start < self.position:  # what this one has read by itself, the feed had not sealed yet
+                if one.stop > self.position:
+                    self._finish()  # the rest of it is read by itself, too
+                    return
+                self._number += 1
+                continue
             connection.write(one.framed)
             self.position = one.stop
             self._number += 1

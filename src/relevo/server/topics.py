@@ -140,6 +140,14 @@ class Topic:
         size = 0
         while self._number < feed.end and size < TURN_BYTES:
             one = feed.chunks[self._number - feed.base]
+            if one.start < self.position:  # what this one has read by itself, the feed had not sealed yet
+                self._number += 1
+                if one.stop > self.position:
+                    self.more = True  # the rest of it is read by itself, too
+                    feed.leave(stream)
+                    self._feed = None
+                    return [*found, *latest.values()]
+                continue
             for piece in one.pieces:
                 if piece.key:
                     latest[piece.key] = piece
@@ -151,7 +159,7 @@ class Topic:
         if self._number < feed.end:
             self.more = True
         else:
-            self.position = feed.position if feed.position != NOW else self.position
+            self.position = max(self.position, feed.position)
             if feed.over:
                 self.over = True
                 if feed.error is not None:

@@ -117,6 +117,51 @@ async def test_all_followers_of_a_thing_share_what_is_read_and_encoded(
     assert len(sources) == 1
 
 
+async def test_who_has_read_further_than_what_others_follow_gets_nothing_twice(
+    up: Up, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "TICK_S", 3_600.0)
+    last = up.gate.with_name("last")
+    run = await up.submit(
+        f"{up.wait()}; seq 100 199; while [ ! -e {last} ]; do sleep 0.02; done; echo the last"
+    )
+    await up.running(run)
+    path, topic = f"/api/v1/runs/{run}/jobs/0/log/stream", f"/api/v1/stream?topic=log:{run}/0/1"
+    wanted = [*map(str, range(100, 200)), "the last"]
+
+    async def follow(path: str, **headers: str) -> list[str]:
+        seen: list[Event] = []
+        async with up.client.stream(path, **headers) as stream, asyncio.timeout(60):
+            async for event in stream:
+                seen.append(event)
+                if event.kind in ("end", "log-end"):
+                    break
+        return texts(seen)
+
+    async with asyncio.timeout(60):
+        followers = [asyncio.create_task(follow(path))]
+        while not (followed := list(up.app.hub._feeds.values())):
+            await asyncio.sleep(0)
+        feed = followed[0]
+        assert isinstance(feed, feeds.LogFeed)
+        up.gate.touch()
+        while len(feed._lines) < 100:
+            await asyncio.sleep(0)
+        read = [0, 1, 50, 99, 100]  # lines, by those who come now; the feed has sealed none
+        for count in read:
+            followers.append(asyncio.create_task(follow(path, Last_Event_ID=str(count * 4))))
+            followers.append(asyncio.create_task(follow(f"{topic}@{count * 4}")))
+        while len(feed.subscribers) < len(followers):
+            await asyncio.sleep(0)
+        monkeypatch.setattr(hub, "TICK_S", 0.02)
+        up.app.hub._tick()
+        last.touch()
+        assert await asyncio.gather(*followers) == [
+            wanted,
+            *(wanted[count:] for count in read for _ in range(2)),
+        ]
+
+
 async def open_deaf(up: Up, path: str) -> socket.socket:
     """A connection that asks, and does not read."""
     deaf = socket.socket()
