@@ -52,6 +52,7 @@ class Cell(ActorRef[M]):
 
     __slots__ = (
         "__weakref__",
+        "_below",
         "_bound",
         "_idle",
         "_lane",
@@ -95,6 +96,7 @@ class Cell(ActorRef[M]):
         factory: Callable[[], Actor[M] | TaskActor[M]] | None,
         options: Options,
     ) -> None:
+        self._below: str | None = None  # once it had a child whose path was asked for
         self._bound = options.bound
         self._idle = False
         self._mail: list[M] = []
@@ -136,10 +138,15 @@ class Cell(ActorRef[M]):
     def path(self) -> str:
         """See ActorRef.path."""
         parent = self.parent
-        if parent is None:
-            return "/"
-        above = parent.path
-        return f"{above}{self.name}" if above == "/" else f"{above}/{self.name}"
+        return "/" if parent is None else parent.below + self.name
+
+    @property
+    def below(self) -> str:
+        """What the paths of its children begin with."""
+        if self._below is None:
+            path = self.path
+            self._below = path if path == "/" else f"{path}/"
+        return self._below
 
     @property
     def alive(self) -> bool:
@@ -195,6 +202,10 @@ class Cell(ActorRef[M]):
     def stop(self) -> None:
         """See ActorRef.stop."""
         self.post(lifecycle.stop, self, "stopped")
+
+    def end(self) -> None:
+        """See Context.end."""
+        lifecycle.stop(self, "stopped")
 
     def gone(self) -> Future[Terminated]:
         """See ActorRef.gone."""

@@ -81,6 +81,11 @@ class Context(Generic[M]):
         if self.live:
             self._cell.stop()
 
+    def end(self) -> None:
+        """Stop this actor without a step of its own: for callbacks of others, as a store. Not while it handles mail."""
+        if self.live:
+            self._cell.end()
+
     def pause(self) -> None:
         """Hand over no more messages; they collect, within the mailbox's bound. Signals and continuations still come."""
         cell = self._cell

@@ -41,6 +41,15 @@ def start(cell: Cell[Any]) -> None:
     cell.begin()
 
 
+def start_at_once(cell: Cell[Any]) -> None:
+    """Start one that was just placed and has nothing to do for it: a step of its own would find nothing to do."""
+    cell.actor.context = cell.context = Context(cell)
+    cell.begun = True
+    cell.state = State.RUNNING
+    cell.hold = 0
+    cell.settle()
+
+
 def running(cell: Cell[Any]) -> None:
     """Its `started` has succeeded."""
     cell.begun = True

@@ -163,7 +163,10 @@ class ActorSystem:
         else:
             actor, factory = make(), make
         cell = self._place(parent, actor, factory, name, mailbox, passivate_after_s)
-        cell.post(lifecycle.start, cell)
+        if type(actor).started is Actor.started and passivate_after_s is None:
+            lifecycle.start_at_once(cell)
+        else:
+            cell.post(lifecycle.start, cell)
         return cell
 
     def _guardian(

@@ -26,7 +26,7 @@ from relevo.scheduler.reach import Reach
 from relevo.workflow.calls import called_by, place_of
 from relevo.workflow.concurrency import ConcurrencyWrong
 from relevo.workflow.concurrency import evaluate as evaluate_concurrency
-from relevo.workflow.evaluate import Names, evaluate_job
+from relevo.workflow.evaluate import Names, evaluate_job, known_verdict
 from relevo.workflow.expressions import ExpressionError, Scope
 from relevo.workflow.labels import canonical
 from relevo.workflow.model import Concurrency, JobNode, Leg, PlaceRules, Verdict, Workflow
@@ -314,6 +314,10 @@ def evaluate_node(
     """What the expressions of a node come to. `cancelled`: None for what the run, and the calls around it, are."""
     node = run.nodes[index]
     template = plan.of(node)
+    if cancelled is None and not node.needs and node.call is None and not run.cancelling:
+        known = known_verdict(template.node, run.job_names)
+        if known is not None:
+            return known
     results = {ancestor.result for ancestor in run.ancestors(node)} if node.needs else NO_RESULTS
     verdict = evaluate_job(
         template.node,

@@ -244,12 +244,13 @@ class RunActor(Actor[Envelope]):
                 envelope.reply.set_exception(error)
 
     def leave(self) -> None:
-        """Stop; what waits already is answered before. Whoever calls sees to it that nothing more is told."""
+        """Stop; what waits already is answered before. Whoever calls sees to it that nothing more is told, and that it does not
+        handle mail just now."""
         if self.context.waiting:
             self.context.ref.tell(LAST)
             self.context.resume()
         else:
-            self.context.stop()
+            self.context.end()
 
     # --- effects ------------------------------------------------------------------------------------------------------
 

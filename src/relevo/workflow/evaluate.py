@@ -79,6 +79,13 @@ def evaluate_job(
     return verdict
 
 
+def known_verdict(node: JobNode, taken: Collection[str]) -> Verdict | None:
+    """What `evaluate_job` would say of a job that needs none, in a run that is not being cancelled, with no prefix: None when that
+    has to be evaluated."""
+    known = _CONSTANT.get(id(node))
+    return known[1] if known is not None and known[0] is node and known[1].legs[0].name not in taken else None
+
+
 class _Wrong(Exception):
     """A value that a key of the job cannot have."""
 

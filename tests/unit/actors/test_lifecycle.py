@@ -63,6 +63,54 @@ def test_stopping_oneself_lets_the_batch_end(kind: Kind) -> None:
     play(main)
 
 
+def test_one_that_has_nothing_to_do_at_its_start_lives_as_soon_as_it_is_spawned() -> None:
+    class Plain(Actor[Message]):
+        def __init__(self, journal: list[str]) -> None:
+            self.journal = journal
+
+        def receive(self, messages: list[Message]) -> None:
+            self.journal += [one.text for one in messages if isinstance(one, Say)]
+
+    async def main(system: ActorSystem) -> None:
+        journal: list[str] = []
+        actor = Plain(journal)
+        ref = system.spawn(actor, "a")
+        assert actor.context.live
+        ref.tell(Say("1"))
+        assert journal == []  # never within whoever tells it
+        await asyncio.sleep(1)
+        assert journal == ["1"]
+        ref.stop()
+        assert (await ref.gone()).reason == "stopped"
+        assert not ref.alive
+
+    play(main)
+
+
+def test_ended_by_who_is_called_from_outside_it_is_gone_at_once() -> None:
+    async def main(system: ActorSystem) -> None:
+        journal: list[str] = []
+        parents: list[tuple[str, Terminated]] = []
+        group = system.spawn_group("g", ended=lambda name, signal: parents.append((name, signal)))
+        actor = Light(journal)
+        ref = group.spawn(actor, "a")
+        await asyncio.sleep(1)
+        context = actor.context
+        context.pause()
+        ref.tell(Say("never"))
+        context.end()
+        assert not ref.alive
+        assert not context.live
+        context.end()  # once more is nothing
+        signal = await ref.gone()
+        assert (signal.path, signal.reason) == ("/g/a", "stopped")
+        assert parents == [("a", signal)]
+        assert [letter.reason for letter in system.dead_letters.recent()] == ["unhandled"]
+        assert journal == ["started", "stopped"]
+
+    play(main)
+
+
 @BOTH
 def test_stopping_is_idempotent_and_possible_at_any_time(kind: Kind) -> None:
     async def main(system: ActorSystem) -> None:

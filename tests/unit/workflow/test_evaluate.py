@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from relevo.workflow.evaluate import evaluate_job
+from relevo.workflow.evaluate import evaluate_job, known_verdict
 from relevo.workflow.model import Verdict, Workflow
 from relevo.workflow.reader import read
 
@@ -46,6 +46,26 @@ def test_a_plain_job_is_one_leg() -> None:
     assert (leg.name, leg.matrix, leg.index, leg.total) == ("job", {}, 0, 1)
     assert (leg.labels, leg.timeout_s, leg.continue_on_error) == (("ubuntu-latest",), 360 * 60, False)
     assert (leg.fail_fast, leg.max_parallel) == (True, None)
+
+
+def test_what_is_known_of_a_job_is_what_evaluating_it_comes_to() -> None:
+    for job, constant in [
+        ("runs-on: x", True),
+        ("runs-on: x\nif: success()", False),
+        ("runs-on: x\nname: ${{ github.ref }}", False),
+        ("runs-on: x\nstrategy: {matrix: {a: [1]}}", False),
+        ("runs-on: x\nconcurrency: ${{ github.ref }}", False),
+    ]:
+        found = workflow(job)
+        node = found.jobs["job"]
+        assert known_verdict(node, ()) is None  # nobody asked before
+        told = judge(found)
+        known = known_verdict(node, ())
+        assert (known is not None) is constant, job
+        if known is not None:
+            assert known == told == judge(workflow(job))
+            assert known_verdict(node, {"job"}) is None  # it needs another name
+            assert known_verdict(found.jobs["before"], ()) is None
 
 
 OK = {"ancestors_ok": True, "ancestors_failed": False, "run_cancelled": False}
