@@ -124,9 +124,10 @@ class Spares:
         ):
             os.unlink(path)
             return
+        # Not to nothing: ext4 writes out at once what is written into a file that was cut to nothing (`auto_da_alloc`). And before
+        # it is among the spares: what was in it may be secret.
+        os.truncate(path, 1)
         os.rename(path, spare)
-        # Not to nothing: ext4 writes out at once what is written into a file that was cut to nothing (`auto_da_alloc`).
-        os.truncate(spare, 1)
         self._files.append(spare)
 
     def _name(self) -> str:

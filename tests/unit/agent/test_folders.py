@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import struct
@@ -159,6 +160,19 @@ def test_what_a_script_said_does_not_stay(places: Places) -> None:
     assert one.remove_quickly()
     left = [Path(folder, name) for folder, _, names in os.walk(places.temp) for name in names]
     assert all("ecret" not in path.read_text() for path in left)
+
+
+def test_a_script_that_cannot_be_cut_is_no_spare(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, length: int) -> None:
+        raise OSError(errno.EIO, "no")
+
+    one = folders(places)
+    one.make().write_script("_1.sh", "echo the secret of somebody")
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "truncate", refuse)
+        assert not one.remove_quickly()
+    one.remove()
+    assert [name for _, _, names in os.walk(places.temp) for name in names] == []
 
 
 def _link_script(one: Folders, script: str) -> None:
