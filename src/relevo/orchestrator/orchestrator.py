@@ -254,6 +254,8 @@ class Orchestrator:
             if actor is None:
                 return False
             ref = self._refs[run] = self._group.spawn(actor, run, mailbox=RUN_MAILBOX)
+            if actor.contexts is UNREAD:
+                actor.read_contexts()
         ref.tell(envelope)
         return True
 

@@ -105,7 +105,7 @@ class HeldContexts(Struct, frozen=True, weakref=True):
         return _decoded(self.blob)
 
 
-#: Stands for the contexts of a run that was taken up and has had nothing to do since: its actor reads them when it starts.
+#: Stands for the contexts of a run that was taken up and has had nothing to do since: they are read when it has.
 UNREAD: Final = HeldContexts(b"", False)
 
 

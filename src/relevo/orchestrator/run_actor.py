@@ -21,7 +21,7 @@ from relevo.domain.states import AT_AGENT, JOB_ENDS, JobStatus
 from relevo.domain.stored import Stored
 from relevo.orchestrator.apart import as_stored, inputs_stored, outputs_stored, shortened
 from relevo.orchestrator.calling import returned
-from relevo.orchestrator.plans import UNREAD, Carried, HeldContexts, Plan, expand
+from relevo.orchestrator.plans import Carried, HeldContexts, Plan, expand
 from relevo.store.contract import Append, Fact, Fenced, RunRow
 from relevo.workers.link import Batch
 
@@ -79,12 +79,11 @@ class RunActor(Actor[Envelope]):
         self.contexts = contexts
         self.carried = carried
 
-    def started(self) -> None:
-        """The first message for it has come. Whatever a run does needs its contexts."""
-        accepted = self.run.accepted
-        if self.contexts is UNREAD and accepted is not None:
+    def read_contexts(self) -> None:
+        """The first message for it is to come. Whatever a run does needs its contexts: it waits for them."""
+        if self.run.accepted is not None:
             self.context.pause()
-            contexts = self._home.stored.contexts(accepted.contexts)
+            contexts = self._home.stored.contexts(self.run.accepted.contexts)
             self.context.perform(contexts, self._opened, self._not_opened)
 
     def _opened(self, contexts: HeldContexts) -> None:
