@@ -90,8 +90,10 @@ def workflow(jobs: list[Job], world: World, *, grouped: bool = False) -> str:
             lines += _step(index, step, world)
         if job.artifact:
             name = f"{job.id}-${{{{ matrix.leg }}}}" if job.legs > 1 else job.id
+            # Where the disk is full, what a command writes is its own affair: this one waits for room.
             lines.append(
-                f"      - run: seq 1 {MADE_LINES} > made.txt; echo $GITHUB_JOB ${{{{ matrix.leg }}}} >> made.txt"
+                f"      - run: until seq 1 {MADE_LINES} > made.txt && echo $GITHUB_JOB ${{{{ matrix.leg }}}} >> made.txt;"
+                " do sleep 0.1; done"
             )
             lines.append("      - uses: actions/upload-artifact@v4")
             lines.append(f"        with: {{name: '{name}', path: made.txt}}")

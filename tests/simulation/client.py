@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -166,10 +167,15 @@ class Client:
             not force or all(job.forced for job in run.jobs if job.status is JobStatus.CANCELLING)
         ):
             return
-        actor = process.engine.orchestrator.live.get(run.id)
-        if actor is not None:
-            self._world.note("cancel", run.id, force)
-            self._ask(process, run.id, c.CancelRun("by a user", force, spared(actor)))
+        self._world.note("cancel", run.id, force)
+        orchestrator = process.engine.orchestrator
+
+        async def cancel() -> None:
+            actor = await orchestrator.actor(run.id)
+            if actor is not None:
+                await orchestrator.ask(run.id, c.CancelRun("by a user", force, spared(actor)))
+
+        self._perform(process, cancel())
 
     def _decide(self, process: EngineProcess, wish: _Wish, run: Run, job: int) -> None:
         self._world.note("decide", run.id, job, wish.plan.held)
@@ -180,13 +186,16 @@ class Client:
             self._ask(process, run.id, c.FailJob(job, "given up"))
 
     def _ask(self, process: EngineProcess, run: str, command: Any) -> None:
-        async def ask() -> None:
+        self._perform(process, process.engine.orchestrator.ask(run, command))
+
+    def _perform(self, process: EngineProcess, asked: Coroutine[Any, Any, object]) -> None:
+        async def perform() -> None:
             try:
-                await process.engine.orchestrator.ask(run, command)
+                await asked
             except RelevoError as error:
                 self._world.saw(f"a command is answered with {type(error).__name__}")
 
-        process.host.create_task(ask())
+        process.host.create_task(perform())
 
     def _deliver(self, process: EngineProcess, wish: _Wish) -> None:
         for _ in range(1 + wish.plan.delivered_twice):
