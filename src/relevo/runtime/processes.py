@@ -21,13 +21,14 @@ class ProcessStat(NamedTuple):
 
     state: str  #: R, S, D, T, t, Z, X …
     parent: int
+    used_ticks: int  #: of the processor, by all its threads since its start
     start_ticks: int
 
 
 class Effort(NamedTuple):
     """What a process does just now, as far as it can be seen from outside."""
 
-    ticks: int  #: of the processor, used by all its threads since its start
+    ticks: int  #: of the processor, used since its start
     waits: bool  #: a thread of it has a processor or is to get one, or waits for a disk
 
 
@@ -62,7 +63,9 @@ def stat(pid: int) -> ProcessStat:
 def parse_stat(text: bytes) -> ProcessStat:
     """The fields of one line of /proc/PID/stat; the name in it may hold blanks and brackets."""
     fields = text[text.rindex(b")") + 2 :].split()
-    return ProcessStat(fields[0].decode("ascii"), int(fields[1]), int(fields[19]))
+    return ProcessStat(
+        fields[0].decode("ascii"), int(fields[1]), int(fields[11]) + int(fields[12]), int(fields[19])
+    )
 
 
 def identity(pid: int) -> ProcessIdentity:
@@ -73,27 +76,21 @@ def identity(pid: int) -> ProcessIdentity:
 def alive(who: ProcessIdentity) -> bool:
     """Whether it still runs. A zombie does not."""
     try:
-        now = stat(who.pid)
+        return _is(stat(who.pid), who)
     except ProcessLookupError:
         return False
+
+
+def _is(now: ProcessStat, who: ProcessIdentity) -> bool:
     return now.start_ticks == who.start_ticks and who.boot_id == boot_id() and now.state not in "ZX"
 
 
 def effort(who: ProcessIdentity) -> Effort:
     """Signs of life. Raises ProcessLookupError when it does not run any more."""
-    if not alive(who):
+    now = stat(who.pid)
+    if not _is(now, who):
         raise ProcessLookupError(f"no process {who.pid}")
-    fields = _fields(who.pid)
-    return Effort(int(fields[11]) + int(fields[12]), any(state in "RD" for state in _states(who.pid)))
-
-
-def _fields(pid: int) -> list[bytes]:
-    try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            text = file.read(1024)
-    except OSError:
-        raise ProcessLookupError(f"no process {pid}") from None
-    return text[text.rindex(b")") + 2 :].split()
+    return Effort(now.used_ticks, any(state in "RD" for state in _states(who.pid)))
 
 
 def _states(pid: int) -> Iterator[str]:

@@ -17,7 +17,7 @@ from relevo.domain.errors import InfrastructureError, UserError
 from relevo.protocol import control
 from relevo.protocol import messages as m
 from relevo.protocol.framing import FRAME_LIMIT, frame
-from relevo.runtime.patience import LOOK_S
+from relevo.runtime.patience import Patience
 
 
 class Api:
@@ -63,14 +63,24 @@ async def door(tmp_path):
 
 
 async def test_an_engine_that_works_may_answer_late(door, monkeypatch):
-    asked = 0
+    asked = looks = 0
+    looked_at_often = asyncio.Event()
+    look = Patience.over
+
+    def over(self, who, now_s):
+        nonlocal looks
+        looks += 1
+        if looks == 5:
+            looked_at_often.set()
+        return look(self, who, now_s)
 
     async def ping():
         nonlocal asked
         asked += 1
-        await asyncio.sleep(5 * LOOK_S)
+        await looked_at_often.wait()
         return {}
 
+    monkeypatch.setattr(Patience, "over", over)
     monkeypatch.setattr(Api, "ping", staticmethod(ping))
     client = await connect(door._path, asyncio.get_running_loop(), quiet_s=0.0)
     assert client is not None

@@ -41,4 +41,4 @@ def test_any_signal_can_be_sent() -> None:
 
 def test_names_with_brackets_and_blanks() -> None:
     text = b"12 (a) R (b c) S 7 12 12 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2 3\n"
-    assert processes.parse_stat(text) == processes.ProcessStat("S", 7, 98765)
+    assert processes.parse_stat(text) == processes.ProcessStat("S", 7, 5 + 6, 98765)
