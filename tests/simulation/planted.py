@@ -22,7 +22,7 @@ from relevo.domain.states import JOB_ENDS, JobStatus
 from relevo.logs.contract import LogMismatch, LogUnavailable
 from relevo.logs.segments import RunLog
 from relevo.logs.store import FileLogStore
-from relevo.orchestrator import plans, run_actor
+from relevo.orchestrator import assignments, plans, run_actor
 from relevo.orchestrator.groups import GroupActor
 from relevo.orchestrator.orchestrator import Orchestrator
 from relevo.orchestrator.run_actor import _EFFECTS, RunActor
@@ -243,9 +243,7 @@ def _needs_without_outputs(patch: pytest.MonkeyPatch) -> None:
     def bare(run: Any, node: Any) -> Any:
         return {id: {**need, "outputs": {}} for id, need in needs_of(run, node).items()}
 
-    import relevo.orchestrator.orchestrator as module
-
-    patch.setattr(module, "needs_of", bare)
+    patch.setattr(assignments, "needs_of", bare)
 
 
 def _accepted_too_early(patch: pytest.MonkeyPatch) -> None:

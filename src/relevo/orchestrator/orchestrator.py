@@ -29,6 +29,7 @@ from relevo.domain.run import Job, Run
 from relevo.domain.states import JOB_ENDS, JobStatus, RunStatus
 from relevo.domain.stored import Stored
 from relevo.orchestrator.artifacts import artifacts_of, stored_carried
+from relevo.orchestrator.assignments import assignment_of
 from relevo.orchestrator.calling import secrets_seen
 from relevo.orchestrator.drains import Drains
 from relevo.orchestrator.groups import Groups
@@ -37,7 +38,6 @@ from relevo.orchestrator.plans import (
     Carried,
     HeldContexts,
     Plan,
-    needs_of,
 )
 from relevo.orchestrator.preempting import Preempting
 from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
@@ -199,10 +199,8 @@ class Orchestrator:
         )
         for run, only in zip(runs, waits, strict=True):
             try:
-                if only:
-                    spec = run.accepted.spec if run.accepted is not None else ""
-                    plan = self.stored.plans.get(spec) or await self.stored.plan(spec)
-                    self._resume(run, plan, UNREAD, {})
+                if only and run.accepted is not None:
+                    self._resume(run, await self.stored.plan(run.accepted.spec), UNREAD, {})
                 else:
                     await self._take_up(run)
             except InfrastructureError:
@@ -472,13 +470,11 @@ class Orchestrator:
     def enqueue(self, actor: RunActor, index: int) -> None:
         run = actor.run
         job = run.jobs[index]
-        scheduler = self.scheduler
-        deadline_s = inf
-        if scheduler.policy.order == "deadline":
-            deadline_s = self._loop.time() + self.deadline_in_s(run.id, index)
-        tenant = self._tenant(actor) if scheduler.counts_tenants else ""
-        demand = actor.plan.demand(job.node.template, job.decl.labels)
-        scheduler.enqueue(run.id, index, self.priority(actor, job), demand, tenant, deadline_s)
+        priority = self.priority(actor, job)
+        deadline_s = self._loop.time() + self.deadline_in_s(run.id, index)
+        self.scheduler.enqueue(
+            run.id, index, priority, self.demand(actor, job), self._tenant(actor), deadline_s
+        )
 
     def priority(self, actor: RunActor, job: Job) -> int:
         """That of its run, its own, and those of the jobs that call the file it stands in."""
@@ -582,44 +578,7 @@ class Orchestrator:
     def assignment(self, key: AttemptKey) -> tuple[m.Assignment, dict[str, bytes]] | None:
         """An attempt as its agent gets it, and the blobs that it names."""
         actor = self._actors.get(key.run)
-        if actor is None or key.job >= len(actor.run.jobs):
-            return None
-        run = actor.run
-        job = run.jobs[key.job]
-        accepted = run.accepted
-        if job.number != key.number or accepted is None:
-            return None
-        template = actor.plan.of(job.node)
-        digest, spec = template.spec
-        call = job.node.call
-        own = m.JobFacts(
-            job.decl.name,
-            needs_of(run, job.node) if job.node.needs else {},
-            job.decl.matrix,
-            job.decl.leg,
-            job.decl.legs,
-            job.node.fail_fast,
-            job.node.max_parallel,
-            None if call is None else call.decl.inputs,
-        )
-        assignment = m.Assignment(
-            key.run,
-            key.job,
-            key.number,
-            digest,
-            accepted.contexts,
-            own,
-            None,
-            job.decl.timeout_s,
-            bool(accepted.secrets),
-            actor.contexts.keep,
-            accepted.run_attempt,
-            template.node.cpus,
-            template.node.memory_bytes,
-            accepted.traceparent,
-            accepted.tracestate,
-        )
-        return assignment, {digest: spec, accepted.contexts: actor.contexts.blob}
+        return None if actor is None else assignment_of(actor, key)
 
     def agent_ready(self, agent: AgentState) -> None:
         hello = agent.hello

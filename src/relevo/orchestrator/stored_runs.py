@@ -12,7 +12,7 @@ import msgspec
 
 from relevo.domain import events as e
 from relevo.domain.errors import InfrastructureError, RelevoError
-from relevo.domain.evolution import EVOLVE, evolve
+from relevo.domain.evolution import evolve
 from relevo.domain.run import Run, leg_of
 from relevo.domain.stored import Stored
 from relevo.orchestrator.apart import MAY_LIE_APART, lies_apart, whole
@@ -25,19 +25,6 @@ KNOWN_FACTS: Final = 4_096
 TAKEN: Final = frozenset({"succeeded", "skipped"})
 #: What reading a run raises when its history is no history.
 UNREADABLE: Final = (RelevoError, msgspec.MsgspecError, LookupError)
-
-
-def replayed(history: Sequence[Stored]) -> Run | None:
-    """A run from its history; None when some of that lies in facts, which `StoredRuns.replay` reads."""
-    run = Run()
-    for stored in history:
-        for event in e.decode(stored.events):
-            kind = type(event)
-            if kind in MAY_LIE_APART and lies_apart(event):
-                return None
-            EVOLVE[kind](run, event)
-        run.version = stored.version
-    return run
 
 
 class StoredRuns:
@@ -58,13 +45,10 @@ class StoredRuns:
 
     async def replay(self, history: Sequence[Stored]) -> Run:
         """A run from its history."""
-        return replayed(history) or await self._replay_whole(history)
-
-    async def _replay_whole(self, history: Sequence[Stored]) -> Run:
         run = Run()
         for stored in history:
             for event in e.decode(stored.events):
-                if lies_apart(event):
+                if type(event) in MAY_LIE_APART and lies_apart(event):
                     event = await whole(event, self._store.fact)
                 evolve(run, event)
             run.version = stored.version
