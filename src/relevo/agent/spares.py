@@ -116,8 +116,7 @@ class Spares:
         if (
             len(self._files) >= MOST
             or not stat.S_ISREG(status.st_mode)
-            or status.st_nlink
-            != 1  # a second name somewhere else would let the next script be read or written
+            or status.st_nlink != 1  # by another name the next script could be read or written
             or stat.S_IMODE(status.st_mode) != _FILE_MODE
             or (status.st_uid, status.st_gid) != self._owner
             or status.st_size > LARGEST_BYTES

@@ -142,9 +142,9 @@ class Admission:
         text = _text_of(submission, self._reach)
         known = None if text is None else self._known.get(text)
         asked = _asked_of_form(submission)
-        if known is not None and asked is not None and (form := known.forms.get(asked)) is not None:
-            self._known.move_to_end(text)  # type: ignore[arg-type]
-            return form.fill(run, number)
+        if text is not None and known is not None and asked is not None and asked in known.forms:
+            self._known.move_to_end(text)
+            return known.forms[asked].fill(run, number)
         if known is not None and (submission.treeless or submission.source is not None):
             found = self._read(submission, known)  # no disk, no parser: not worth a thread
         else:

@@ -185,8 +185,7 @@ class Scheduler(Actor[Look]):
     ) -> None:
         """A job waits for a place. One that it had for an earlier attempt is free again. `deadline_s`: by the loop's time."""
         waiting = Waiting(run, job)
-        if self.reserved:
-            self._free(waiting)
+        self._free(waiting)
         if self.capacity.ledger is not None:
             self._came(tenant, self.capacity.ledger)
         custom = self._policy.custom

@@ -344,7 +344,7 @@ class Link(asyncio.Protocol):
             record.number,
             record.result,
             record.outputs,
-            _cut(record.message, MESSAGE_LIMIT) if record.message else "",
+            _cut(record.message, MESSAGE_LIMIT),
             record.exit_code,
             record.log_size,
             record.log_digest,
@@ -423,27 +423,17 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
-def _step_started(number: int, record: m.StepStarted) -> c.Command:
-    name = record.name
-    if len(name) > NAME_LIMIT:
-        name = _cut(name, NAME_LIMIT)
-    return c.Record(e.StepStarted(record.job, record.number, record.step, name, record.at_ms, number))
-
-
 def _step_finished(number: int, record: m.StepFinished) -> c.Command:
-    name, message = record.name, record.message
-    if len(name) > NAME_LIMIT:
-        name = _cut(name, NAME_LIMIT)
     return c.Record(
         e.StepEnded(
             record.job,
             record.number,
             record.step,
-            name,
+            _cut(record.name, NAME_LIMIT),
             record.outcome,
             record.conclusion,
             record.exit_code,
-            _cut(message, MESSAGE_LIMIT) if message else "",
+            _cut(record.message, MESSAGE_LIMIT),
             record.summary,
             record.at_ms,
             number,
@@ -486,7 +476,11 @@ def _artifact(number: int, record: m.ArtifactSaved) -> c.Command:
 COMMANDS: Final[dict[type, Callable[[int, Any], c.Command]]] = {
     m.AttemptStarting: lambda number, record: c.StartingAttempt(record.job, record.number, record.at_ms),
     m.AttemptStarted: lambda number, record: c.StartAttempt(record.job, record.number, record.at_ms),
-    m.StepStarted: _step_started,
+    m.StepStarted: lambda number, record: c.Record(
+        e.StepStarted(
+            record.job, record.number, record.step, _cut(record.name, NAME_LIMIT), record.at_ms, number
+        ),
+    ),
     m.StepFinished: _step_finished,
     m.Annotation: _annotation,
     m.ArtifactSaved: _artifact,

@@ -48,9 +48,9 @@ def evaluate_job(
     set or dict of them);
     `max_legs` is how many it may still get; `prefix` is put before their names. Costs about a microsecond for a job without expressions.
     """
-    known = _CONSTANT.get(id(node)) if not prefix else None
-    if known is not None and known[0] is node and known[1].legs[0].name not in taken:
-        return known[1] if ancestors_ok and not run_cancelled else SKIPPED
+    known = known_verdict(node, taken) if not prefix else None
+    if known is not None:
+        return known if ancestors_ok and not run_cancelled else SKIPPED
     scope = Scope(
         {"github": github, "inputs": inputs, "vars": vars, "needs": needs},
         success=ancestors_ok and not run_cancelled,
