@@ -135,7 +135,9 @@ def _project(user: User) -> None:
 def _plain(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Events without what differs between any two runs."""
     told = [
-        {key: value for key, value in event.items() if key not in ("run", "seq", "at")} for event in events
+        {key: value for key, value in event.items() if key not in ("run", "seq", "at")}
+        for event in events
+        if event.get("event") != "job.starting"  # only told where it takes a moment
     ]
     for event in told:
         for job in (event.get("jobs") or {}).values():
