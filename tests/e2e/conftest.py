@@ -71,6 +71,14 @@ class User:
         return process
 
     @staticmethod
+    def until(met: Callable[[], object]) -> None:
+        """Wait for what a step does, and no event tells."""
+        deadline = time.monotonic() + 60
+        while not met():
+            assert time.monotonic() < deadline, "it never came"
+            time.sleep(0.01)
+
+    @staticmethod
     def await_event(
         process: subprocess.Popen[bytes], wanted: Callable[[dict[str, Any]], bool]
     ) -> dict[str, Any]:

@@ -15,7 +15,7 @@ jobs:
   slow:
     runs-on: ubuntu-latest
     steps:
-      - run: echo begun; sleep 60
+      - run: echo begun; exec sleep 1000
       - {if: always(), run: echo cleaned up >> $WITNESS}
 """
 FLAKY = """on: workflow_dispatch
@@ -54,9 +54,11 @@ def test_interrupt_cancels_the_run(user):
 
 
 def test_a_second_interrupt_ends_it_at_once(user):
-    user.workflow(SLOW.replace("sleep 60", "trap '' INT TERM; sleep 60"))
+    stubborn = "trap '' INT TERM; touch $WITNESS.deaf; while :; do sleep 0.05; done"
+    user.workflow(SLOW.replace("exec sleep 1000", stubborn).replace("echo cleaned up", f"{stubborn}; echo"))
     process = user.start("run", "w.yml", "--json")
     user.await_event(process, running)
+    user.until(user.witness.with_suffix(".deaf").exists)
     process.send_signal(signal.SIGINT)
     user.await_event(process, lambda event: event["event"] == "job.cancelling")
     process.send_signal(signal.SIGINT)
@@ -69,13 +71,14 @@ def test_a_second_interrupt_ends_it_at_once(user):
 def test_a_terminal_that_closes_leaves_the_run_and_resume_comes_back(user, number):
     user.workflow("""on: workflow_dispatch
 jobs:
-  a: {runs-on: ubuntu-latest, steps: [{run: sleep 2; echo done >> $WITNESS}]}
+  a: {runs-on: ubuntu-latest, steps: [{run: "while [ ! -e $WITNESS.go ]; do sleep 0.02; done; echo done >> $WITNESS"}]}
 """)
     process = user.start("run", "w.yml", "--json")
     run = user.await_event(process, running)["run"]
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert f"relevo resume {run}" in err.decode()
+    user.witness.with_suffix(".go").touch()
     resumed = user.relevo("resume", "--json")
     assert (resumed.code, resumed.last["status"]) == (0, "succeeded")
     assert resumed.last["jobs"]["a"]["attempts"] == 1
@@ -159,7 +162,7 @@ jobs:
     runs-on: ubuntu-latest
     steps:
       - relevo: {idempotent: false}
-        run: 'echo deployed >> $WITNESS; test $(wc -l < $WITNESS) -ge 2 || sleep 60'
+        run: 'echo deployed >> $WITNESS; test $(wc -l < $WITNESS) -ge 2 || exec sleep 1000'
 """
 
 
@@ -168,8 +171,7 @@ def test_a_step_that_is_not_idempotent_is_never_run_again_unasked(user, decision
     user.workflow(HELD)
     process = user.start("run", "w.yml", "--json")
     run = user.await_event(process, running)["run"]
-    while not user.witness.exists():
-        pass
+    user.until(lambda: user.witness.exists() and user.witness.read_text() == "deployed\n")
     os.kill(agent_of(user), signal.SIGKILL)
     process.communicate(timeout=60)
     assert process.returncode == 3
@@ -183,7 +185,7 @@ def test_a_step_that_is_not_idempotent_is_never_run_again_unasked(user, decision
 def test_a_second_terminal_takes_over_when_the_first_one_goes(user):
     user.workflow("""on: workflow_dispatch
 jobs:
-  a: {runs-on: ubuntu-latest, steps: [{run: 'sleep 1.5; echo ${{ github.run_id }} >> $WITNESS'}]}
+  a: {runs-on: ubuntu-latest, steps: [{run: 'while [ ! -e $WITNESS.go ]; do sleep 0.02; done; echo ${{ github.run_id }} >> $WITNESS'}]}
 """)
     first = user.start("run", "w.yml", "--json", "--jobs", "2")
     user.await_event(first, running)
@@ -191,6 +193,7 @@ jobs:
     user.await_event(second, running)
     first.kill()
     first.wait()
+    user.witness.with_suffix(".go").touch()
     out, err = second.communicate(timeout=60)
     assert second.returncode == 0, err
     assert b'"status":"succeeded"' in out.splitlines()[-1]

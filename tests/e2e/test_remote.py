@@ -164,7 +164,7 @@ def test_a_run_elsewhere_tells_what_a_run_here_tells(user: User, server: Server,
     for args in (("show",), ("logs",), ("logs", "first"), ("logs", "matrix (1)", "--raw"), ("runs",)):
         one, other = both(*args)
         texts = [
-            re.sub(rb"\d[\d.:]*( ?m?s)?\b", b"N", done.out.replace(run.encode(), b"RUN"))
+            re.sub(rb"\b\d[\d.:]*(?:m\d\ds| ?m?s)?\b", b"N", done.out.replace(run.encode(), b"RUN"))
             for done, run in zip((one, other), ids, strict=True)
         ]
         assert [text.split() for text in texts[:1]] == [text.split() for text in texts[1:]]
@@ -235,8 +235,7 @@ jobs:
 """)
     process = user.start("run", "w.yml", "--json")
     user.await_event(process, lambda event: event["event"] == "step.started")
-    while not user.witness.exists():
-        pass
+    user.until(lambda: user.witness.exists() and user.witness.read_text() == "deployed\n")
     agent = json.loads((server.home / "agents/local/agent.json").read_text())[0]
     os.kill(agent, signal.SIGKILL)
     assert process.wait(timeout=60) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import subprocess
@@ -43,13 +44,14 @@ def test_a_run_is_drawn_while_it_goes_on_and_leaves_what_happened(user):
     user.started.append(process)
     os.close(follower)
     text = ""
+    decoded = codecs.getincrementaldecoder("utf-8")()  # what is read at a time may end within a character
     while "Install (1 line)" not in text:
-        text += os.read(leader, 65_536).decode()
+        text += decoded.decode(os.read(leader, 65_536))
     # What is drawn goes on without the step having to end.
     user.witness.write_text("")
     try:
         while data := os.read(leader, 65_536):
-            text += data.decode()
+            text += decoded.decode(data)
     except OSError:
         pass  # the other side was closed
     os.close(leader)

@@ -43,9 +43,14 @@ def metric(world: World, name: str) -> float:
 
 
 def begun(world: World) -> Command:
-    """A run whose loud step is about to print."""
-    command = world.start("run", world.workflow(workflow(JOBS, world)), "--json")
-    command.until(lambda line: line.get("event") == "step.started" and line.get("step") == 1)
+    """A run whose loud steps, one of each leg, are about to print."""
+    command = world.start("run", world.workflow(workflow(JOBS, world)), "--json", "--jobs", "2")
+    for leg in JOBS[0].names():
+
+        def loud(line: dict[str, Any], leg: str = leg) -> bool:
+            return (line.get("event"), line.get("job"), line.get("step")) == ("step.started", leg, 1)
+
+        command.until(loud)
     return command
 
 

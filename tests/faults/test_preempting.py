@@ -17,13 +17,14 @@ jobs:
     steps:
       - run: |
           echo "begin low" >> {witness}
-          if [ -e {told} ]; then echo "end low" >> {witness}; exit; fi
+          if [ -e {gate} ]; then echo "end low" >> {witness}; exit; fi
           exec 9> {lock}
           flock 9  # as long as a process of it lives
           touch {runs}
           trap 'touch {told}' INT
           trap '' TERM
-          while :; do sleep 0.05 || true; done
+          until [ -e {gate} ]; do sleep 0.05 || true; done
+          kill -KILL $$
 """
 HIGH = """\
 on: workflow_dispatch
@@ -40,10 +41,10 @@ jobs:
 
 
 def low_and_high(world: World) -> tuple[Command, Command, str]:
-    """Two commands: the first one is the engine, and its job was told to make room and is in its grace. With its run."""
+    """Two commands: the first one is the engine, and its job was told to make room and is in its grace until the gate opens. With its run."""
     world.home.mkdir(mode=0o700)
-    (world.home / "scheduling.toml").write_text('preempt = true\npreempt-grace = "2s"\n')
-    names = {name: world.folder / name for name in ("witness", "told", "lock", "runs")}
+    (world.home / "scheduling.toml").write_text('preempt = true\npreempt-grace = "10m"\n')
+    names = {name: world.folder / name for name in ("witness", "told", "lock", "runs", "gate")}
     low = world.start("run", world.workflow(LOW.format(**names), "low.yml"), "--json", "--jobs", "1")
     run = str(low.until(lambda line: line.get("event") == "step.started")["run"])
     until((world.folder / "runs").exists, "the step runs")
@@ -63,6 +64,7 @@ def test_between_the_order_and_the_end(
         kill(agent)
     if "engine" in victims:
         low.kill()
+    world.open_gate()  # the grace is over
     assert high.end() == 0, world.report()
     last = low
     if "engine" in victims:

@@ -12,7 +12,7 @@ import pytest
 
 from relevo.runtime import processes
 from tests.faults.witness import Job, Step, judge, workflow
-from tests.faults.world import Command, World, until
+from tests.faults.world import PATIENCE_S, Command, World, stop, until
 
 SLOW = [Job("slow", (), 1, (Step(1, 50, 0.0), Step(51, 3_000, 0.2, gated=True), Step(1, 9, 0.2)))]
 OTHER = [Job("other", (), 1, (Step(1, 700, 0.2, gated=True), Step(1, 70, 0.3)))]
@@ -41,10 +41,6 @@ def ended_well(world: World, command: Command, jobs: list[Job]) -> dict[str, Any
     return result
 
 
-def stopped(pid: int) -> bool:
-    return processes.stat(pid).state == "T"
-
-
 def engine_of(world: World) -> int:
     """The pid that the lease names."""
     import json
@@ -55,7 +51,7 @@ def engine_of(world: World) -> int:
 
 
 def test_a_second_run_goes_to_the_first_ones_engine(world: World) -> None:
-    first = world.start("run", world.workflow(workflow(SLOW, world), "slow.yml"), "--json")
+    first = world.start("run", world.workflow(workflow(SLOW, world), "slow.yml"), "--json", "--jobs", "2")
     begun(first)
     second = world.start("run", world.workflow(workflow(OTHER, world), "other.yml"), "--json")
     begun(second)
@@ -71,7 +67,7 @@ def test_a_second_run_goes_to_the_first_ones_engine(world: World) -> None:
 def test_the_second_takes_over_when_the_first_goes(
     how: signal.Signals, world: World, count_kills: Callable[[int], None]
 ) -> None:
-    first = world.start("run", world.workflow(workflow(SLOW, world), "slow.yml"), "--json")
+    first = world.start("run", world.workflow(workflow(SLOW, world), "slow.yml"), "--json", "--jobs", "2")
     run = begun(first)
     second = world.start("run", world.workflow(workflow(OTHER, world), "other.yml"), "--json")
     begun(second)
@@ -89,9 +85,8 @@ def test_a_stopped_engine_is_taken_over_and_its_terminal_goes_on(
     world: World, count_kills: Callable[[int], None]
 ) -> None:
     first = world.start("run", world.workflow(workflow(SLOW, world)), "--json")
-    run = begun(first, step=1)  # nothing is stored until the gate opens: it is not stopped within a commit
-    first.signal(signal.SIGSTOP)
-    until(lambda: stopped(first.pid), "the engine is stopped")
+    run = begun(first, step=1)
+    stop(world, first)
     world.open_gate()  # what the agent says from now on waits in the engine's socket: it will try to store it
     second = world.start("resume", "--json")
     until(lambda: engine_of(world) == second.pid, "the second is the engine")
@@ -110,9 +105,8 @@ def test_an_engine_that_was_stopped_until_all_was_over_tells_the_result(
     world: World, count_kills: Callable[[int], None]
 ) -> None:
     first = world.start("run", world.workflow(workflow(SLOW, world)), "--json")
-    run = begun(first, step=1)  # nothing is stored until the gate opens: it is not stopped within a commit
-    first.signal(signal.SIGSTOP)
-    until(lambda: stopped(first.pid), "the engine is stopped")
+    run = begun(first, step=1)
+    stop(world, first)
     world.open_gate()
     second = world.start("resume", "--json")
     assert ended_well(world, second, SLOW)["run"] == run
@@ -129,7 +123,7 @@ def test_an_engine_stopped_within_a_commit_is_ended_by_whoever_takes_over(
     ticket.touch()
     name = world.workflow(workflow(SLOW, world))
     first = world.start("run", name, "--json", failpoints=f"store.before-commit=stop:2@{ticket}")
-    until(lambda: not ticket.exists() and stopped(first.pid), "the engine is stopped")
+    until(lambda: not ticket.exists() and processes.stat(first.pid).state == "T", "the engine is stopped")
     world.open_gate()
     second = world.start("resume", "--json")
     ended_well(world, second, SLOW)
@@ -154,7 +148,7 @@ def test_who_follows_a_log_gets_every_byte_once_whichever_engine_lives(
     first = world.start("run", world.workflow(workflow(SLOW, world)), "--json")
     run = begun(first)
     follower = world.start("logs", run, "slow", "--raw", "--follow")
-    assert follower.until_lines(10, 20)
+    assert follower.until_lines(10, PATIENCE_S)
     first.kill()
     world.open_gate()
     second = world.start("resume", "--json")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.faults.serving import WORKFLOW, Server
-from tests.faults.world import World, until
+from tests.faults.world import World, stop, until
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_other_commands_work_through_it(world: World) -> None:
 def test_taken_over_it_serves_through_the_other_and_is_the_engine_again_after_it(world: World) -> None:
     server = Server(world)
     (world.tree / "w.yml").write_text(WORKFLOW.format(witness=world.witness, gate=world.gate))
-    server.command.signal(signal.SIGSTOP)
+    stop(world, server.command)
     other = world.start("run", "w.yml", "--json")
     run = other.until(lambda line: line.get("event") == "run.accepted")["run"]
     server.begun()

@@ -8,12 +8,14 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -342,6 +344,24 @@ def _remove_group(group: str) -> None:
         os.rmdir(group)
     except OSError:
         pass  # told by whoever looked for leftovers
+
+
+def stop(world: World, command: Command) -> None:
+    """SIGSTOP an engine, and not within a commit: whoever takes over would have to kill it for the lock of the database."""
+
+    def between_commits() -> bool:
+        command.signal(signal.SIGSTOP)
+        until(lambda: processes.stat(command.pid).state == "T", "the engine is stopped")
+        with closing(sqlite3.connect(world.home / "relevo.db", timeout=0)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                command.signal(signal.SIGCONT)
+                return False
+            connection.rollback()
+        return True
+
+    until(between_commits, "the engine is stopped between commits")
 
 
 def kill(who: ProcessIdentity, number: int = signal.SIGKILL) -> bool:

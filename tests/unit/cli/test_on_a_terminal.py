@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import subprocess
@@ -26,6 +27,7 @@ class Window:
         termios.tcsetwinsize(follower, (10, 40))
         self.terminal = Terminal(40, 10)
         self.text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # reads may end within a character
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", DRIVER, scenario, *arguments],
             stdin=follower,
@@ -47,7 +49,7 @@ class Window:
     def read_until(self, what: str) -> None:
         """Read what the command writes until `what` was there."""
         while what not in self.text:
-            self._read()
+            assert self._read(), f"it ended without saying it: {self.text}"
 
     def type(self, keys: str) -> None:
         os.write(self._leader, keys.encode())
@@ -64,7 +66,7 @@ class Window:
             data = os.read(self._leader, 65_536)
         except OSError:  # the command has ended
             return False
-        self.text += data.decode()
+        self.text += self._decoder.decode(data)
         return True
 
     def close(self) -> None:

@@ -171,7 +171,9 @@ async def test_what_waits_and_who_works(up: Up) -> None:
     idle = (await up.client("GET", "/api/v1/workers")).json["agents"][0]
     assert (idle["id"], idle["ready"], idle["connected"], idle["slots"]) == ("local", True, True, 2)
     runs = [await up.submit(up.wait()) for _ in range(idle["places"] + 1)]
-    await up.running(runs[0])
+    async with asyncio.timeout(60):
+        while (await up.client("GET", "/api/v1/workers")).json["agents"][0]["busy"] < idle["places"]:
+            await asyncio.sleep(0)
     queue = (await up.client("GET", "/api/v1/queue")).json
     assert queue["total"] == 1
     assert (queue["items"][0]["run"], queue["items"][0]["name"]) == (runs[-1], "a")

@@ -105,14 +105,16 @@ async def test_what_is_gone_is_sent_again(api: RemoteApi, up: Up, tmp_path: Path
 
 
 async def test_a_stream_that_is_cut_goes_on_where_it_was(api: RemoteApi, up: Up, tmp_path: Path) -> None:
-    script = f"for i in $(seq 200); do echo line $i; sleep 0.005; done; {up.wait()}; echo over"
-    run = await up.submit(script)
+    gates = [up.gate.with_name(f"gate-{number}") for number in range(3)]
+    parts = [
+        f"for i in $(seq {50 * n + 1} {50 * n + 50}); do echo line $i; done; "
+        f"while [ ! -e {gate} ]; do sleep 0.02; done"
+        for n, gate in enumerate(gates)
+    ]
+    run = await up.submit("; ".join([*parts, "echo over"]))
     await up.running(run)
-    cuts = 0
 
     def cut() -> None:
-        nonlocal cuts
-        cuts += 1
         for connection in list(up.serving._state.connections):
             connection.transport.abort()
 
@@ -124,11 +126,9 @@ async def test_a_stream_that_is_cut_goes_on_where_it_was(api: RemoteApi, up: Up,
     async for frame in api.log(run, "a", follow=True):
         assert frame.offset == len(data)
         data += bytes(frame.data)
-        if len(data) > 200 * (cuts + 1) and cuts < 3:
+        if gates and data.endswith(b"line %d\n" % (200 - 50 * len(gates))):
             cut()
-        if data.endswith(b"line 200\n"):
-            up.gate.touch()
-    assert cuts == 3
-    wanted = b"".join(b"line %d\n" % number for number in range(1, 201)) + b"over\n"
+            gates.pop(0).touch()
+    wanted = b"".join(b"line %d\n" % number for number in range(1, 151)) + b"over\n"
     assert data == wanted
     assert await following == [event["event"] async for event in api.events(run, follow=False)]
