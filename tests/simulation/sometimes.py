@@ -10,6 +10,7 @@ from relevo.agent.agent import Agent
 from relevo.agent.session import Session
 from relevo.agent.spool import Spool
 from relevo.orchestrator.orchestrator import Orchestrator
+from relevo.scheduler.actor import Scheduler
 from relevo.workers.link import Link
 from relevo.workers.manager import WorkerManager
 from tests.simulation.faults import KINDS
@@ -25,6 +26,12 @@ _PROBES: Final[list[tuple[type, str, str, Callable[..., bool]]]] = [
     (Spool, "_scan", "torn spool", lambda result, *given: result is not None),
     (Spool, "_again", "the spool waits for room", lambda result, *given: True),
     (Agent, "_forget", "the engine does not want an attempt any more", lambda result, *given: True),
+    (
+        Scheduler,
+        "expect",
+        "the next engine waits for room that is being made",
+        lambda result, *given: bool(result),
+    ),
     (WorkerManager, "lose_all", "an agent counts as gone for good", lambda result, *given: False),
     (Session, "pause_writing", "the agent's sending is held", lambda result, *given: True),
 ]
@@ -78,6 +85,7 @@ SOMETIMES: Final = (
     "store: StoreUnavailable",
     "the agent's sending is held",
     "the engine does not want an attempt any more",
+    "the next engine waits for room that is being made",
     "the spool waits for room",
     "timed out",
     "torn spool",

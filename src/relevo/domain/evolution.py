@@ -258,6 +258,7 @@ def _job_preempting(run: Run, event: e.JobPreempting) -> None:
     job = run.jobs[event.job]
     _move(run, job, JobStatus.PREEMPTING)
     _move_attempt(run, job, job.number, AttemptStatus.PREEMPTING)
+    run.preempting = {**(run.preempting or {}), job.index: event}
     job.message = f"preempted for job '{event.name}' of run {event.run}"
 
 

@@ -199,6 +199,7 @@ class Run:
         "names",
         "nodes",
         "nodes_left",
+        "preempting",
         "ready",
         "returning",
         "status",
@@ -228,6 +229,7 @@ class Run:
         ] = {}  #: calls whose jobs have all ended and that wait for their outputs
         self.busy = 0  #: jobs that go on by themselves: queued, at an agent, or delayed; not those that wait for a group
         self.held = 0
+        self.preempting: dict[int, e.JobPreempting] | None = None  #: by job, for whom it made room last
         self.forced = False  #: is being cancelled, and nothing of it begins any more, `always()` or not
         self.waiting = False  #: for its concurrency group; nothing of it begins before
         self.delivered = False

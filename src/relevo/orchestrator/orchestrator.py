@@ -179,6 +179,7 @@ class Orchestrator:
                 for name, history in groupby(batch, _stream):
                     runs += await self._replayed(name, list(history))
                 await self._take_up_all(runs)
+        self.preempting.carry_over()
         self.scheduler.carried_over()
         await self.groups.open()
 
@@ -473,7 +474,7 @@ class Orchestrator:
         priority = self.priority(actor, job)
         deadline_s = self._loop.time() + self.deadline_in_s(run.id, index)
         self.scheduler.enqueue(
-            run.id, index, priority, self.demand(actor, job), self._tenant(actor), deadline_s
+            run.id, index, priority, self.demand(actor, job), self.tenant(actor), deadline_s
         )
 
     def priority(self, actor: RunActor, job: Job) -> int:
@@ -507,7 +508,7 @@ class Orchestrator:
             at = at.node.call
         return earliest_s - (self.clock.wall_ms() - accepted.at_ms) / 1_000
 
-    def _tenant(self, actor: RunActor) -> str:
+    def tenant(self, actor: RunActor) -> str:
         """Whose run it is: the repository. "" where the policy does not ask."""
         if not self.scheduler.counts_tenants:
             return ""
@@ -517,7 +518,7 @@ class Orchestrator:
         """The agent that a job which is being queued can have now, reserved; None when it must wait its turn."""
         run = actor.run
         return self.scheduler.reserve_at_once(
-            run.id, index, self.demand(actor, run.jobs[index]), self._tenant(actor)
+            run.id, index, self.demand(actor, run.jobs[index]), self.tenant(actor)
         )
 
     def attempt_ended(self, key: AttemptKey, job: Job, event: e.AttemptEnded) -> None:
@@ -536,7 +537,7 @@ class Orchestrator:
             self.manager.cancel(key, job.agent, "cancelled", job.forced)
         elif job.status is JobStatus.PREEMPTING:
             self.preempting.tell(key, job)
-        self.scheduler.reserve(key.run, key.job, job.agent, self.demand(actor, job), self._tenant(actor))
+        self.scheduler.reserve(key.run, key.job, job.agent, self.demand(actor, job), self.tenant(actor))
 
     # --- scheduler and agents -----------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ scheduler ─ evict ─► PreemptJob ─► JobPreempting, stored ─► told: 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from relevo.core.measured import PREEMPTIONS
@@ -21,7 +22,8 @@ from relevo.scheduler.queue import Waiting
 
 if TYPE_CHECKING:
     from relevo.orchestrator.orchestrator import Orchestrator
-    from relevo.scheduler.evictions import Eviction
+    from relevo.orchestrator.run_actor import RunActor
+    from relevo.scheduler.evictions import Eviction, Ordered
 
 #: Who was told to go, and is not heard of so long after its grace, is not waited for any more.
 LAPSE_S: Final = 60.0
@@ -53,7 +55,32 @@ class Preempting:
         for victim in victims:
             number = home.live[victim.run].run.jobs[victim.job].number
             home.command(victim.run, c.PreemptJob(victim.job, number, claim.run, asking, at_ms))
-        home.call_later(self.grace_s + LAPSE_S, lambda: home.scheduler.lapse(claim, eviction))
+        self._lapse_later(claim, eviction)
+
+    def carry_over(self) -> None:
+        """All runs are taken up: who was told to go before, and has not, makes room for whom it was told for. Else somebody else
+        would be ended for that."""
+        orders = [order for actor in self._home.live.values() for order in self._ordered(actor)]
+        if orders:
+            for claim, eviction in self._home.scheduler.expect(orders).items():
+                self._lapse_later(claim, eviction)
+
+    def _ordered(self, actor: RunActor) -> Iterator[Ordered]:
+        from relevo.scheduler.evictions import Ordered
+
+        home, run = self._home, actor.run
+        for event in (run.preempting or {}).values():
+            victim, asking = run.jobs[event.job], home.live.get(event.run)
+            if victim.status is not JobStatus.PREEMPTING or asking is None:
+                continue
+            for job in asking.run.jobs:
+                if job.decl.name == event.name:
+                    claim = Waiting(event.run, job.index)
+                    demand, tenant = home.demand(asking, job), home.tenant(asking)
+                    yield Ordered(Waiting(run.id, event.job), victim.agent, claim, demand, tenant)
+
+    def _lapse_later(self, claim: Waiting, eviction: Eviction) -> None:
+        self._home.call_later(self.grace_s + LAPSE_S, lambda: self._home.scheduler.lapse(claim, eviction))
 
     @property
     def grace_s(self) -> float:

@@ -20,7 +20,7 @@ from relevo.scheduler.match import Placement, Policy, Round, at_once, begin, cho
 from relevo.scheduler.queue import Order, Queue, Waiting
 
 if TYPE_CHECKING:
-    from relevo.scheduler.evictions import Eviction, Evictions, Evictor
+    from relevo.scheduler.evictions import Eviction, Evictions, Evictor, Ordered
     from relevo.scheduler.rounds import Decision
     from relevo.scheduler.tenants import Ledger
 
@@ -444,6 +444,14 @@ class Scheduler(Actor[Look]):
         """A job that was told to go does not: whoever counted on its place looks for another."""
         if self._evictions is not None and self._evictions.stays(Waiting(run, job)):
             self._look()
+
+    def expect(self, orders: list[Ordered]) -> dict[Waiting, Eviction]:
+        """Jobs that an earlier engine told to go, and that have their places still: room is being made for those claims that
+        wait still. Returns it, by claim."""
+        if self._evictions is None:
+            return {}
+        waits = [one for one in orders if one.claim in self.queue and one.victim in self.reserved]
+        return self._evictions.expect(waits, self._time())
 
     def lapse(self, claim: Waiting, eviction: Eviction) -> None:
         """Making that room took too long. Without effect when it was made, or given up."""

@@ -10,7 +10,7 @@ A claim stays in the queue meanwhile: what becomes free elsewhere it takes. A vi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
@@ -35,6 +35,16 @@ class Eviction(NamedTuple):
     agent: str
     victims: set[Waiting]  #: of those who were told to go, who has its place still
     since_s: float
+
+
+class Ordered(NamedTuple):
+    """A job that was told to go, and for whom."""
+
+    victim: Waiting
+    agent: str  #: who has it
+    claim: Waiting
+    demand: Demand  #: of the claim, and its tenant
+    tenant: str
 
 
 class Evictor(Protocol):
@@ -92,6 +102,21 @@ class Evictions:
             self._may_go[job.priority] = left
         else:
             del self._may_go[job.priority]
+
+    def expect(self, orders: Iterable[Ordered], now_s: float) -> dict[Waiting, Eviction]:
+        """What an earlier engine ordered, of those that are still to go; returns what is made room for, by claim.
+
+        How much of whose room was counted on is not known any more: each claim waits for all that go where its own do.
+        """
+        going: dict[str, set[Waiting]] = {}
+        claims: dict[Waiting, Ordered] = {}
+        for order in orders:
+            going.setdefault(order.agent, set()).add(order.victim)
+            claims[order.claim] = order
+        for claim, order in claims.items():
+            victims = set(going[order.agent])
+            self._keep(claim, Eviction(order.demand, order.tenant, order.agent, victims, now_s))
+        return {claim: self.making[claim] for claim in claims}
 
     def drop(self, claim: Waiting) -> Eviction | None:
         """Give back the room that is kept for a claim; None when none is."""
@@ -184,15 +209,22 @@ class Evictions:
         victims = {waiting for waiting in jobs if waiting in self._claims}.union(order.victims)
         if not victims:
             return False
-        self._capacity.agents[order.agent].take(order.demand)
-        if self._capacity.ledger is not None:
-            self._capacity.ledger.took(tenant, order.demand)
-        eviction = self.making[order.waiting] = Eviction(order.demand, tenant, order.agent, victims, now_s)
-        for victim in victims:
-            self._claims.setdefault(victim, []).append(order.waiting)
+        eviction = self._keep(order.waiting, Eviction(order.demand, tenant, order.agent, victims, now_s))
         for victim in order.victims:
             self._goes(jobs[victim])
             jobs[victim] = jobs[victim]._replace(preemptible=False)
         if order.victims:
             self._evictor.evict(order.waiting, eviction, order.victims)
         return True
+
+    def _keep(self, claim: Waiting, eviction: Eviction) -> Eviction:
+        """The room counts as taken from now on."""
+        agent = self._capacity.agents.get(eviction.agent)
+        if agent is not None:
+            agent.take(eviction.demand)
+        if self._capacity.ledger is not None:
+            self._capacity.ledger.took(eviction.tenant, eviction.demand)
+        self.making[claim] = eviction
+        for victim in eviction.victims:
+            self._claims.setdefault(victim, []).append(claim)
+        return eviction

@@ -159,6 +159,47 @@ def test_the_next_engine_tells_it_again():
     run_virtual(main())
 
 
+def test_the_next_engine_ends_nobody_else_for_what_room_is_being_made_for():
+    async def main():
+        world, agent = await world_with(slots=2)
+        runs = [await world.submit(LOW) for _ in range(2)]
+        await until(lambda: len(agent.assigned()) == 2)
+        for one in agent.assigned():
+            agent.records(m.AttemptStarted(one.run, one.job, one.number))
+        high = await world.submit(HIGH)
+        await until(lambda: agent.of(m.Cancel))
+        victim = agent.of(m.Cancel)[0].run
+        await world.now.close()
+        again = FakeAgent(await world.engine(2), slots=2)
+        again.first = again.next = agent.next
+        again.hello(*(m.Live(run, 0, 1, True) for run in runs), epoch=1)
+        later_s = world.loop.time() + BEAT_S / 2
+        await until(lambda: world.loop.time() > later_s)
+        assert again.of(m.Cancel) == [m.Cancel(victim, 0, 1, "preempted", False, GRACE_S)]
+        again.records(m.AttemptFinished(victim, 0, 1, "preempted"))
+        await until(again.assigned)
+        assert order(again) == [f"{high}/high"]
+        await world.now.close()
+
+    run_virtual(main())
+
+
+def test_the_next_engine_looks_for_others_when_one_does_not_obey():
+    async def main():
+        world, agent, one, _high = await preempting()
+        await world.now.close()
+        again = FakeAgent(await world.engine(2), slots=1)
+        again.first = again.next = agent.next
+        again.hello(m.Live(one.run, 0, 1, True), epoch=1)
+        await until(lambda: world.now.orchestrator.scheduler.making_room)
+        lapsed_s = world.loop.time() + GRACE_S + LAPSE_S + 1
+        await until(lambda: world.loop.time() > lapsed_s, 2 * LAPSE_S)
+        assert not world.now.orchestrator.scheduler.making_room
+        await world.now.close()
+
+    run_virtual(main())
+
+
 def test_one_that_does_not_obey_is_not_counted_on_for_ever():
     async def main():
         world, agent = await world_with(slots=2)
