@@ -20,13 +20,15 @@ import msgspec
 
 from relevo.domain.errors import InfrastructureError
 from relevo.leases.contract import Holder, Lease, LeaseHeld
-from relevo.runtime.processes import ProcessIdentity, alive, kill
+from relevo.runtime.processes import ProcessIdentity, alive, end
 
 T = TypeVar("T")
 
 #: How long a take-over waits for the write lock of a holder that answers nobody, before it kills it. A commit takes
 #: milliseconds; a disk may stall for some hundreds.
 LOCK_MS: Final = 1_500
+#: So long it waits for the end of whom it killed: a machine with much to do, and a disk that stalls, put that off.
+END_S: Final = 30.0
 
 _decode = msgspec.json.Decoder(Holder).decode
 
@@ -86,8 +88,10 @@ class LocalLeases:
             found = _alive_holder(_row(connection, name)[1])
             if found is not None and found not in (holder, take_over):
                 raise LeaseHeld(name, found) from None  # somebody was quicker
-            if found is None or found == holder or found.pid == os.getpid() or not kill(_identity(found)):
+            if found is None or found == holder or found.pid == os.getpid():
                 raise InfrastructureError("the database is locked by another program") from None
+            if not end(_identity(found), END_S):
+                raise InfrastructureError(f"process {found.pid} was killed, and does not end") from None
             return _grant(connection, name, holder, take_over)
 
 

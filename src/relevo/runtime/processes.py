@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -125,3 +126,19 @@ def kill(who: ProcessIdentity, number: int = signal.SIGKILL) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+def end(who: ProcessIdentity, timeout_s: float) -> bool:
+    """Kill it and wait, blocking, until it has ended; True when it has, also when it had before. Raises PermissionError."""
+    try:
+        fd = os.pidfd_open(who.pid)
+    except OSError:
+        return True
+    try:
+        if not kill(who):
+            return True
+        ended = select.poll()
+        ended.register(fd, select.POLLIN)
+        return bool(ended.poll(timeout_s * 1_000))
+    finally:
+        os.close(fd)

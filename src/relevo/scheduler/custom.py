@@ -76,7 +76,10 @@ class Guard:
         self._policy = policy
         self._tell = tell or _log.warning
         self._spent_s = 0.0
-        self._since: float | None = None  # it is at it
+        self._asking = False  # it is at it
+        self._begun = 0.0  # when it was asked
+        self._looks = 0  # of the timer, since then
+        self._watched = False  # there is a timer
 
     def order(self, waiting: Waiting, priority: int, demand: Demand, tenant: str) -> float:
         """Its key of a job that is queued; 0 once it has failed."""
@@ -104,9 +107,15 @@ class Guard:
     @contextmanager
     def round(self) -> Iterator[None]:
         """Within it the policy may be asked, for `PATIENCE_S` in all. A call that does not return is broken off where
-        signals can be had: in the main thread."""
+        signals can be had: in the main thread.
+
+        There, too, time in which this process stood still (it was stopped, or had no part of the processor) is not the
+        policy's: however long that was, the timer looks once.
+        """
         self._spent_s = 0.0
-        if threading.current_thread() is not threading.main_thread():
+        self._looks = 0
+        self._watched = threading.current_thread() is threading.main_thread()
+        if not self._watched:
             yield
             return
         before = signal.signal(signal.SIGALRM, self._look)
@@ -118,18 +127,25 @@ class Guard:
             signal.signal(signal.SIGALRM, before)
 
     def _look(self, number: int, frame: Any) -> None:
-        if self._since is not None and perf_counter() - self._since > PATIENCE_S:
+        self._looks += 1
+        if self._asking and self._took_s() > PATIENCE_S:
             # Only in the policy's own code: what the scheduler is at is never broken off halfway.
             raise _TookTooLong
 
+    def _took_s(self) -> float:
+        """How long the call takes by now."""
+        took_s = perf_counter() - self._begun
+        return min(took_s, (self._looks + 1) * _LOOK_EVERY_S) if self._watched else took_s
+
     def _ask(self, what: str, *about: Any) -> float:
-        begun = perf_counter()
+        self._begun = perf_counter()
+        self._looks = 0
         try:
-            self._since = begun
+            self._asking = True
             try:
                 answer = getattr(self._policy, what)(*about)
             finally:
-                self._since = None
+                self._asking = False
             number = float(answer)
         except _TookTooLong:
             raise PolicyFailed(f"{what} did not return within {PATIENCE_S:g} s") from None
@@ -137,7 +153,7 @@ class Guard:
             raise PolicyFailed(f"{what} raised {type(error).__name__}: {error}"[:500]) from error
         if not math.isfinite(number) or isinstance(answer, (bool, str)):
             raise PolicyFailed(f"{what} answered {answer!r}"[:500] + ", which is no number")
-        self._spent_s += perf_counter() - begun
+        self._spent_s += self._took_s()
         if self._spent_s > PATIENCE_S:
             raise PolicyFailed(f"its answers took more than {PATIENCE_S:g} s in one round")
         return number

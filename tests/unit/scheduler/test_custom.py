@@ -181,6 +181,23 @@ def test_one_that_fails_is_set_aside_and_the_usual_one_decides(policy, says):
     assert len(told) == 1
 
 
+def test_time_in_which_the_process_stood_still_is_not_the_policys(monkeypatch):
+    now_s = 0.0
+
+    class Stopped(CustomPolicy):
+        def score(self, job, node):
+            nonlocal now_s
+            now_s += 10.0  # all at once: no timer looked
+            return 1.0
+
+    monkeypatch.setattr("relevo.scheduler.custom.perf_counter", lambda: now_s)
+    world, told = started(Stopped(), agent(3, name="x"))
+    world.submit("a")
+    world.look()
+    assert len(world.placed) == 1
+    assert not told
+
+
 def test_what_it_says_never_puts_a_job_where_it_does_not_fit():
     class Wrong(CustomPolicy):
         def score(self, job, node):

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import time
 
+import pytest
+
 from relevo.actors import Actor, ActorSystem
 from relevo.core import measured
 from relevo.telemetry.vitals import GcWatch, read_actors, read_process
@@ -41,8 +43,10 @@ def test_what_actors_tell() -> None:
     run_virtual(main())
 
 
-def test_collections_are_counted_until_the_watch_is_closed() -> None:
+def test_collections_are_counted_until_the_watch_is_closed(request: pytest.FixtureRequest) -> None:
     pauses, freed = measured.GC_PAUSE_SECONDS.labels("2"), measured.GC_COLLECTED.labels("2")
+    gc.disable()  # none but those that are asked for
+    request.addfinalizer(gc.enable)
     gc.collect()
     watch = GcWatch()
     before, had = pauses.count, freed.value

@@ -50,7 +50,7 @@ class RecordingSink:
 
     async def _change(self) -> None:
         self._changed = asyncio.get_running_loop().create_future()
-        await asyncio.wait_for(self._changed, 20)
+        await asyncio.wait_for(self._changed, 60)
 
     def _wake(self) -> None:
         if self._changed is not None and not self._changed.done():

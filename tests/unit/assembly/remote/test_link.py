@@ -63,7 +63,7 @@ async def far() -> AsyncIterator[Far]:
 async def link(far: Far, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Link]:
     monkeypatch.setattr(links, "PAUSE_S", 0.001)
     monkeypatch.setattr(links, "LONGEST_PAUSE_S", 0.002)
-    link = Link(f"http://127.0.0.1:{far.port}", "rlv_t", patience_s=5.0)
+    link = Link(f"http://127.0.0.1:{far.port}", "rlv_t", patience_s=600.0)
     yield link
     await link.close()
 

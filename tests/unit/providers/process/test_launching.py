@@ -82,7 +82,7 @@ async def test_a_launcher_lives_as_long_as_its_end_of_the_socket(
 def test_the_start_of_a_step_that_goes_on_is_told_while_it_does(pipe: int) -> None:
     pid, sock = launching.spawn()
     with sock:
-        sock.settimeout(20)
+        sock.settimeout(60)
         assert sock.recv(LARGEST) == b"R"
         request = marshal.dumps((("sleep", "1000"), {"PATH": PATH}, "/"))
         rights = pipe.to_bytes(4, sys.byteorder)

@@ -17,6 +17,7 @@ from relevo.providers.process import ProcessProvider, launching
 from relevo.providers.process import provider as provider_module
 from relevo.providers.process import slot as slot_module
 from relevo.providers.process.slot import read_record
+from relevo.runtime import processes
 from relevo.testing.contracts.providers import RecordingSink, attempt_key
 
 from .conftest import bash, own_groups
@@ -153,7 +154,11 @@ async def test_a_stopped_launcher_is_woken(provider: ProcessProvider) -> None:
     await sink.until_ended()
     assert worker._slot is not None
     assert worker._slot.launcher is not None
-    os.kill(worker._slot.launcher.parent, signal.SIGSTOP)
+    stopped = worker._slot.launcher.parent
+    os.kill(stopped, signal.SIGSTOP)
+    async with asyncio.timeout(60):
+        while processes.stat(stopped).state != "T":
+            await asyncio.sleep(0)
     sink = RecordingSink()
     starting = asyncio.ensure_future(worker.start(bash("exit 6"), sink))
     await asyncio.sleep(0)
