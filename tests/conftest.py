@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import signal
+
+import pytest
 
 import relevo
 
@@ -14,3 +17,11 @@ def pytest_sessionstart() -> None:
     for module in pkgutil.walk_packages(relevo.__path__, "relevo."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Under nohup a hang-up is ignored, and by all that is started from here: a command would stay where tests have its
+    terminal close. Instead it is handled, which nobody inherits; by now the workers of xdist have been started."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
