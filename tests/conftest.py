@@ -7,8 +7,13 @@ import pkgutil
 import signal
 
 import pytest
+from hypothesis import settings
 
 import relevo
+
+# An example may take as long as the machine lets it, and the same ones are tried each time: a submission is not to fail for
+# what others left unfound. `--hypothesis-profile default` tries others.
+settings.load_profile("ci")
 
 
 def pytest_sessionstart() -> None:
