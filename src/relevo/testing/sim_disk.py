@@ -209,7 +209,7 @@ class SimDisk:
         for part in self._syncs_to_fail:
             if part in path:
                 self._syncs_to_fail.remove(part)
-                file.given_up = True
+                file.given_up = len(file.data) > 0
                 raise OSError(errno.EIO, "Input/output error", path)
         if not file.given_up:
             file.durable = bytes(file.data)
@@ -263,6 +263,8 @@ class _SimAppendFile:
         self._check()
         del self._file.data[size:]
         self._file.durable = self._file.durable[:size]
+        if not size:
+            self._file.given_up = False  # no page is left that could be taken for clean
 
     def close(self) -> None:
         if not self._closed and self._life == self._disk.life:

@@ -14,11 +14,12 @@ from relevo.logs import framing, segments, store, syncing, tail
 from relevo.logs.contract import LogFrame, LogUnavailable
 from relevo.logs.store import FileLogStore
 from relevo.testing.contracts.logs import RUN, A, B, end_of, followed, frame, held, synced
-from relevo.testing.sim_disk import SimDisk
+from relevo.testing.sim_disk import Killed, SimDisk
 
 OpenStore = Callable[[], FileLogStore]
 ROOT = "/home/logs"
 FIRST = f"{ROOT}/{RUN}/000001.seg"
+SECOND = f"{ROOT}/{RUN}/000002.seg"
 
 
 async def until(reached: Callable[[], bool]) -> None:
@@ -86,6 +87,13 @@ class NoLuck:
 
     def token(self, size_bytes: int) -> bytes:
         return bytes(size_bytes)
+
+
+class SomeLuck(NoLuck):
+    """A write that is cut short leaves a quarter of its bytes behind."""
+
+    def uniform(self) -> float:
+        return 0.25
 
 
 async def test_a_run_can_be_deleted_while_it_is_synced(sim_store: OpenStore, disk: SimDisk) -> None:
@@ -222,6 +230,33 @@ async def test_what_another_process_failed_to_sync_is_written_anew(
     assert await synced(logs) is None
     disk.crash(NoLuck())
     assert held(sim_store(), A) == b"the kernel takes this for clean, and more"
+
+
+async def test_a_header_that_another_process_failed_to_sync_is_written_anew(
+    sim_store: OpenStore, disk: SimDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that counts of a torn segment is its header, and the kernel may take that for clean, too."""
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 300)
+    logs = sim_store()
+    logs.write(A, frame(0, b"a" * 200))
+    disk.kill_at_write(2, SomeLuck())  # the first one seals, the second begins a segment
+    with pytest.raises(Killed):
+        logs.write(B, frame(0, b"b" * 200))
+    assert framing.HEADER_SIZE < disk.size(SECOND) < 200
+    disk.kill()
+    logs = sim_store()
+    logs.write(B, frame(0, b""))
+    disk.fail_sync(SECOND)
+    assert await synced(logs) is not None
+    disk.kill()
+    logs = sim_store()
+    logs.write(B, frame(0, b"b" * 200))
+    assert await synced(logs) is None
+    disk.crash(NoLuck())
+    logs = sim_store()
+    assert held(logs, A) == b"a" * 200
+    assert held(logs, B) == b"b" * 200
+    assert await logs.verify(RUN) == []
 
 
 async def test_a_segment_that_never_was_durable_may_be_missing(
