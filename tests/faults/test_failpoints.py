@@ -24,6 +24,7 @@ PLACES: Final = {
     "blobs.before-rename": (1, 2, 2),
     "agent.after-lock": (1, 1, 1),
     "agent.before-send": (1, 4, 9),
+    "agent.before-end": (1, 2, 3),
     "provider.after-exec": (1, 2, 5),
     "provider.in-cleanup": (1, 1, 1),
     "spool.after-write": (1, 4, 10),
@@ -40,6 +41,8 @@ def jobs_for(place: str) -> list[Job]:
         Job("build", (), 2, steps, artifact=place == "blobs.before-rename"),
         Job("test", ("build",), 1, steps[1:], takes="build" if place == "blobs.before-rename" else ""),
     ]
+    if place == "agent.before-end":
+        jobs.append(Job("quick", (), 3, (Step(1, 3, 0.0),)))  # perhaps nothing of it is written before
     if place == "spool.before-sync":
         jobs.append(Job("once", (), 1, (Step(1, 3, 0.0, idempotent=False),)))
     if place == "logs.at-seal":
@@ -75,6 +78,18 @@ def test_an_agent_killed_as_it_leaves_leaves_no_groups(
     try_place("provider.after-kill", f"provider.after-kill=kill:1@{ticket}", world)
     assert not ticket.exists()
     count_kills(1)
+
+
+def test_killed_as_it_tells_what_the_one_before_lost(
+    world: World, count_kills: Callable[[int], None]
+) -> None:
+    tickets = [world.folder / name for name in ("ticket-1", "ticket-2")]
+    for ticket in tickets:
+        ticket.touch()
+    spec = f"provider.after-exec=kill:2@{tickets[0]},agent.before-losses=kill:1@{tickets[1]}"
+    try_place("agent.before-losses", spec, world)
+    assert not any(ticket.exists() for ticket in tickets)
+    count_kills(2)
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -193,7 +193,7 @@ def _effects_before_commit(patch: pytest.MonkeyPatch) -> None:
 
 def _processes_outlive_their_loss(patch: pytest.MonkeyPatch) -> None:
     async def recover(self: SimProvider) -> list[AttemptKey]:
-        left = sorted(self.machine.workers)
+        left = sorted(self.machine.named)
         self.machine.workers.clear()
         return left
 
@@ -205,8 +205,10 @@ def _loss_unnoticed(patch: pytest.MonkeyPatch) -> None:
 
     async def silent(self: Agent) -> None:
         add, self.spool.add = self.spool.add, lambda record, size=100: None  # type: ignore[method-assign]
-        self._loop.call_soon(setattr, self.spool, "add", add)
-        await start(self)
+        try:
+            await start(self)
+        finally:
+            self.spool.add = add  # type: ignore[method-assign]
 
     def trusting(self: WorkerManager, state: Any) -> None:
         state.told |= set(state.placed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -138,6 +139,8 @@ class SimWorker(DummyWorker):
             raise WorkerUnavailable("it does not go yet")
         await super().destroy()
         self.maker.machine.workers.pop(self.key, None)
+        await asyncio.sleep(0)  # an agent may die before it has told
+        self.maker.check()
 
 
 class Machine:
@@ -146,6 +149,7 @@ class Machine:
     def __init__(self, host: SimHost) -> None:
         self.host = host
         self.workers: dict[AttemptKey, SimWorker] = {}
+        self.named: set[AttemptKey] = set()  #: had a worker, and whoever made it has not forgotten them
 
     def end(self, key: AttemptKey) -> None:
         """Kill what is left of an attempt."""
@@ -176,10 +180,17 @@ class SimProvider(DummyProvider):
     async def recover(self) -> list[AttemptKey]:
         """See WorkerProvider."""
         self.check()
-        left = sorted(self.machine.workers)
+        left = sorted(self.machine.named)
         for key in left:
             self.machine.end(key)
+        await asyncio.sleep(0)  # an agent may die before it has told
+        self.check()
         return left
+
+    def forget(self, attempt: AttemptKey) -> None:
+        """See WorkerProvider."""
+        if not self.host.dead:
+            self.machine.named.discard(attempt)
 
     async def create(self, spec: WorkerSpec) -> SimWorker:
         """See WorkerProvider."""
@@ -190,6 +201,7 @@ class SimProvider(DummyProvider):
         worker = SimWorker(self, spec.attempt)
         self.workers.add(worker)
         self.machine.workers[spec.attempt] = worker
+        self.machine.named.add(spec.attempt)
         return worker
 
     async def close(self) -> None:

@@ -24,6 +24,7 @@ from relevo.agent.spool import Spool
 from relevo.domain.errors import InfrastructureError, RelevoError
 from relevo.domain.ids import AttemptKey
 from relevo.protocol import messages as m
+from relevo.runtime.failpoints import reach
 from relevo.runtime.load import Load
 from relevo.workflow.contexts import JobContexts, strategy_context
 from relevo.workflow.model import JobSpec
@@ -119,6 +120,7 @@ class Agent:
         self._provider = provider
         self._make_attempt = make_attempt
         self.spool = Spool(disk, f"{config.folder}/spool", loop, blocking)
+        self.spool.written = self._written
         self.session = Session(
             self.spool, loop, dial, self._hello, self._handle, moved=moved, beat=self._beat
         )
@@ -132,6 +134,7 @@ class Agent:
         self._tasks: dict[AttemptKey, asyncio.Task[None]] = {}
         self._cancelled: dict[AttemptKey, m.Cancel] = {}  # cancelled before they began
         self._reporters: dict[AttemptKey, AttemptReporter] = {}
+        self._ending: list[AttemptKey] = []  # their end records are taken, and perhaps not written yet
         self._fences: dict[AttemptKey, float] = {}  # seconds without an engine after which it must end
         self._free = config.slots
         self._stopping = False
@@ -150,6 +153,8 @@ class Agent:
         for damage in found.damage:
             logging.getLogger(__name__).warning("what was spooled is lost in part: %s", damage)
         gone = set(await self._provider.recover()) | found.started | found.intended
+        if gone:
+            reach("agent.before-losses")
         for key in sorted(gone - found.ended):
             self.spool.add(
                 m.AttemptFinished(
@@ -160,6 +165,7 @@ class Agent:
                     held=key in found.intended,
                 ),
             )
+        self._ending += sorted(gone)
         self.spool.flush()
         self.session.open()
         self._timer = self._loop.call_later(1.0, self._tick)
@@ -174,6 +180,7 @@ class Agent:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.session.close()  # first: an engine that leaves too need not wait for the rest
+        self.spool.flush()  # what the provider forgets is to be known here
         try:
             await self._close_provider()
         finally:
@@ -391,6 +398,13 @@ class Agent:
     def _reported(self, key: AttemptKey) -> None:
         """Its end record is spooled: from here on the spool answers for it."""
         self._live.pop(key, None)
+        self._ending.append(key)
+
+    def _written(self) -> None:
+        """All that was reported is in the spool, where the next incarnation finds it."""
+        ending, self._ending = self._ending, []
+        for key in ending:
+            self._provider.forget(key)
 
     def _ended(self, key: AttemptKey) -> None:
         self._tasks.pop(key, None)

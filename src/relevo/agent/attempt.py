@@ -36,6 +36,7 @@ from relevo.domain.ids import AttemptKey
 from relevo.protocol.messages import GRACE_S, Assignment
 from relevo.providers.contract import Worker, WorkerProvider, WorkerSpec, WorkerUnavailable
 from relevo.runtime.clock import Clock
+from relevo.runtime.failpoints import reach
 from relevo.workflow.contexts import JobContexts
 from relevo.workflow.expressions import ExpressionError
 from relevo.workflow.model import JobSpec
@@ -169,6 +170,7 @@ class AttemptRun:
             self._deadlines.clear()
             try:
                 await self._destroy()
+                reach("agent.before-end")
             finally:
                 self._finish(end)
             if told:

@@ -112,6 +112,7 @@ class Spool:
         self.flushed: Callable[[int, int, bytes], None] | None = (
             None  #: (first, count, payload) of each new frame
         )
+        self.written: Callable[[], None] | None = None  #: called when all that was taken is written
         self.trouble: OSError | None = None  #: why nothing can be written now
 
     # --- opening ------------------------------------------------------------------------------------------------
@@ -274,6 +275,8 @@ class Spool:
         while self._pending and self._retry is None:
             whole = len(self._pending) <= BATCH_RECORDS or self._pending_bytes <= 2 * BATCH_BYTES
             self._flush(self._pending if whole else self._pending[:BATCH_RECORDS])
+        if not self._pending and self.written is not None:
+            self.written()
 
     def _flush(self, records: list[AnyRecord]) -> None:
         payload = encode(Records(self.next, records))

@@ -1,6 +1,6 @@
 """What every worker provider promises. `relevo.testing.contracts.providers` holds the tests of it.
 
-Call order: `recover` once at start, then for each attempt `create`, any number of `start` one after another, `destroy`.
+Call order: `recover` once at start, then for each attempt `create`, any number of `start` one after another, `destroy`, `forget`.
 `destroy` may be called at any time after `create` was called, also when that failed, also twice; when it returns,
 no process of the attempt is left, whatever it did to hide (own session, cleared environment, ignored signals).
 """
@@ -105,10 +105,16 @@ class WorkerProvider(Protocol):
         """process, container, kubernetes, dummy."""
 
     async def recover(self) -> list[AttemptKey]:
-        """End and clear all workers that an earlier incarnation of this agent left; returns whose they were."""
+        """End and clear all workers that an earlier incarnation of this agent left; returns whose they were, and who else is
+        not forgotten: attempts whose end may be written down, or not."""
 
     async def create(self, spec: WorkerSpec) -> Worker:
         """Make a worker. Raises WorkerUnavailable."""
+
+    def forget(self, attempt: AttemptKey) -> None:
+        """The end of an attempt is written down, where the next incarnation finds it: that one need not hear of it from
+        `recover`. An attempt that is in neither place would count as never begun, and be begun once more. Without effect for
+        one that never had a worker."""
 
     async def close(self) -> None:
         """Destroy all workers. Idempotent."""

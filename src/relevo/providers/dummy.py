@@ -237,6 +237,9 @@ class DummyProvider:
         self.workers.add(worker)
         return worker
 
+    def forget(self, attempt: AttemptKey) -> None:
+        pass  # nothing outlives this process
+
     async def close(self) -> None:
         for worker in list(self.workers):
             await worker.destroy()

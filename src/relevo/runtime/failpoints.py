@@ -9,7 +9,7 @@ the same environment are spared then.
 
 Places, of the engine: engine.before-acknowledge · engine.after-lease · store.before-commit · store.after-commit ·
 store.in-migration · logs.before-sync · logs.at-seal · blobs.before-rename · keeper.after-spawn. Of the agent: agent.before-send ·
-agent.after-lock · provider.after-exec · provider.in-cleanup · provider.after-kill · spool.after-write · spool.before-sync.
+agent.after-lock · agent.before-losses · agent.before-end · provider.after-exec · provider.in-cleanup · provider.after-kill · spool.after-write · spool.before-sync.
 """
 
 from __future__ import annotations

@@ -51,6 +51,9 @@ class FaultyProvider:
         self.perhaps("create", spec.attempt)
         return _FaultyWorker(self, await self._inner.create(spec), spec.attempt)
 
+    def forget(self, attempt: AttemptKey) -> None:
+        self._inner.forget(attempt)
+
     async def close(self) -> None:
         await self._inner.close()
 

@@ -10,6 +10,7 @@ from msgspec.msgpack import encode
 
 from relevo.agent.agent import NAMED_LIMIT, Agent, AgentConfig
 from relevo.agent.session import PACE_S
+from relevo.domain.ids import AttemptKey
 from relevo.protocol import messages as m
 from relevo.protocol.framing import FrameReader, frame
 from relevo.providers.dummy import DummyProvider
@@ -57,16 +58,35 @@ class _Attempt:
         self.kept.go[self.run_id].set()
 
 
+class Provider(DummyProvider):
+    """Tells what it forgets."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, left: tuple[AttemptKey, ...]) -> None:
+        super().__init__(loop)
+        self.left = left
+        self.forgotten: list[AttemptKey] = []
+
+    async def recover(self) -> list[AttemptKey]:
+        return list(self.left)
+
+    def forget(self, attempt: AttemptKey) -> None:
+        self.forgotten.append(attempt)
+
+
 class Engine:
     """The other end."""
 
-    def __init__(self, slots: int = 1, disk: SimDisk | None = None) -> None:
+    def __init__(
+        self, slots: int = 1, disk: SimDisk | None = None, left: tuple[AttemptKey, ...] = ()
+    ) -> None:
+        """`left`: whose workers an earlier incarnation left."""
         self.loop = asyncio.get_running_loop()
         self.attempts = Attempts()
         self.got: list[Any] = []
         self.written_s: list[float] = []
         self.reader = FrameReader()
         self.disk = disk or SimDisk()
+        self.provider = Provider(self.loop, left)
 
         async def blocking(call):
             call()
@@ -81,7 +101,7 @@ class Engine:
             disk=self.disk,
             loop=self.loop,
             clock=VirtualClock(self.loop),
-            provider=DummyProvider(self.loop),
+            provider=self.provider,
             make_attempt=self.attempts.make,
             dial=dial,
             blocking=blocking,
@@ -136,6 +156,47 @@ def test_slots_are_filled_in_order_and_again_when_they_come_free():
         engine.attempts.go["b"].set()
         await engine.until(lambda: engine.attempts.begun == ["a", "b", "c"])
         assert engine.ends() == {"b": "succeeded"}
+        await engine.agent.close()
+
+    run_virtual(main())
+
+
+def test_an_attempt_is_forgotten_once_its_end_is_written():
+    async def main():
+        engine = await Engine().open()
+        engine.assign("a")
+        await engine.until(lambda: engine.attempts.begun)
+        await engine.until(lambda: engine.agent.spool.first < engine.agent.spool.next)
+        engine.disk.fill()
+        engine.attempts.go["a"].set()
+        await engine.until(engine.agent.spool.unwritten_ends)
+        assert engine.provider.forgotten == []
+        engine.disk.free()
+        await engine.until(engine.ends)
+        assert engine.provider.forgotten == [("a", 0, 1)]
+        await engine.agent.close()
+
+    run_virtual(main())
+
+
+def test_losses_are_forgotten_once_they_are_written():
+    async def main():
+        lost, ended = AttemptKey("a", 0, 1), AttemptKey("b", 0, 1)
+        disk = SimDisk()
+        before = await Engine(disk=disk).open()
+        before.assign("b")
+        await before.until(lambda: before.attempts.begun)
+        before.attempts.go["b"].set()
+        await before.until(before.ends)
+        await before.agent.close()
+        disk.fill()
+        engine = Engine(disk=disk, left=(lost, ended))
+        await engine.agent.start()
+        assert engine.provider.forgotten == []
+        disk.free()
+        await engine.until(lambda: engine.provider.forgotten)
+        assert engine.provider.forgotten == [lost, ended]
+        assert engine.agent.spool.next == before.agent.spool.next + 1, "b has its end"
         await engine.agent.close()
 
     run_virtual(main())

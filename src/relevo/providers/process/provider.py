@@ -7,13 +7,14 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 from relevo.domain.ids import AttemptKey
 from relevo.providers.contract import WorkerSpec, WorkerUnavailable
 from relevo.providers.process import cgroups, trees
 from relevo.providers.process.limits import why_no_limit
-from relevo.providers.process.slot import NotHeld, Slot, SlotRecord, clear_once, raze, read_record
+from relevo.providers.process.slot import Left, NotHeld, Slot, SlotRecord, clear_once, raze, read_record
 from relevo.providers.process.trees import make_tree
 from relevo.providers.process.worker import ProcessWorker
 from relevo.runtime import processes
@@ -44,6 +45,9 @@ class ProcessProvider:
         self._doomed: list[Slot] = []  #: to be ended, and not ended yet
         self._workers: set[ProcessWorker] = set()
         self._cleared: list[AttemptKey] = []
+        #: who has no worker any more, and what names them still
+        self._named: dict[AttemptKey, list[Slot | Left]] = {}
+        self._unnamed: set[AttemptKey] = set()  #: forgotten before they had given their workers back
         self._care: asyncio.TimerHandle | None = None
 
     @property
@@ -72,21 +76,37 @@ class ProcessProvider:
         does. Call it again then; what was cleared meanwhile is not forgotten."""
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         ours = {slot.path for slot in self._free} | {worker.slot_path for worker in self._workers}
+        named = {holder.path for holders in self._named.values() for holder in holders}
         for path in self._files():
             self._next = max(self._next, int(os.path.basename(path)) + 1)
-            if path in ours:
+            if path in ours or path in named:
                 continue
             record = read_record(path)
             if record is not None and record.boot_id == processes.boot_id():
                 await _clear(record)
-            if record is not None and record.attempt is not None:
-                self._cleared.append(record.attempt)
-            os.unlink(path)
+            self._left(path, record)
         if not ours:
             await self._clear_unregistered()
             self._free.append(self._open())  # the first job finds its launcher warm
         cleared, self._cleared = self._cleared, []
         return cleared
+
+    def _left(self, path: str, record: SlotRecord | None) -> None:
+        """All in a slot was ended; whom its file names is to be told."""
+        attempts = [] if record is None else [*record.earlier, *filter(None, [record.attempt])]
+        if not attempts:
+            os.unlink(path)
+            return
+        left = Left(path, set(attempts))
+        for attempt in attempts:
+            self._named.setdefault(attempt, []).append(left)
+            self._cleared.append(attempt)
+
+    def forget(self, attempt: AttemptKey) -> None:
+        for holder in self._named.pop(attempt, ()):
+            _warned(partial(holder.forget, attempt))
+        if any(worker.attempt == attempt for worker in self._workers):
+            self._unnamed.add(attempt)
 
     async def create(self, spec: WorkerSpec) -> ProcessWorker:
         while True:
@@ -145,6 +165,10 @@ class ProcessProvider:
 
     def _take_back(self, worker: ProcessWorker, slot: Slot, clean: bool) -> None:
         self._workers.discard(worker)
+        self._named.setdefault(worker.attempt, []).append(slot)
+        if worker.attempt in self._unnamed:
+            self._unnamed.discard(worker.attempt)
+            self.forget(worker.attempt)
         if clean:
             self._free.append(slot)
 

@@ -2,7 +2,9 @@
 
 registered ──open──► ready ──(attempt)──► ready …      a clean slot is used again as it is
     ▲                  │ not clean, or no longer wanted
-    └───── gone ◄──raze┘                               the file goes last
+    └───── gone ◄──raze┘                               the file goes last, once the ends of all that it names are written
+
+Who had a slot stands in its file until that is known: whoever reads it after this process has died tells of all of them.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ class SlotRecord(Struct):
     boot_id: str
     launcher: ProcessIdentity | None = None
     attempt: AttemptKey | None = None
+    earlier: list[AttemptKey] = []  #: who had it before, as far as their ends may not be written yet
 
 
 _encode = msgspec.json.Encoder().encode
@@ -62,16 +65,24 @@ class SlotFile:
         self.path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._size = 0
+        self._removed = False
 
     def write(self, record: SlotRecord) -> None:
         data = _encode(record)
         self._size = max(self._size, len(data))
         os.pwrite(self._fd, data.ljust(self._size), 0)
 
-    def remove(self) -> None:
+    def close(self) -> None:
+        """Nothing more is written. Idempotent."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def remove(self) -> None:
+        """Idempotent."""
+        self.close()
+        if not self._removed:
+            self._removed = True
             os.unlink(self.path)
 
 
@@ -166,6 +177,20 @@ async def raze(record: SlotRecord, one_pass: Callable[[], list[ProcessIdentity] 
         pause = min(pause * 2, 0.1)
 
 
+class Left:
+    """The file of an earlier incarnation's slot, which is cleared away but for the attempts that it names."""
+
+    def __init__(self, path: str, attempts: set[AttemptKey]) -> None:
+        self.path = path
+        self._attempts = attempts
+
+    def forget(self, attempt: AttemptKey) -> None:
+        """See `WorkerProvider.forget`."""
+        self._attempts.discard(attempt)
+        if not self._attempts:
+            os.unlink(self.path)
+
+
 class Slot:
     """One place for one attempt at a time."""
 
@@ -180,6 +205,7 @@ class Slot:
             raise
         self._tree = make_tree(mechanism, folders)
         self._spec: WorkerSpec | None = None
+        self._razed = False
         self.launcher: Launcher | None = None
         self.limits: Limits | None = None
 
@@ -220,16 +246,24 @@ class Slot:
             await self.launcher.until_inside()  # both its selves are to stand in the limited groups
         self.limits.apply(spec)
 
-    def leave(self) -> bool:
-        """The attempt is done with it, and it is clean. False when that could not be written down: then it must go."""
-        attempt, self.record.attempt = self.record.attempt, None
-        try:
-            self._file.write(self.record)
-        except OSError:
-            self.record.attempt = attempt
-            return False
+    def leave(self) -> None:
+        """The attempt is done with it. Its file goes on naming it."""
+        if self.record.attempt is not None:
+            self.record.earlier.append(self.record.attempt)
+            self.record.attempt = None
         self._spec = None
-        return True
+
+    def forget(self, attempt: AttemptKey) -> None:
+        """See `WorkerProvider.forget`. The next attempt's entry leaves it out."""
+        self.record.earlier.remove(attempt)
+        if self._razed:
+            self._close_file()
+
+    def _close_file(self) -> None:
+        if self.record.attempt is None and not self.record.earlier:
+            self._file.remove()
+        else:
+            self._file.close()
 
     def usable(self) -> bool:
         """Whether an attempt may have it. It was left clean, or is new: that its launcher lives is all that may have changed."""
@@ -283,15 +317,17 @@ class Slot:
             await self._limit(self._spec)
 
     async def raze(self) -> None:
-        """Kill all in it and give everything back, its file last. Raises WorkerUnavailable; call it again then."""
+        """Kill all in it and give everything back. Raises WorkerUnavailable; call it again then."""
         await self._end_tree()
-        self._file.remove()
+        self._razed = True
+        self._close_file()
 
     def raze_once(self) -> bool:
         """One pass of `raze`, without waiting. True when all is gone and given back."""
         if self._pass() is not None:
             return False
-        self._file.remove()
+        self._razed = True
+        self._close_file()
         return True
 
     async def _end_tree(self) -> None:

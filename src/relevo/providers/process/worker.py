@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from relevo.domain.ids import AttemptKey
 from relevo.providers.contract import Command, Exit, Sink, WorkerSpec, WorkerUnavailable
 from relevo.providers.process.slot import MARK, Slot
 from relevo.runtime.failpoints import reach
@@ -185,6 +186,11 @@ class ProcessWorker:
         self._earlier: list[StepProcess] = []  #: ended, with background children that may still print
 
     @property
+    def attempt(self) -> AttemptKey:
+        """Who has it."""
+        return self._spec.attempt
+
+    @property
     def slot_path(self) -> str:
         """The file of its slot, "" once that was given back."""
         return self._slot.path if self._slot is not None else ""
@@ -252,7 +258,7 @@ class ProcessWorker:
             return
         if self._process is not None:
             self._process.ending = True
-        clean = not self._condemned and self._quiet(slot) and slot.leave()
+        clean = not self._condemned and self._quiet(slot)
         if not clean:
             self._condemned = True
             await slot.raze()
@@ -278,6 +284,7 @@ class ProcessWorker:
             return
         self._slot = None
         self._close_pipes()
+        slot.leave()
         self._give_back(self, slot, clean)
 
     def _quiet(self, slot: Slot) -> bool:

@@ -60,6 +60,8 @@ async def fresh_provider(state_dir: str, mechanism: str) -> AsyncIterator[Proces
     )  # of this test's own folder: a test that failed leaves nothing behind either
     await provider.close()
     assert left == []
+    for attempt in list(provider._named):
+        provider.forget(attempt)
     assert children(os.getpid()) == families
     assert descriptors() == before
     assert own_groups(provider) == []

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -281,15 +283,66 @@ async def test_a_worker_that_has_no_room_for_its_file_waits_and_is_not_forgotten
         await asyncio.sleep(0.001)
 
 
-async def test_a_slot_that_cannot_be_written_off_is_not_used_again(
-    provider: ProcessProvider, monkeypatch: pytest.MonkeyPatch
+async def test_who_had_a_worker_is_told_of_until_he_is_forgotten(
+    provider: ProcessProvider, state_dir: str, mechanism: str
 ) -> None:
+    """However often whoever asks dies before he has written that down."""
+    one, other = (AttemptKey(KEY.run, job, 1) for job in range(2))
+    async with incarnation(state_dir, mechanism) as agent:
+        for attempt, script in (
+            (one, "true"),
+            (other, "sleep 1000 & true"),
+        ):  # the second leaves no clean slot
+            worker = await agent.create(WorkerSpec(attempt, "/"))
+            sink = RecordingSink()
+            await worker.start(bash(script), sink)
+            await sink.until_ended()
+            await worker.destroy()
+    for _ in range(2):
+        async with incarnation(state_dir, mechanism) as agent:
+            assert sorted(await agent.recover()) == [one, other]
+            assert await agent.recover() == []
+    async with incarnation(state_dir, mechanism) as agent:
+        assert sorted(await agent.recover()) == [one, other]
+        agent.forget(one)
+        agent.forget(AttemptKey(KEY.run, 7, 1))  # never had one
+    assert other in await provider.recover()
+    provider.forget(one)
+    provider.forget(other)
+    assert os.listdir(os.path.join(state_dir, "slots")) == [os.path.basename(provider._free[0].path)]
+
+
+async def test_whose_slot_others_have_by_now_is_told_of_too(
+    provider: ProcessProvider, state_dir: str, mechanism: str
+) -> None:
+    keys = [AttemptKey(KEY.run, job, 1) for job in range(3)]
+    async with incarnation(state_dir, mechanism) as agent:
+        for attempt in keys:
+            worker = await agent.create(WorkerSpec(attempt, "/"))
+            await worker.destroy()
+            if attempt == keys[0]:
+                agent.forget(attempt)
+    assert sorted(await provider.recover()) == keys[1:]
+    for attempt in keys[1:]:
+        provider.forget(attempt)
+
+
+async def test_who_is_forgotten_before_his_worker_is_gone(provider: ProcessProvider) -> None:
     worker = await provider.create(WorkerSpec(KEY, "/"))
-    with monkeypatch.context() as patch:
-        patch.setattr(slot_module.SlotFile, "write", full)
-        await worker.destroy()
-    assert not provider._workers
-    assert not provider._free
+    provider.forget(KEY)
+    worker.abandon()
+    while provider._workers:
+        provider._look_after()
+        await asyncio.sleep(0.001)
+    assert not provider._named
+
+
+@asynccontextmanager
+async def incarnation(state_dir: str, mechanism: str) -> AsyncIterator[ProcessProvider]:
+    """A provider that leaves what was not forgotten to the next one."""
+    agent = ProcessProvider(state_dir, mechanism=mechanism)
+    yield agent
+    await agent.close()
 
 
 async def test_nothing_is_forgotten_when_its_clean_up_fails(

@@ -99,7 +99,8 @@ async def test_a_clean_slot_is_used_again(provider: ProcessProvider) -> None:
 
 
 async def test_a_slot_with_leftovers_is_not_used_again(provider: ProcessProvider) -> None:
-    worker = await provider.create(WorkerSpec(attempt_key(), "/"))
+    key = attempt_key()
+    worker = await provider.create(WorkerSpec(key, "/"))
     assert worker._slot is not None
     first = worker._slot.path
     sink = RecordingSink()
@@ -109,6 +110,8 @@ async def test_a_slot_with_leftovers_is_not_used_again(provider: ProcessProvider
     worker = await provider.create(WorkerSpec(attempt_key(), "/"))
     assert worker._slot is not None
     assert worker._slot.path != first
+    assert os.path.exists(first), "it names who had it"
+    provider.forget(key)
     assert not os.path.exists(first)
     await worker.destroy()
 
