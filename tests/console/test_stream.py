@@ -9,18 +9,13 @@ from playwright.sync_api import expect
 
 from tests.console.conftest import Up, Visit, workflow
 
-#: Tasks of the page that took longer than 50 ms, as the browser counts them; and beside them how long the same piece of work takes now and
-#: then, which tells how much of the machine the page has.
+#: Tasks of the page that took longer than 50 ms, as the browser counts them.
 WATCH = """() => {
   window.long = [];
-  window.same = [];
   new PerformanceObserver(list => list.getEntries().forEach(each => window.long.push(each.duration))).observe({type: 'longtask'});
-  setInterval(() => {
-    const from = performance.now();
-    for (let turn = 0, sum = 0; turn < 1e6; turn++) sum += turn % 7;
-    window.same.push(performance.now() - from);
-  }, 100);
 }"""
+#: A piece of work that tells how fast the processor is that the page has.
+WORK = """() => { for (let turn = 0, sum = 0; turn < 3e7; turn++) sum += turn % 7; }"""
 #: Numbers and texts of the lines that are drawn.
 LINES = """() => [...document.querySelectorAll('.log-line')]
   .map(line => [+line.dataset.line, line.querySelector('.log-text').textContent])"""
@@ -95,6 +90,17 @@ def test_hundreds_of_events_a_second_do_not_hold_the_page(
     page = visitor.enter("/runs")
     visitor.live()
     page.evaluate(WATCH)
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def worked_s() -> float:
+        """Processor time of the page's thread so far: stalls of the machine are not in it."""
+        told = session.send("Performance.getMetrics")["metrics"]
+        return float(next(one["value"] for one in told if one["name"] == "TaskDuration"))
+
+    before_s = worked_s()
+    page.evaluate(WORK)
+    same_s = worked_s() - before_s
     # Two tabs of one visitor would share nothing: all of it comes over one stream, to one page that shows a graph and rows.
     run = up.submit(
         workflow(
@@ -114,12 +120,11 @@ def test_hundreds_of_events_a_second_do_not_hold_the_page(
     expect(page.locator(".counts-legend")).to_contain_text("600 succeeded")
     events = len(up.ask(f"/runs/{run}/events?limit=10000")["items"])
     took_s = (told["ended_ms"] - told["created_ms"]) / 1_000
-    longest = max(page.evaluate("window.long"), default=0)
+    work_s = worked_s() - before_s - same_s
     record_property("events_per_s", round(events / took_s))
-    record_property("longest_task_ms", longest)
-    same = sorted(page.evaluate("window.same"))
-    slowness = same[len(same) * 9 // 10] / same[0]
-    assert longest <= 200 * slowness, f"{events / took_s:.0f} events/s held the page for {longest} ms"
+    record_property("longest_task_ms", max(page.evaluate("window.long"), default=0))
+    # Usually 20 times that.
+    assert work_s < 100 * same_s, f"{events} events were {work_s:.1f} s of work for the page"
 
 
 def test_how_soon_a_line_is_on_the_page(
