@@ -110,6 +110,29 @@ def test_retry_runs_all_of_it_again(user):
     assert user.witness.read_text().split() == ["good", "flaky", "good", "flaky"]
 
 
+NUMBERS = """on: workflow_dispatch
+jobs:
+  a:
+    runs-on: ubuntu-latest
+    steps: [{run: 'echo $GITHUB_RUN_ID ${{ github.run_id }} $GITHUB_RUN_NUMBER ${{ github.run_number }} >> $WITNESS'}]
+"""
+
+
+def test_each_run_has_its_own_numbers_and_a_retry_those_of_the_run_that_it_retries(user):
+    user.workflow(NUMBERS)
+    first, second = user.relevo("run", "w.yml", "--json"), user.relevo("run", "w.yml", "--json")
+    assert (first.code, second.code) == (0, 0)
+    assert user.relevo("retry", first.run, "--json").code == 0
+    one, other, again = (line.split() for line in user.witness.read_text().splitlines())
+    assert again == one
+    for numbers in (one, other):
+        assert numbers[0] == numbers[1]
+        assert numbers[2] == numbers[3]
+        assert all(number.isdigit() for number in numbers)
+    assert one[0] != other[0]
+    assert int(one[2]) < int(other[2])
+
+
 ARTIFACTS = """on: workflow_dispatch
 jobs:
   good:

@@ -3,7 +3,7 @@
 What the tree holds is asked of a Tree (`tree.py`): it lies here, or a client has told of it. Everything that can be wrong is found here, before anything starts, and told in one pass.
 
 Reading takes milliseconds (git, files, a parser), and is done in a thread. A file that uses nothing of its tree means the same
-each time that it is submitted: that is remembered. And without a tree, runs of it have the same contexts but for two numbers.
+each time that it is submitted: that is remembered. And runs of it without a tree have all alike but their numbers.
 """
 
 from __future__ import annotations
@@ -17,9 +17,17 @@ import msgspec
 from msgspec import Struct
 
 from relevo.assembly import snapshot
-from relevo.assembly.github_context import build, number_of
+from relevo.assembly.github_context import build
 from relevo.domain.errors import UserError
-from relevo.orchestrator.plans import JOB_LIMIT, Plan, PlanCache, SharedContexts, group_of_run
+from relevo.orchestrator.plans import (
+    JOB_LIMIT,
+    Plan,
+    PlanCache,
+    SharedContexts,
+    digest_of,
+    group_of_run,
+    without_numbers,
+)
 from relevo.workflow import templates
 from relevo.workflow.calls import called_by, with_called
 from relevo.workflow.diagnostics import Diagnostic, WorkflowInvalid
@@ -52,9 +60,6 @@ if TYPE_CHECKING:
 REMEMBERED_BYTES: Final = 256 << 10
 #: Forms of one text that are kept: it may be asked for by several events.
 FORMS: Final = 8
-#: What stands for the id and the number of a run in a form: no text that is submitted can have it.
-_RUN: Final = "\0run"
-_NUMBER: Final = "\0number"
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -63,7 +68,8 @@ class Admitted(Struct, frozen=True):
     """A submission that may be accepted."""
 
     plan: Plan
-    contexts: bytes  #: SharedContexts, encoded
+    contexts: bytes  #: SharedContexts without the run's numbers, encoded
+    digest: str  #: of these
     event: str
     title: str
     group: GroupAsk | None
@@ -95,26 +101,9 @@ class Read(Struct, frozen=True):
     inputs: dict[str, Any]
 
 
-class Form(Struct, frozen=True):
-    """What runs of a text without a tree have alike: all but two numbers in their contexts."""
-
-    filled: Admitted
-    before: bytes  #: the id of the run
-    between: bytes  #: that and the number of the run
-    after: bytes
-
-    def fill(self, run: str, number: int) -> Admitted:
-        """As a run has it."""
-        filled = self.filled
-        contexts = b"".join(
-            (self.before, _encode(number_of(run)), self.between, _encode(str(number)), self.after)
-        )
-        return Admitted(filled.plan, contexts, filled.event, filled.title, filled.group, filled.warnings)
-
-
 #: What a meaning depends on when it depends on no tree.
 _Text = tuple[bytes, str, tuple[str, ...], bool, frozenset[str]]
-#: What a form depends on beside its text: event, workspaces are kept, the empty folder, jobs at most.
+#: What runs of a text without a tree depend on beside it: event, workspaces are kept, the empty folder, jobs at most.
 _Asked = tuple[str, bool, str, int]
 
 
@@ -123,7 +112,7 @@ class Known(Struct, frozen=True):
 
     meant: Meant
     plan: Plan
-    forms: dict[_Asked, Form] = {}
+    alike: dict[_Asked, Admitted] = {}  #: runs of it without a tree
 
 
 class Admission:
@@ -137,28 +126,32 @@ class Admission:
         self._known: OrderedDict[_Text, Known] = OrderedDict()
         self._known_bytes = 0
 
-    async def admit(self, submission: Submission, *, run: str, number: int) -> Admitted:
-        """Check a submission. Raises UserError (WorkflowInvalid with all diagnostics)."""
+    async def admit(self, submission: Submission, *, run_id: str, run_number: str) -> Admitted:
+        """Check a submission. The numbers are those that its expressions see. Raises UserError (WorkflowInvalid with all
+        diagnostics)."""
         text = _text_of(submission, self._reach)
         known = None if text is None else self._known.get(text)
         asked = _asked_of_form(submission)
-        if text is not None and known is not None and asked is not None and asked in known.forms:
+        if text is not None and known is not None and asked is not None and asked in known.alike:
             self._known.move_to_end(text)
-            return known.forms[asked].fill(run, number)
+            return known.alike[asked]
         if known is not None and (submission.treeless or submission.source is not None):
             found = self._read(submission, known)  # no disk, no parser: not worth a thread
         else:
             found = await asyncio.to_thread(self._read, submission, known)
         meant, plan = found.meant, self._plans.shared(found.plan)
         taken = await snapshot_of(meant, found.tree)
+        admitted = _admitted(found, plan, _contexts(found, taken, submission, run_id, run_number))
         if text is not None and found.anywhere:
             known = self._remember(text, meant, plan)
-            if asked is not None and known is not None and len(known.forms) < FORMS:
-                form = _form(found, plan, submission)
-                if form is not None:
-                    known.forms[asked] = form
-        shared = _contexts(found, taken, submission, number_of(run), str(number))
-        return _admitted(found, plan, shared)
+            if (
+                known is not None
+                and asked is not None
+                and len(known.alike) < FORMS
+                and not _may_name_it(meant)
+            ):
+                known.alike[asked] = admitted
+        return admitted
 
     def _read(self, submission: Submission, known: Known | None) -> Read:
         from relevo.assembly.tree import tree_of
@@ -217,9 +210,11 @@ def _contexts(
 
 
 def _admitted(found: Read, plan: Plan, shared: SharedContexts) -> Admitted:
+    contexts = _encode(without_numbers(shared))
     return Admitted(
         plan,
-        _encode(shared),
+        contexts,
+        digest_of(contexts),
         str(shared.github["event_name"]),
         _title(found.meant.workflow, shared.github, found.inputs),
         group_of_run(plan, shared),
@@ -234,15 +229,9 @@ def _asked_of_form(submission: Submission) -> _Asked | None:
     return submission.event, submission.keep, submission.directory, job_limit()
 
 
-def _form(found: Read, plan: Plan, submission: Submission) -> Form | None:
-    """None where more than the two numbers may differ from run to run."""
-    workflow = found.meant.workflow
-    if workflow.run_name or workflow.concurrency is not None:
-        return None  # both may name the run
-    admitted = _admitted(found, plan, _contexts(found, None, submission, _RUN, _NUMBER))
-    before, marked, rest = admitted.contexts.partition(_encode(_RUN))
-    between, also_marked, after = rest.partition(_encode(_NUMBER))
-    return Form(admitted, before, between, after) if marked and also_marked else None
+def _may_name_it(meant: Meant) -> bool:
+    """Whether title and group may have the numbers of the run in them."""
+    return bool(meant.workflow.run_name) or meant.workflow.concurrency is not None
 
 
 def _text_of(submission: Submission, reach: Reach | None) -> _Text | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from relevo.assembly.github_context import number_of
 from relevo.assembly.reading import Reading, job_named, waits
 from relevo.domain import commands as c
 from relevo.domain.errors import UserError
@@ -18,7 +19,7 @@ from relevo.domain.states import JobStatus
 from relevo.orchestrator import keys
 from relevo.orchestrator.api import REASON_LIMIT, SecretsMissing, Submission
 from relevo.orchestrator.orchestrator import NoSuchRun
-from relevo.orchestrator.plans import Plan, digest_of, group_of_run
+from relevo.orchestrator.plans import Plan, group_of_run
 from relevo.store.contract import Fact, FactExists, StoreUnavailable
 from relevo.telemetry import ids
 
@@ -85,8 +86,9 @@ class LocalApi:
     async def submit(self, submission: Submission) -> str:
         """See EngineApi.submit."""
         run = submission.run or await self.new_id()
-        admitted = await self._admission.admit(submission, run=run, number=self._number())
-        return await self._accept(run, admitted, submission)
+        run_id, run_number = number_of(run), self._number()
+        admitted = await self._admission.admit(submission, run_id=run_id, run_number=run_number)
+        return await self._accept(run, run_id, run_number, admitted, submission)
 
     @cached_property
     def _admission(self) -> Admission:
@@ -94,11 +96,13 @@ class LocalApi:
 
         return Admission(self._engine.parts.blobs, self._engine.orchestrator.stored.plans, self._reach)
 
-    def _number(self) -> int:
+    def _number(self) -> str:
         """`github.run_number`: grows by one with each run of this home, as far as this engine knows."""
-        return self._store.sequence + 1
+        return str(self._store.sequence + 1)
 
-    async def _accept(self, run: str, admitted: Admitted, submission: Submission) -> str:
+    async def _accept(
+        self, run: str, run_id: str, run_number: str, admitted: Admitted, submission: Submission
+    ) -> str:
         facts = _once(submission.idempotency_key, run, lambda: keys.submitted(submission))
         if submission.secrets:
             facts.append(Fact(f"secrets/{run}", self._vault.seal(run, submission.secrets)))
@@ -111,13 +115,15 @@ class LocalApi:
             admitted.title,
             admitted.event,
             plan.digest,
-            digest_of(admitted.contexts),
+            admitted.digest,
             plan.declarations(),
             at_ms=self._clock.wall_ms(),
             secrets=sorted(submission.secrets),
             group=admitted.group,
             traceparent=traceparent,
             tracestate=tracestate,
+            run_id=run_id,
+            run_number=run_number,
         )
         return await self._stored(submit, plan, admitted.contexts, facts)
 
@@ -332,7 +338,7 @@ class LocalApi:
         if missing:
             raise SecretsMissing(missing)
         plan = await orchestrator.stored.plan(accepted.spec)
-        contexts = await orchestrator.stored.contexts(accepted.contexts)
+        contexts = await orchestrator.stored.contexts(accepted)
         carried = await orchestrator.stored.carried(run) if failed or job is not None else {}
         if job is not None:
             carried = _without(state, carried, job_named(state, job))
@@ -361,8 +367,10 @@ class LocalApi:
             traceparent=trace[0],
             tracestate=trace[1],
             retried_traceparent=accepted.traceparent,
+            run_id=accepted.run_id,
+            run_number=accepted.run_number,
         )
-        return await self._stored(submit, plan, contexts.blob, facts, carried)
+        return await self._stored(submit, plan, contexts.held.blob, facts, carried)
 
     async def drain(self, agent: str, *, reason: str = "") -> None:
         """See EngineApi.drain."""

@@ -26,6 +26,8 @@ class Submit(Struct, frozen=True, gc=False):
     traceparent: str = ""
     tracestate: str = ""
     retried_traceparent: str = ""
+    run_id: str = ""
+    run_number: str = ""
 
 
 class ExpandNode(Struct, frozen=True, gc=False):

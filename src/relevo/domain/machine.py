@@ -101,6 +101,8 @@ def _submit(run: Run, command: c.Submit) -> list[e.Event]:
             command.traceparent,
             command.tracestate,
             command.retried_traceparent,
+            command.run_id,
+            command.run_number,
         ),
     ]
     return events + _nodes_added(command.nodes)

@@ -24,6 +24,7 @@ def assignment_of(actor: RunActor, key: AttemptKey) -> tuple[m.Assignment, dict[
     template = actor.plan.of(job.node)
     digest, spec = template.spec
     call = job.node.call
+    contexts, shared = actor.contexts.travelling
     own = m.JobFacts(
         job.decl.name,
         needs_of(run, job.node) if job.node.needs else {},
@@ -39,7 +40,7 @@ def assignment_of(actor: RunActor, key: AttemptKey) -> tuple[m.Assignment, dict[
         key.job,
         key.number,
         digest,
-        accepted.contexts,
+        contexts,
         own,
         None,
         job.decl.timeout_s,
@@ -51,4 +52,4 @@ def assignment_of(actor: RunActor, key: AttemptKey) -> tuple[m.Assignment, dict[
         accepted.traceparent,
         accepted.tracestate,
     )
-    return assignment, {digest: spec, accepted.contexts: actor.contexts.blob}
+    return assignment, {digest: spec, contexts: shared}

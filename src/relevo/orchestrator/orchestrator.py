@@ -33,12 +33,7 @@ from relevo.orchestrator.assignments import assignment_of
 from relevo.orchestrator.calling import secrets_seen
 from relevo.orchestrator.drains import Drains
 from relevo.orchestrator.groups import Groups
-from relevo.orchestrator.plans import (
-    UNREAD,
-    Carried,
-    HeldContexts,
-    Plan,
-)
+from relevo.orchestrator.plans import UNREAD, Carried, Plan, RunContexts
 from relevo.orchestrator.preempting import Preempting
 from relevo.orchestrator.run_actor import Envelope, RunActor, run_row
 from relevo.orchestrator.shares import SharesKept
@@ -218,7 +213,7 @@ class Orchestrator:
         if accepted is None or run.ended:
             return
         plan = await self.stored.plan(accepted.spec)
-        shared = await self.stored.contexts(accepted.contexts)
+        shared = await self.stored.contexts(accepted)
         carried = await stored_carried(self.store, run.id) if accepted.retried_from else {}
         self._resume(run, plan, shared, carried)
         for envelope in self._reloading.pop(run.id, []):
@@ -227,7 +222,7 @@ class Orchestrator:
             # An engine died between an end and the verdict that it asks for.
             self._tell(run.id, Envelope((NOTHING,)))
 
-    def _resume(self, run: Run, plan: Plan, shared: HeldContexts, carried: dict[str, Carried]) -> None:
+    def _resume(self, run: Run, plan: Plan, shared: RunContexts, carried: dict[str, Carried]) -> None:
         actor = self._actors[run.id] = RunActor(self, run, plan, shared, carried)
         self.idle.clear()
         if run.status is not RunStatus.PENDING:  # else nobody ever had anything of it
@@ -267,7 +262,7 @@ class Orchestrator:
         carried: dict[str, Carried] | None = None,
     ) -> asyncio.Future[bool]:
         """Accept a run; the future is done when it is durable, with StoreUnavailable or FactExists when it was not."""
-        shared = self.stored.hold_contexts(submit.contexts, shared_blob)
+        shared = self.stored.hold_contexts(submit, shared_blob)
         further = self.stored.facts_to_store(submit.spec, submit.contexts, plan, shared_blob)
         reply: asyncio.Future[bool] = self._loop.create_future()
         RUNS_ACCEPTED.value += 1
@@ -564,7 +559,7 @@ class Orchestrator:
             for actor in actors:
                 accepted = actor.run.accepted
                 if accepted is not None:
-                    actor.contexts = self.stored.held_contexts(accepted.contexts) or actor.contexts
+                    actor.contexts = self.stored.held_contexts(accepted) or actor.contexts
             del held  # from here on their runs hold them
             del self._behind[: len(placements)]
             self._tell_places(placements)

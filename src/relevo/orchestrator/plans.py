@@ -40,6 +40,7 @@ GROUP_STREAM: Final = "group-"
 JOB_LIMIT: Final = 10_000
 
 _workflow_encoder = msgspec.msgpack.Encoder()
+_encode = _workflow_encoder.encode
 _workflow_decoder = msgspec.msgpack.Decoder(Workflow)
 #: Results of what a node needs: of none, and where all of it ended well.
 NO_RESULTS: Final[frozenset[str]] = frozenset()
@@ -89,29 +90,77 @@ _keep_decoder = msgspec.msgpack.Decoder(_Keep)
 
 
 class HeldContexts(Struct, frozen=True, weakref=True):
-    """The shared contexts of a live run, as the bytes that they travel as: decoded they take three times the room."""
+    """Shared contexts of live runs, as the bytes that are stored: decoded they take three times the room.
 
+    Runs of one text in one tree have the same, for their numbers lie apart (`RunContexts`).
+    """
+
+    digest: str
     blob: bytes
     keep: bool  #: what every assignment says
 
     @classmethod
-    def of(cls, blob: bytes) -> HeldContexts:
+    def of(cls, digest: str, blob: bytes) -> HeldContexts:
         """Raises msgspec.DecodeError."""
-        return cls(blob, _keep_decoder.decode(blob).keep)
+        return cls(digest, blob, _keep_decoder.decode(blob).keep)
+
+
+class RunContexts:
+    """The shared contexts of one run: what it has alike with others, and its own numbers."""
+
+    __slots__ = ("_travelling", "held", "run_id", "run_number")
+
+    def __init__(self, held: HeldContexts, run_id: str, run_number: str) -> None:
+        """`run_id`: "" where the held ones have both numbers, as those of an earlier version do."""
+        self.held = held
+        self.run_id = run_id
+        self.run_number = run_number
+        self._travelling: tuple[str, bytes] | None = None
+
+    @property
+    def keep(self) -> bool:
+        """Whether its workspaces stay."""
+        return self.held.keep
 
     @property
     def decoded(self) -> SharedContexts:
         """Them. Some microseconds when others were used meanwhile."""
-        return _decoded(self.blob)
+        return _decoded(self.held.blob, self.run_id, self.run_number)
+
+    @property
+    def travelling(self) -> tuple[str, bytes]:
+        """Digest and bytes, as agents get them: with the numbers in their places."""
+        if self._travelling is None:
+            if self.run_id:
+                blob = _encode(self.decoded)
+                self._travelling = digest_of(blob), blob
+            else:
+                self._travelling = self.held.digest, self.held.blob
+        return self._travelling
 
 
 #: Stands for the contexts of a run that was taken up and has had nothing to do since: they are read when it has.
-UNREAD: Final = HeldContexts(b"", False)
+UNREAD: Final = RunContexts(HeldContexts("", b"", False), "", "")
 
 
 @lru_cache(maxsize=DECODED_CONTEXTS)
-def _decoded(blob: bytes) -> SharedContexts:
+def _decoded(blob: bytes, run_id: str, run_number: str) -> SharedContexts:
+    shared = _stored(blob)
+    if not run_id:
+        return shared
+    return msgspec.structs.replace(
+        shared, github=shared.github | {"run_id": run_id, "run_number": run_number}
+    )
+
+
+@lru_cache(maxsize=DECODED_CONTEXTS)
+def _stored(blob: bytes) -> SharedContexts:
     return _shared_decoder.decode(blob)
+
+
+def without_numbers(shared: SharedContexts) -> SharedContexts:
+    """As they are stored: the numbers keep their places, where `RunContexts` fills them in."""
+    return msgspec.structs.replace(shared, github=shared.github | {"run_id": "", "run_number": ""})
 
 
 class Carried(Struct, frozen=True):

@@ -76,7 +76,7 @@ async def _jobs_of(row: RunRow, history: Sequence[Stored], stored: StoredRuns, b
                         took_ms[event.job] = max(0, (event.at_ms or append.at_ms) - since)
     assert run.accepted is not None
     plan = await stored.plan(run.accepted.spec)
-    contexts = await stored.contexts(run.accepted.contexts)
+    contexts = await stored.contexts(run.accepted)
     tenant = str(contexts.decoded.github.get("repository", ""))
     place = {index: base + position for position, index in enumerate(sorted(took_ms))}
     return [_job(row, run, plan, tenant, index, took_ms[index], place) for index in place]

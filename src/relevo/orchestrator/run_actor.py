@@ -21,7 +21,7 @@ from relevo.domain.states import AT_AGENT, JOB_ENDS, JobStatus
 from relevo.domain.stored import Stored
 from relevo.orchestrator.apart import as_stored, inputs_stored, outputs_stored, shortened
 from relevo.orchestrator.calling import returned
-from relevo.orchestrator.plans import Carried, HeldContexts, Plan, expand
+from relevo.orchestrator.plans import Carried, Plan, RunContexts, expand
 from relevo.store.contract import Append, Fact, Fenced, RunRow
 from relevo.workers.link import Batch
 
@@ -66,7 +66,7 @@ class RunActor(Actor[Envelope]):
         home: Orchestrator,
         run: Run,
         plan: Plan,
-        contexts: HeldContexts,
+        contexts: RunContexts,
         carried: dict[str, Carried],
     ) -> None:
         self._home = home
@@ -83,10 +83,10 @@ class RunActor(Actor[Envelope]):
         """The first message for it is to come. Whatever a run does needs its contexts: it waits for them."""
         if self.run.accepted is not None:
             self.context.pause()
-            contexts = self._home.stored.contexts(self.run.accepted.contexts)
+            contexts = self._home.stored.contexts(self.run.accepted)
             self.context.perform(contexts, self._opened, self._not_opened)
 
-    def _opened(self, contexts: HeldContexts) -> None:
+    def _opened(self, contexts: RunContexts) -> None:
         self.contexts = contexts
         self.context.resume()
 

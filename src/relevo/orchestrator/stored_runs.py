@@ -10,13 +10,22 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from relevo.domain import commands as c
 from relevo.domain import events as e
 from relevo.domain.errors import InfrastructureError, RelevoError
 from relevo.domain.evolution import evolve
 from relevo.domain.run import Run, leg_of
 from relevo.domain.stored import Stored
 from relevo.orchestrator.apart import MAY_LIE_APART, lies_apart, whole
-from relevo.orchestrator.plans import Carried, HeldContexts, Plan, PlanCache, context_fact, spec_fact
+from relevo.orchestrator.plans import (
+    Carried,
+    HeldContexts,
+    Plan,
+    PlanCache,
+    RunContexts,
+    context_fact,
+    spec_fact,
+)
 from relevo.store.contract import EventStore, Fact
 
 #: Keys of stored specs and contexts that are remembered at most.
@@ -87,19 +96,21 @@ class StoredRuns:
             plan = self.plans.decode(digest, blob)
         return plan
 
-    async def contexts(self, digest: str) -> HeldContexts:
-        """Contexts. Raises RelevoError when the store lacks them."""
+    async def contexts(self, accepted: e.RunAccepted) -> RunContexts:
+        """The contexts of a run. Raises RelevoError when the store lacks them."""
+        digest = accepted.contexts
         known = self._shared.get(digest)
-        if known is not None:
-            return known
-        blob = await self._store.fact(context_fact(digest))
-        if blob is None:
-            raise RelevoError(f"the store lacks contexts {digest}")
-        return self.hold_contexts(digest, blob)
+        if known is None:
+            blob = await self._store.fact(context_fact(digest))
+            if blob is None:
+                raise RelevoError(f"the store lacks contexts {digest}")
+            known = self._hold(digest, blob)
+        return RunContexts(known, accepted.run_id, accepted.run_number)
 
-    def held_contexts(self, digest: str) -> HeldContexts | None:
-        """Contexts that somebody holds."""
-        return self._shared.get(digest)
+    def held_contexts(self, accepted: e.RunAccepted) -> RunContexts | None:
+        """The contexts of a run, if somebody holds them."""
+        known = self._shared.get(accepted.contexts)
+        return None if known is None else RunContexts(known, accepted.run_id, accepted.run_number)
 
     async def contexts_ahead(self, runs: Sequence[Run]) -> list[HeldContexts]:
         """The contexts of many runs in one read: keep them until their runs hold them.
@@ -111,18 +122,21 @@ class StoredRuns:
         held: list[HeldContexts] = []
         try:
             for key, blob in (await self._store.facts_named(list(wanted))).items():
-                held.append(self.hold_contexts(wanted[key], blob))
+                held.append(self._hold(wanted[key], blob))
         except InfrastructureError:
             raise
         except UNREADABLE:
             pass
         return held
 
-    def hold_contexts(self, digest: str, blob: bytes) -> HeldContexts:
-        """The contexts of a blob, shared by all runs that have the same, for as long as one of them is live."""
+    def hold_contexts(self, submit: c.Submit, blob: bytes) -> RunContexts:
+        """The contexts of a run that comes; `blob` is shared by all that have the same, for as long as one of them is live."""
+        return RunContexts(self._hold(submit.contexts, blob), submit.run_id, submit.run_number)
+
+    def _hold(self, digest: str, blob: bytes) -> HeldContexts:
         known = self._shared.get(digest)
         if known is None:
-            known = self._shared[digest] = HeldContexts.of(blob)
+            known = self._shared[digest] = HeldContexts.of(digest, blob)
         return known
 
     # --- facts ------------------------------------------------------------------------------------------------------

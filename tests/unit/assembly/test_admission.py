@@ -15,7 +15,7 @@ from relevo.assembly.admission import Admission, Admitted
 from relevo.blobs.memory import MemoryBlobs
 from relevo.domain.errors import UserError
 from relevo.orchestrator.api import Submission
-from relevo.orchestrator.plans import HeldContexts, PlanCache, SharedContexts
+from relevo.orchestrator.plans import HeldContexts, PlanCache, RunContexts, SharedContexts, digest_of
 from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.reach import Reach
 from relevo.workflow.diagnostics import WorkflowInvalid
@@ -38,7 +38,7 @@ def asked(text: str, folder: Path, **given: Any) -> Submission:
 
 
 def shared(admitted: Admitted) -> SharedContexts:
-    return HeldContexts.of(admitted.contexts).decoded
+    return RunContexts(HeldContexts.of(admitted.digest, admitted.contexts), "7001", "1").decoded
 
 
 @pytest.fixture
@@ -58,14 +58,15 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def test_a_text_that_uses_nothing_of_its_tree_is_read_once(
     made: Admission, tmp_path: Path, read: list[str]
 ) -> None:
-    first = await made.admit(asked(PLAIN, tmp_path), run="r1", number=1)
-    second = await made.admit(asked(PLAIN, tmp_path, treeless=True, env={"A": "b"}), run="r2", number=2)
+    first = await made.admit(asked(PLAIN, tmp_path), run_id="r1", run_number="1")
+    second = await made.admit(
+        asked(PLAIN, tmp_path, treeless=True, env={"A": "b"}), run_id="r2", run_number="2"
+    )
     assert first.plan is second.plan
     assert len(read) == 1
     assert shared(second).env == {"A": "b"}
-    assert (shared(first).github["run_number"], shared(second).github["run_number"]) == ("1", "2")
-    await made.admit(asked(PLAIN, tmp_path, jobs=("a",)), run="r3", number=3)
-    await made.admit(asked(PLAIN.replace("echo", "true"), tmp_path), run="r4", number=4)
+    await made.admit(asked(PLAIN, tmp_path, jobs=("a",)), run_id="r3", run_number="3")
+    await made.admit(asked(PLAIN.replace("echo", "true"), tmp_path), run_id="r4", run_number="4")
     assert len(read) == 3
 
 
@@ -81,7 +82,7 @@ async def test_nothing_is_read_on_the_loop(
 
     monkeypatch.setattr(git_facts, "read", noted)
     for _ in range(2):  # also when the text is known: git is asked of each tree
-        await made.admit(asked(PLAIN, tmp_path), run="r1", number=1)
+        await made.admit(asked(PLAIN, tmp_path), run_id="r1", run_number="1")
     assert len(looked) == 2
     assert threading.main_thread() not in looked
     assert threading.main_thread().name not in read
@@ -91,17 +92,17 @@ async def test_what_a_text_uses_of_its_tree_is_looked_at_each_time(made: Admissi
     (tmp_path / "tool").mkdir()
     action = tmp_path / "tool" / "action.yml"
     action.write_text(ACTION)
-    await made.admit(asked(LOCAL, tmp_path), run="r1", number=1)
+    await made.admit(asked(LOCAL, tmp_path), run_id="r1", run_number="1")
     action.write_text("name: t\nruns:\n  using: node99\n")
     with pytest.raises(WorkflowInvalid):
-        await made.admit(asked(LOCAL, tmp_path), run="r2", number=2)
+        await made.admit(asked(LOCAL, tmp_path), run_id="r2", run_number="2")
     other = tmp_path / ".github" / "workflows" / "other.yml"
     other.parent.mkdir(parents=True)
     other.write_text(PLAIN.replace("push", "workflow_call"))
-    await made.admit(asked(TWO, tmp_path, jobs=("a",)), run="r3", number=3)
+    await made.admit(asked(TWO, tmp_path, jobs=("a",)), run_id="r3", run_number="3")
     other.unlink()
     with pytest.raises(WorkflowInvalid):  # a job that is not asked for is checked all the same
-        await made.admit(asked(TWO, tmp_path, jobs=("a",)), run="r4", number=4)
+        await made.admit(asked(TWO, tmp_path, jobs=("a",)), run_id="r4", run_number="4")
 
 
 async def test_what_is_remembered_is_bounded(
@@ -109,11 +110,11 @@ async def test_what_is_remembered_is_bounded(
 ) -> None:
     monkeypatch.setattr(admission, "REMEMBERED_BYTES", 3 * len(PLAIN))
     for number in range(5):
-        await made.admit(asked(PLAIN.replace("echo", f"ech{number}"), tmp_path), run="r", number=1)
+        await made.admit(asked(PLAIN.replace("echo", f"ech{number}"), tmp_path), run_id="r", run_number="1")
     assert len(made._known) == 3
     assert made._known_bytes == 3 * len(PLAIN)
     long = PLAIN + "#" * 3 * len(PLAIN)
-    await made.admit(asked(long, tmp_path), run="r", number=1)
+    await made.admit(asked(long, tmp_path), run_id="r", run_number="1")
     assert len(made._known) == 3
 
 
@@ -122,14 +123,14 @@ async def test_a_run_without_a_tree_is_not_one_of_the_repository_that_its_folder
 ) -> None:
     await asyncio.to_thread(_commit, tmp_path)
     (tmp_path / "nowhere").mkdir()
-    theirs = await made.admit(asked(PLAIN, tmp_path / "nowhere"), run="r1", number=1)
+    theirs = await made.admit(asked(PLAIN, tmp_path / "nowhere"), run_id="r1", run_number="1")
     assert (theirs.title, shared(theirs).github["ref_name"]) == ("Theirs", "theirs")
-    nobodys = await made.admit(asked(PLAIN, tmp_path / "nowhere", treeless=True), run="r2", number=2)
+    nobodys = await made.admit(asked(PLAIN, tmp_path / "nowhere", treeless=True), run_id="r2", run_number="2")
     assert (nobodys.title, shared(nobodys).github["ref_name"]) == ("push", "main")
     assert shared(nobodys).github["repository"] == "local/nowhere"
     checks_out = PLAIN.replace("run: echo", "uses: actions/checkout@v4")
     with pytest.raises(UserError, match="has no working tree"):
-        await made.admit(asked(checks_out, tmp_path / "nowhere", treeless=True), run="r3", number=3)
+        await made.admit(asked(checks_out, tmp_path / "nowhere", treeless=True), run_id="r3", run_number="3")
 
 
 TREELESS = {
@@ -151,11 +152,12 @@ async def test_what_is_remembered_of_runs_without_a_tree_is_what_each_of_them_ha
     remembering = Admission(MemoryBlobs(), PlanCache(), REACH)
     for run, number in (("r1", 1), ("01m8f7wrqq5mat61td", 127), ("01m8f7wrqq5mat61te", 100_000)):
         submission = asked(text, tmp_path, treeless=True, **given)
-        found = await remembering.admit(submission, run=run, number=number)
-        fresh = await Admission(MemoryBlobs(), PlanCache(), REACH).admit(submission, run=run, number=number)
-        assert found.contexts == fresh.contexts
+        found = await remembering.admit(submission, run_id=run, run_number=str(number))
+        fresh = await Admission(MemoryBlobs(), PlanCache(), REACH).admit(
+            submission, run_id=run, run_number=str(number)
+        )
+        assert (found.contexts, found.digest) == (fresh.contexts, digest_of(found.contexts))
         assert (found.title, found.event, found.group) == (fresh.title, fresh.event, fresh.group)
-        assert shared(found).github["run_number"] == str(number)
 
 
 async def test_what_is_asked_otherwise_is_not_taken_from_what_is_remembered(
@@ -164,16 +166,20 @@ async def test_what_is_asked_otherwise_is_not_taken_from_what_is_remembered(
     text = TREELESS["by hand"]
     usual: dict[str, Any] = {"treeless": True}
     for _ in range(2):
-        assert shared(await made.admit(asked(text, tmp_path, **usual), run="r", number=1)).inputs == {
-            "level": "low"
-        }
-    high = await made.admit(asked(text, tmp_path, inputs={"level": "high"}, **usual), run="r", number=1)
+        assert shared(
+            await made.admit(asked(text, tmp_path, **usual), run_id="r", run_number="1")
+        ).inputs == {"level": "low"}
+    high = await made.admit(
+        asked(text, tmp_path, inputs={"level": "high"}, **usual), run_id="r", run_number="1"
+    )
     assert shared(high).inputs == {"level": "high"}
-    pushed = await made.admit(asked(text, tmp_path, event="push", **usual), run="r", number=1)
+    pushed = await made.admit(asked(text, tmp_path, event="push", **usual), run_id="r", run_number="1")
     assert (pushed.event, shared(pushed).github["event_name"]) == ("push", "push")
-    assert shared(await made.admit(asked(text, tmp_path, keep=True, **usual), run="r", number=1)).keep
+    assert shared(
+        await made.admit(asked(text, tmp_path, keep=True, **usual), run_id="r", run_number="1")
+    ).keep
     monkeypatch.setenv("RELEVO_JOB_LIMIT", "7")
-    assert shared(await made.admit(asked(text, tmp_path, **usual), run="r", number=1)).job_limit == 7
+    assert shared(await made.admit(asked(text, tmp_path, **usual), run_id="r", run_number="1")).job_limit == 7
 
 
 def _commit(folder: Path) -> None:
@@ -188,17 +194,17 @@ async def test_what_agents_answer_to_counts_also_for_texts_that_are_known(
     made = Admission(MemoryBlobs(), PlanCache(), reach)
     gpu = PLAIN.replace("ubuntu-latest", "GPU")
     with pytest.raises(UserError, match="runs on GPU, and no agent here does"):
-        await made.admit(asked(gpu, tmp_path), run="r1", number=1)
+        await made.admit(asked(gpu, tmp_path), run_id="r1", run_number="1")
     reach.met(AgentCapacity("g", frozenset({"gpu"}), 1, 1.0, 1 << 30))
-    await made.admit(asked(gpu, tmp_path), run="r2", number=2)
+    await made.admit(asked(gpu, tmp_path), run_id="r2", run_number="2")
     reach.met(AgentCapacity("g", frozenset({"fast"}), 1, 1.0, 1 << 30))
     with pytest.raises(UserError, match="runs on GPU, and no agent here does"):
-        await made.admit(asked(gpu, tmp_path), run="r3", number=3)
+        await made.admit(asked(gpu, tmp_path), run_id="r3", run_number="3")
 
 
 async def test_where_jobs_may_wait_no_label_is_refused(tmp_path: Path) -> None:
     made = Admission(MemoryBlobs(), PlanCache(), None)
     admitted = await made.admit(
-        asked(PLAIN.replace("ubuntu-latest", "{group: x}"), tmp_path), run="r1", number=1
+        asked(PLAIN.replace("ubuntu-latest", "{group: x}"), tmp_path), run_id="r1", run_number="1"
     )
     assert list(admitted.workflow.jobs) == ["a"]

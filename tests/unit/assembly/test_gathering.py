@@ -19,7 +19,7 @@ from relevo.assembly.snapshot import Taken, taking
 from relevo.blobs.memory import MemoryBlobs
 from relevo.domain.errors import UserError
 from relevo.orchestrator.api import PartsMissing, Submission
-from relevo.orchestrator.plans import HeldContexts, PlanCache
+from relevo.orchestrator.plans import HeldContexts, PlanCache, RunContexts
 from relevo.protocol.snapshot import MAGIC
 from relevo.scheduler.capacity import AgentCapacity
 from relevo.scheduler.reach import Reach
@@ -78,7 +78,7 @@ def submission(directory: Path, **given: Any) -> Submission:
 
 
 async def admitted(asked: Submission, blobs: MemoryBlobs) -> Admitted:
-    return await Admission(blobs, PlanCache(), REACH).admit(asked, run="r1", number=1)
+    return await Admission(blobs, PlanCache(), REACH).admit(asked, run_id="r1", run_number="1")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,10 @@ async def test_an_engine_elsewhere_accepts_the_same(project: Path, given: dict[s
     project.rename(project.with_name("elsewhere"))
     there = await admitted(sent, blobs)
     assert there.workflow == here.workflow
-    ours, theirs = (HeldContexts.of(each.contexts).decoded for each in (here, there))
+    ours, theirs = (
+        RunContexts(HeldContexts.of(each.digest, each.contexts), "7001", "1").decoded
+        for each in (here, there)
+    )
     assert msgspec.structs.replace(theirs, directory=ours.directory) == ours
     assert (there.title, there.warnings) == (here.title, here.warnings)
 
