@@ -5,6 +5,7 @@ Each step appends `begin ATTEMPT STEP` and `end ATTEMPT STEP` to one file: what 
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from collections import Counter, defaultdict
@@ -236,8 +237,12 @@ def _judge_logs(
                 )
     if done:
         name = min(done)
-        if world.log(result["run"], name) != logs[name]:
-            verdict.log.append(f"job {name}: `relevo logs --raw` gives other bytes")
+        if (told := world.log(result["run"], name)) != logs[name]:
+            same = len(os.path.commonprefix([told, logs[name]]))
+            verdict.log.append(
+                f"job {name}: `relevo logs --raw` gives {len(told)} bytes, read here they are {len(logs[name])}; "
+                f"from {same} on {told[same : same + 60]!r} and {logs[name][same : same + 60]!r}"
+            )
 
 
 def _no_two_at_once(seen: list[tuple[str, ...]], verdict: Verdict) -> None:
