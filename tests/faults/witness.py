@@ -5,7 +5,6 @@ Each step appends `begin ATTEMPT STEP` and `end ATTEMPT STEP` to one file: what 
 
 from __future__ import annotations
 
-import os
 import random
 import re
 from collections import Counter, defaultdict
@@ -237,11 +236,14 @@ def _judge_logs(
                 )
     if done:
         name = min(done)
-        if (told := world.log(result["run"], name)) != logs[name]:
-            same = len(os.path.commonprefix([told, logs[name]]))
+        shown, held = world.log(result["run"], name), logs[name]
+        if shown != held:
+            same = next(
+                (at for at, (one, other) in enumerate(zip(shown, held, strict=False)) if one != other), -1
+            )
             verdict.log.append(
-                f"job {name}: `relevo logs --raw` gives {len(told)} bytes, read here they are {len(logs[name])}; "
-                f"from {same} on {told[same : same + 60]!r} and {logs[name][same : same + 60]!r}"
+                f"job {name}: `relevo logs --raw` gives {len(shown)} bytes, read here they are {len(held)}; from {same} on "
+                f"(-1: one is the beginning of the other) {shown[same:][:60]!r} and {held[same:][:60]!r}"
             )
 
 
