@@ -49,8 +49,13 @@ export function bytes(count: number): string {
   return "";
 }
 
+/** A whole number with its thousands apart. Not by the browser's locales: the first use of these takes some 20 ms. */
+export function grouped(value: number): string {
+  return String(value).replace(/\B(?=(?:\d{3})+$)/g, ",");
+}
+
 export function count(value: number, one: string, many = `${one}s`): string {
-  return `${value.toLocaleString("en")} ${value === 1 ? one : many}`;
+  return `${grouped(value)} ${value === 1 ? one : many}`;
 }
 
 export function clock(at: number): string {

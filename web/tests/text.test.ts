@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bytes, duration } from "../src/format";
+import { bytes, duration, grouped } from "../src/format";
 import { carried, pieces, plain } from "../src/log/ansi";
 import { Carry } from "../src/log/carry";
 import { highlight, occurrences } from "../src/log/highlight";
@@ -8,6 +8,13 @@ import { fits, merge } from "../src/run/rows";
 import { bar, ticks, within, zoom } from "../src/run/timescale";
 import { tree } from "../src/run/tree";
 import type { RunRow } from "../src/types";
+
+describe("numbers", () => {
+  it("have their thousands apart", () => {
+    for (const value of [0, 7, 999, 1_000, 12_345, 999_999, 1_000_000, 1_234_567_890])
+      expect(grouped(value)).toBe(value.toLocaleString("en"));
+  });
+});
 
 describe("colours of a terminal", () => {
   it("become classes", () => {

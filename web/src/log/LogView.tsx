@@ -1,7 +1,7 @@
 /** A log: ten lines or ten million, ended or growing. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { BASE, words as worded } from "../api";
-import { bytes, clock, count } from "../format";
+import { bytes, clock, count, grouped } from "../format";
 import { useKeys } from "../keys";
 import { Loading, tell, Trouble } from "../parts/ui";
 import { Virtual, type VirtualHandle } from "../parts/Virtual";
@@ -225,7 +225,7 @@ export function LogView({
             <>
               <span class="num log-found" role="status">
                 {found1.lines.length
-                  ? `${(found1.at + 1).toLocaleString("en")} of ${found1.lines.length.toLocaleString("en")}${found1.next === null ? "" : "+"}`
+                  ? `${grouped(found1.at + 1)} of ${grouped(found1.lines.length)}${found1.next === null ? "" : "+"}`
                   : "no match"}
               </span>
               <button type="button" class="button icon" aria-label="Match before" disabled={!found1.lines.length} onClick={() => void nextMatch(-1)}>

@@ -1,4 +1,5 @@
 /** Statuses: always a shape and a word; the colour only helps. */
+import { grouped } from "../format";
 import type { Status } from "../types";
 
 const WORDS: Record<Status, string> = {
@@ -220,7 +221,7 @@ export function CountsBar({ counts, legend }: { counts: Partial<Record<Status, n
           {told.map((status) => (
             <li key={status}>
               <Icon status={status} />
-              <b>{counts[status]?.toLocaleString("en")}</b> {word(status).toLowerCase()}
+              <b>{grouped(counts[status] ?? 0)}</b> {word(status).toLowerCase()}
             </li>
           ))}
         </ul>

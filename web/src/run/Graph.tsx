@@ -1,6 +1,6 @@
 /** The job graph: boxes of rows, lines between boxes, a matrix as one row that opens. */
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { count } from "../format";
+import { count, grouped } from "../format";
 import { CountsBar, Icon } from "../parts/status";
 import { Duration } from "../parts/ui";
 import type { Job } from "../types";
@@ -33,7 +33,7 @@ function Row({ node, model, chosen, choose }: { node: Node; model: RunModel; cho
       <span class="graph-name" title={single ? first.name : node.id}>
         {name}
       </span>
-      {node.jobs.length > 1 && <span class="graph-count">{node.jobs.length.toLocaleString("en")}</span>}
+      {node.jobs.length > 1 && <span class="graph-count">{grouped(node.jobs.length)}</span>}
       {single && from !== null && (
         <span class="graph-time">
           <Duration from={from} to={to} />

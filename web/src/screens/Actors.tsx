@@ -1,6 +1,6 @@
 /** The engine from inside: its actors, and how much mail waits for each. */
 import { useState } from "preact/hooks";
-import { count } from "../format";
+import { count, grouped } from "../format";
 import { Empty, Loading, Meter, Trouble, useTitle } from "../parts/ui";
 import { Virtual } from "../parts/Virtual";
 import { useState$ } from "../run/live";
@@ -72,15 +72,15 @@ export function ActorsScreen() {
                           ) : (
                             name
                           )}
-                          {below > 0 && <span class="graph-count">{below.toLocaleString("en")}</span>}
+                          {below > 0 && <span class="graph-count">{grouped(below)}</span>}
                         </span>
                         <span class="muted">{actor.kind}</span>
                         <span>{actor.state}</span>
                         <span class="num">
                           <Meter value={actor.mailbox} most={most} label="Messages that wait" />
-                          {actor.mailbox.toLocaleString("en")}
+                          {grouped(actor.mailbox)}
                         </span>
-                        <span class="num muted">{actor.handled.toLocaleString("en")}</span>
+                        <span class="num muted">{grouped(actor.handled)}</span>
                         <span class={actor.restarts ? "num tone-bad status-text" : "num muted"}>{actor.restarts}</span>
                       </div>
                     ))

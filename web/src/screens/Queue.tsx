@@ -1,5 +1,5 @@
 /** Jobs that wait for a worker, in the order in which they will be placed, each with its reason. */
-import { count } from "../format";
+import { count, grouped } from "../format";
 import { Duration, Empty, Labels, Loading, Trouble, useTitle } from "../parts/ui";
 import { Virtual } from "../parts/Virtual";
 import { type Queue, useState$ } from "../run/live";
@@ -17,7 +17,7 @@ export function QueueScreen() {
         {queue && (
           <p class="facts muted">
             {count(queue.total, "job waits", "jobs wait")}
-            {queue.total > queue.items.length && `; the first ${queue.items.length.toLocaleString("en")} are shown`}
+            {queue.total > queue.items.length && `; the first ${grouped(queue.items.length)} are shown`}
           </p>
         )}
       </div>
@@ -42,7 +42,7 @@ export function QueueScreen() {
                     data-row
                     href={`/runs/${item.run}/jobs/${item.job}`}
                   >
-                    <span class="queue-place num">{(item.position + 1).toLocaleString("en")}</span>
+                    <span class="queue-place num">{grouped(item.position + 1)}</span>
                     <span class="queue-name">
                       <b>{item.name}</b>
                       <span class="muted mono">{item.run}</span>

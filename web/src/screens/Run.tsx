@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { BASE, key, post, Problem, words } from "../api";
-import { bytes, count } from "../format";
+import { bytes, count, grouped } from "../format";
 import { useKeys } from "../keys";
 import { Markdown } from "../parts/Markdown";
 import { CountsBar, Icon, StatusText } from "../parts/status";
@@ -183,7 +183,7 @@ export function RunScreen({ run }: { run: string }) {
             onClick={() => query({ view: each.value || null })}
           >
             {each.word}
-            {each.value === "jobs" && <span class="graph-count">{model.jobs.length.toLocaleString("en")}</span>}
+            {each.value === "jobs" && <span class="graph-count">{grouped(model.jobs.length)}</span>}
           </button>
         ))}
       </div>
@@ -259,7 +259,7 @@ function Overview({ model, version, reasons }: { model: RunModel; version: numbe
         {node !== null && model.nodes.has(node) && (
           <div class="opened">
             <h3>
-              {node} <span class="graph-count">{model.nodes.get(node)?.jobs.length.toLocaleString("en")}</span>
+              {node} <span class="graph-count">{grouped(model.nodes.get(node)?.jobs.length ?? 0)}</span>
               <button type="button" class="button icon" aria-label={`Close ${node}`} onClick={() => query({ node: null })}>
                 ×
               </button>
