@@ -104,7 +104,7 @@ def _recover(disk: Disk, folder: str, run: str, live: Live | None) -> RunLog:
     log.named = log.durable > 0
     for segment in log.segments:
         if segment.size <= HEADER_SIZE and not segment.damaged:
-            # Begun anew, header and all: if a sync of it failed, the kernel takes the header for clean.
+            # Begun anew, header and all: if a sync of it failed, the kernel may take the header for clean.
             segment.size = 0
         segment.named = place(segment.index, 0) < log.durable
         newest = min(place(segment.index, segment.size), log.written)
