@@ -76,8 +76,7 @@ def at(ordered: list[float], share: float) -> float:
 class _Ended(Struct):
     """As much of a run's actor as the generator looks at."""
 
-    run: _Ended | None = None
-    id: str = ""
+    id: str
 
 
 class _Nobody:
@@ -92,7 +91,7 @@ class _Nobody:
         return self
 
     def submit(self, submit: c.Submit, plan: Plan, shared: bytes) -> None:
-        self._loop.call_soon(self.run_ended, _Ended(_Ended(id=submit.run)))
+        self._loop.call_soon(self.run_ended, _Ended(submit.run))
 
     def run_ended(self, actor: Any) -> None:
         """The generator puts itself in this place."""
@@ -163,7 +162,7 @@ class _Generator:
         return run
 
     def _run_ended(self, actor: Any) -> None:
-        due = self.due.get(actor.run.id)
+        due = self.due.get(actor.id)
         if due is not None:
             self.ended_ms.append((self._loop.time() - due) * 1e3)
         self._told(actor)

@@ -84,28 +84,30 @@ _RUN_SUCCEEDED: Final = RunStatus.SUCCEEDED.value
 def _submit(run: Run, command: c.Submit) -> list[e.Event]:
     if run.accepted is not None:
         return []
-    events: list[e.Event] = [
-        e.RunAccepted(
-            command.run,
-            command.workflow,
-            command.title,
-            command.trigger,
-            command.spec,
-            command.priority,
-            command.retried_from,
-            command.run_attempt,
-            command.at_ms,
-            command.contexts,
-            command.secrets,
-            command.group,
-            command.traceparent,
-            command.tracestate,
-            command.retried_traceparent,
-            command.run_id,
-            command.run_number,
-        ),
-    ]
-    return events + _nodes_added(command.nodes)
+    return [accepted(command), *_nodes_added(command.nodes)]
+
+
+def accepted(command: c.Submit) -> e.RunAccepted:
+    """The first event of a run that is submitted so."""
+    return e.RunAccepted(
+        command.run,
+        command.workflow,
+        command.title,
+        command.trigger,
+        command.spec,
+        command.priority,
+        command.retried_from,
+        command.run_attempt,
+        command.at_ms,
+        command.contexts,
+        command.secrets,
+        command.group,
+        command.traceparent,
+        command.tracestate,
+        command.retried_traceparent,
+        command.run_id,
+        command.run_number,
+    )
 
 
 def _nodes_added(nodes: list[e.NodeDecl], caller: int = -1) -> list[e.Event]:

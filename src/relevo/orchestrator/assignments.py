@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 def assignment_of(actor: RunActor, key: AttemptKey) -> tuple[m.Assignment, dict[str, bytes]] | None:
     """The assignment of a run's attempt, and the blobs that it names by digest; None when it is not the job's latest."""
-    if key.job >= len(actor.run.jobs):
+    run, accepted = actor.likeness()
+    if key.job >= len(run.jobs):
         return None
-    run = actor.run
     job = run.jobs[key.job]
-    accepted = run.accepted
     if job.number != key.number or accepted is None:
         return None
     template = actor.plan.of(job.node)

@@ -26,7 +26,7 @@ from relevo.domain.errors import InfrastructureError, RelevoError, UserError
 from relevo.domain.ids import AttemptKey
 from relevo.domain.machine import handle
 from relevo.domain.run import Job, Run
-from relevo.domain.states import JOB_ENDS, JobStatus, RunStatus
+from relevo.domain.states import JobStatus, RunStatus
 from relevo.domain.stored import Stored
 from relevo.orchestrator.artifacts import artifacts_of, stored_carried
 from relevo.orchestrator.assignments import assignment_of
@@ -223,7 +223,7 @@ class Orchestrator:
             self._tell(run.id, Envelope((NOTHING,)))
 
     def _resume(self, run: Run, plan: Plan, shared: RunContexts, carried: dict[str, Carried]) -> None:
-        actor = self._actors[run.id] = RunActor(self, run, plan, shared, carried)
+        actor = self._actors[run.id] = RunActor(self, run.id, run, plan, shared, carried)
         self.idle.clear()
         if run.status is not RunStatus.PENDING:  # else nobody ever had anything of it
             self.manager.keep(run.id, actor.placed())
@@ -268,7 +268,7 @@ class Orchestrator:
         RUNS_ACCEPTED.value += 1
         if self._tells:
             _log.info("a run is asked for", extra={"run": submit.run})
-        self._actors[submit.run] = RunActor(self, Run(), plan, shared, carried or {})
+        self._actors[submit.run] = RunActor(self, submit.run, None, plan, shared, carried or {})
         self.idle.clear()
         if further:
             reply.add_done_callback(lambda done: self.stored.facts_stored(done, further))
@@ -308,11 +308,12 @@ class Orchestrator:
 
     def run_ended(self, actor: RunActor) -> None:
         """Its end is stored and told: it needs no memory any more."""
-        RUNS_ENDED.of[str(actor.run.status)].value += 1
+        status = str(actor.likeness()[0].status)
+        RUNS_ENDED.of[status].value += 1
         if self._tells:
-            _log.info("a run ended: %s", actor.run.status, extra={"run": actor.run.id})
-        self._remove(actor.run.id)
-        self.poison.pop(actor.run.id, None)
+            _log.info("a run ended: %s", status, extra={"run": actor.id})
+        self._remove(actor.id)
+        self.poison.pop(actor.id, None)
         if not self._actors and not self._reloading:
             self.idle.set()
 
@@ -516,11 +517,14 @@ class Orchestrator:
             run.id, index, self.demand(actor, run.jobs[index]), self.tenant(actor)
         )
 
-    def attempt_ended(self, key: AttemptKey, job: Job, event: e.AttemptEnded) -> None:
-        log = bool(event.log_size) and event.result != "lost"
-        self.manager.ended(key, job.agent, log=log, at_ms=event.at_ms)
-        ATTEMPTS_ENDED.of[event.result].value += 1
-        if job.status not in JOB_ENDS:  # the end of a job frees its place by itself
+    def attempt_ended(
+        self, key: AttemptKey, agent: str, end: e.AttemptEnded | c.EndAttempt, *, over: bool
+    ) -> None:
+        """It is stored that an attempt ended; `over`: and its job with it."""
+        log = bool(end.log_size) and end.result != "lost"
+        self.manager.ended(key, agent, log=log, at_ms=end.at_ms)
+        ATTEMPTS_ENDED.of[end.result].value += 1
+        if not over:  # the end of a job frees its place by itself
             self.scheduler.withdraw(key.run, key.job)
 
     def adopt(self, key: AttemptKey, job: Job) -> None:

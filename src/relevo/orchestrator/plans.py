@@ -32,6 +32,7 @@ from relevo.workflow.labels import canonical
 from relevo.workflow.model import Concurrency, JobNode, Leg, PlaceRules, Verdict, Workflow
 
 if TYPE_CHECKING:
+    from relevo.orchestrator.shapes import Start
     from relevo.scheduler.demand import Domain
 
 #: What the streams of concurrency groups begin with.
@@ -193,7 +194,17 @@ class Template(Struct, frozen=True):
 class Plan:
     """A workflow, with what it calls, and everything that is derived from it once."""
 
-    __slots__ = ("__weakref__", "_alike", "_declared", "_demands", "blob", "digest", "templates", "workflow")
+    __slots__ = (
+        "__weakref__",
+        "_alike",
+        "_declared",
+        "_demands",
+        "blob",
+        "digest",
+        "start",
+        "templates",
+        "workflow",
+    )
 
     def __init__(self, digest: str, blob: bytes) -> None:
         self.digest = digest
@@ -204,6 +215,7 @@ class Plan:
         self._alike: dict[int, tuple[Verdict, list[e.JobDecl]]] = {}  # by template: legs that runs share
         self._demands: dict[tuple[object, ...], Demand] = {}  # by template and labels
         self._declared: list[e.NodeDecl] = []  # of the first file
+        self.start: Start | None = None  #: where its runs begin that go the same way; kept by `shapes`
 
     @classmethod
     def made_of(cls, workflow: Workflow) -> Plan:

@@ -22,6 +22,7 @@ from relevo.domain.stored import Stored
 from relevo.orchestrator.apart import as_stored, inputs_stored, outputs_stored, shortened
 from relevo.orchestrator.calling import returned
 from relevo.orchestrator.plans import Carried, Plan, RunContexts, expand
+from relevo.orchestrator.shapes import Course, Made, start_of
 from relevo.store.contract import Append, Fact, Fenced, RunRow
 from relevo.workers.link import Batch
 
@@ -51,33 +52,53 @@ class RunActor(Actor[Envelope]):
 
     __slots__ = (
         "_ask_later",
+        "_course",
         "_home",
         "_in_hand",
         "_refusal",
+        "_run",
         "_storing",
         "carried",
         "contexts",
+        "id",
         "plan",
-        "run",
     )
 
     def __init__(
         self,
         home: Orchestrator,
-        run: Run,
+        id: str,
+        run: Run | None,
         plan: Plan,
         contexts: RunContexts,
         carried: dict[str, Carried],
     ) -> None:
+        """`run`: None where it is to be submitted."""
         self._home = home
         self._in_hand: c.Command | None = None
         self._refusal: RelevoError | None = None  # of an append: what the run holds is void since
         self._storing = False
         self._ask_later: list[str] = []  # groups to ask again once what is being stored is
-        self.run = run
+        self._course: Course | None = None  # as long as it goes as others did: then there is no run
+        self._run = run
+        self.id = id
         self.plan = plan
         self.contexts = contexts
         self.carried = carried
+
+    @property
+    def run(self) -> Run:
+        """Its state. One that has gone as others did goes by itself from here on."""
+        run = self._run
+        if run is None:
+            run = self._run = Run() if self._course is None else self._course.run()
+        return run
+
+    def likeness(self) -> tuple[Run, e.RunAccepted | None]:
+        """A run that is in the state of this one, but for names and times, and how this one was accepted. To be read only."""
+        if self._run is None and self._course is not None:
+            return self._course.shape.run, self._course.accepted
+        return self.run, self.run.accepted
 
     def read_contexts(self) -> None:
         """The first message for it is to come. Whatever a run does needs its contexts: it waits for them."""
@@ -119,6 +140,8 @@ class RunActor(Actor[Envelope]):
             raise
 
     def _receive(self, messages: list[Envelope]) -> None:
+        if self._run is None and self._receive_alike(messages):
+            return
         run = self.run
         home = self._home
         events: list[e.Event] = []
@@ -174,6 +197,82 @@ class RunActor(Actor[Envelope]):
         self._storing = True
         home.store.append(append, partial(self._stored, messages, events))
 
+    # --- as others did ------------------------------------------------------------------------------------------------
+
+    def _receive_alike(self, messages: list[Envelope]) -> bool:
+        """Let happen what happened to a run like this one; False, and nothing has happened, when that cannot be."""
+        home, course = self._home, self._course
+        commands = [command for envelope in messages for command in envelope.commands]
+        if not commands:
+            return False
+        self._in_hand = commands[-1]
+        at_ms = home.clock.wall_ms()
+        made = self._begin_alike(commands, at_ms) if course is None else course.go(commands)
+        if made is None:
+            return False
+        course = self._course
+        assert course is not None
+        facts = tuple(fact for envelope in messages for fact in envelope.facts)
+        accepted, like = course.accepted, course.shape.run
+        if like.ended and accepted.secrets:
+            facts += (Fact(f"secrets/{self.id}", None),)
+        row = row_of(like, accepted, course.ended_ms)
+        append = Append(self.id, course.version, made.events, made.count, at_ms, row, facts)
+        self.context.pause()
+        self._storing = True
+        home.store.append(append, partial(self._stored_alike, course, messages, commands))
+        return True
+
+    def _begin_alike(self, commands: list[c.Command], at_ms: int) -> Made | None:
+        """Be accepted, and have a place at once."""
+        start = start_of(self.plan) if len(commands) == 1 else None
+        submit = commands[0]
+        if (
+            start is None
+            or type(submit) is not c.Submit
+            or submit.group is not None
+            or submit.nodes is not self.plan.declarations()
+            or self.carried
+        ):
+            return None
+        home = self._home
+        if home.reach is not None and home.reach.refusal(start.demand):
+            return None
+        agent = home.scheduler.reserve_at_once(self.id, 0, start.demand, home.tenant(self))
+        if agent is None:
+            return None
+        self._course, made = Course.begin(start, submit, agent, at_ms)
+        return made
+
+    def _stored_alike(
+        self,
+        course: Course,
+        messages: list[Envelope],
+        commands: list[c.Command],
+        outcome: Stored | RelevoError,
+    ) -> None:
+        if isinstance(outcome, RelevoError):
+            self._refused(outcome, messages)
+            return
+        course.version = outcome.version
+        if self._run is not None:  # somebody looked at it meanwhile
+            self._run.version = outcome.version
+        self._home.refusing = False
+        self._storing = False
+        if outcome.version == 1:
+            timeout_s = course.shape.run.jobs[0].decl.timeout_s
+            self._home.manager.place(course.key, course.agent, timeout_s, at_ms=outcome.at_ms)
+        else:
+            for command in commands:
+                if type(command) is c.StartingAttempt:
+                    self._home.manager.started(course.key, course.agent)
+                elif type(command) is c.StartAttempt:
+                    self._home.manager.started(course.key, course.agent, command.at_ms)
+                elif type(command) is c.EndAttempt:
+                    self._home.attempt_ended(course.key, course.agent, command, over=True)
+                    self._home.scheduler.withdraw(self.id, command.job)
+        self._settled(messages, outcome)
+
     def _placed_at_once(self, queued: list[int], at_ms: int) -> list[e.Event]:
         """Of the jobs that are being queued, those that need not wait for a place are assigned in the same append."""
         run = self.run
@@ -205,6 +304,10 @@ class RunActor(Actor[Envelope]):
             effect = _EFFECTS.get(type(event))
             if effect is not None:
                 effect(self, event)
+        self._settled(messages, outcome)
+
+    def _settled(self, messages: list[Envelope], outcome: Stored) -> None:
+        """What was stored has taken effect: answer, and tell whoever looks on."""
         while self._ask_later:
             self.ask_again(self._ask_later.pop())
         for envelope in messages:
@@ -215,9 +318,9 @@ class RunActor(Actor[Envelope]):
         home = self._home
         if home.bus.followers:
             home.bus.publish(outcome)
-        if self.run.ended:
+        if self.likeness()[0].ended:
             if home.ended is not None:
-                home.ended(self.run.id, outcome.sequence)
+                home.ended(self.id, outcome.sequence)
             home.run_ended(self)
         else:
             self.context.resume()
@@ -300,7 +403,8 @@ class RunActor(Actor[Envelope]):
 
     def _ended(self, event: e.AttemptEnded) -> None:
         job = self.run.jobs[event.job]
-        self._home.attempt_ended(self._key(job, event.number), job, event)
+        over = job.status in JOB_ENDS
+        self._home.attempt_ended(self._key(job, event.number), job.agent, event, over=over)
 
     def _cancelling(self, event: e.JobCancelling) -> None:
         job = self.run.jobs[event.job]
@@ -361,6 +465,8 @@ class RunActor(Actor[Envelope]):
 
     def ask_again(self, stream: str) -> None:
         """Ask a group for what the run and its jobs have of it or wait for, by what is stored."""
+        if self._run is None:
+            return  # as others did: without groups
         if self._storing:
             self._ask_later.append(stream)
             return
@@ -400,21 +506,25 @@ _EFFECTS: Final[dict[type, Callable[[RunActor, Any], None]]] = {
 
 def run_row(run: Run) -> RunRow:
     """The read model of a run."""
-    accepted = run.accepted
-    assert accepted is not None
+    assert run.accepted is not None
+    return row_of(run, run.accepted, run.ended_ms)
+
+
+def row_of(like: Run, accepted: e.RunAccepted, ended_ms: int | None) -> RunRow:
+    """The read model of a run that was accepted so and is in the state of `like`, but for names and times."""
     return RunRow(
-        run.id,
-        str(run.status),  # plain text; `.value` costs ten times as much
+        accepted.run,
+        str(like.status),  # plain text; `.value` costs ten times as much
         accepted.workflow,
         accepted.title,
         accepted.trigger,
         accepted.priority,
-        not run.ended,
+        not like.ended,
         accepted.at_ms,
-        run.ended_ms,
-        len(run.jobs) - run.calls,  # `job_count`
-        run.jobs_ended,
+        ended_ms,
+        len(like.jobs) - like.calls,  # `job_count`
+        like.jobs_ended,
         accepted.retried_from,
         accepted.run_attempt,
-        run.delivered,
+        like.delivered,
     )
