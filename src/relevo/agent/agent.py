@@ -196,6 +196,10 @@ class Agent:
                 if not left:
                     raise  # it stays registered, and the next agent goes on with it
 
+    def under_way(self) -> int:
+        """How many attempts it runs."""
+        return len(self._tasks)
+
     # --- what it says -------------------------------------------------------------------------------------------------
 
     def _hello(self, epoch: int) -> m.Hello:

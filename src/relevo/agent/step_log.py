@@ -63,6 +63,7 @@ class StepLog:
         """The step has ended: hold nothing back."""
         if self._scanner is not None:
             self._scanner.flush()
+            self._scanner = None  # it knows this log: no cycle for the collector
         self._closed = True
         rest = self._masks.flush()
         if rest:

@@ -21,6 +21,8 @@ from relevo.runtime.clock import SystemClock
 from relevo.runtime.disk import OsDisk
 from relevo.runtime.failpoints import reach
 from relevo.runtime.load import read_load
+from relevo.runtime.loop import Sweeper
+from relevo.runtime.loop import run as run_loop
 from relevo.runtime.processes import RECORD, ProcessIdentity, identity
 from relevo.telemetry.diary import Keeping, Wish, wish
 
@@ -105,11 +107,14 @@ async def run(options: Options) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.done.set)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # see workers.spawn
+    sweeper = Sweeper(loop, agent.under_way)
     try:
         await agent.start()
+        sweeper.start()
         await _tidy(pool, places.remove_set_aside)
         await agent.done.wait()
     finally:
+        sweeper.stop()
         await agent.close()
         await _tidy(pool, places.clear)
         await pool.close()
@@ -242,8 +247,6 @@ def main() -> None:
     import msgspec
 
     options = msgspec.json.decode(sys.argv[1], type=Options)
-    from relevo.runtime.loop import run as run_loop
-
     code = run_loop(run(options))
     os._exit(code)  # nothing is open any more: taking the modules down again would only cost time
 

@@ -204,8 +204,9 @@ class DummyWorker:
         if not self._gone:
             self._gone = True
             self._provider.workers.discard(self)
-            if self._process is not None and not self._process.over:
-                self._process.kill()
+            process, self._process = self._process, None  # which knows its worker: no cycle for the collector
+            if process is not None and not process.over:
+                process.kill()
 
     def concerned(self, first_attempts: str) -> bool:
         """Whether an instruction for the first N attempts of a job is one for this attempt."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
+import weakref
+from collections.abc import Iterator
 
 import pytest
 
-from relevo.runtime.loop import GC_THRESHOLD, LagMeter
+from relevo.runtime.loop import GC_THRESHOLD, MOST, OBJECTS_EACH, LagMeter, Sweeper
 from relevo.testing.virtual_loop import run_virtual
 
 PROGRAM = """
@@ -54,3 +57,80 @@ def test_lag_is_the_time_that_a_timer_comes_late(caplog: pytest.LogCaptureFixtur
 
     run_virtual(main())
     assert "held up for 700 ms" in caplog.text
+
+
+class Knot:
+    """Something that only the collector takes away."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture
+def collector_off() -> Iterator[None]:
+    enabled, threshold = gc.isenabled(), gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.set_threshold(*threshold)
+        if enabled:
+            gc.enable()
+
+
+def _knots(count: int) -> weakref.ref[Knot]:
+    first = weakref.ref(Knot())
+    for _ in range(count):
+        Knot()
+    return first
+
+
+def test_a_sweeper_looks_where_more_is_young_than_what_is_under_way_explains(collector_off: None) -> None:
+    async def main() -> None:
+        under_way = 0
+        sweeper = Sweeper(asyncio.get_running_loop(), lambda: under_way)
+        sweeper.start()
+        sweeper.start()
+        assert gc.get_threshold()[0] == MOST
+        knot = _knots(10)
+        await asyncio.sleep(1.1)
+        assert knot() is not None, "so few are not worth a look"
+        _knots(GC_THRESHOLD)
+        under_way = 1 + gc.get_count()[0] // OBJECTS_EACH
+        await asyncio.sleep(1.0)
+        assert knot() is not None, "what is under way may have as many"
+        under_way = 0
+        await asyncio.sleep(1.0)
+        assert knot() is None
+        sweeper.stop()
+        sweeper.stop()
+        knot = _knots(GC_THRESHOLD)
+        await asyncio.sleep(2.0)
+        assert knot() is not None, "it was stopped"
+
+    run_virtual(main())
+
+
+def test_a_sweeper_comes_to_what_is_old_in_the_end(
+    collector_off: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relevo.runtime.loop.ALL_EVERY", 3)
+
+    async def main() -> None:
+        sweeper = Sweeper(asyncio.get_running_loop(), lambda: 0)
+        sweeper.start()
+        held = Knot()
+        old = weakref.ref(held)
+        for looks in (1, 2):
+            _knots(GC_THRESHOLD)
+            await asyncio.sleep(1.0)
+            if looks == 1:
+                del held
+            assert old() is not None, looks
+        _knots(GC_THRESHOLD)
+        await asyncio.sleep(1.0)
+        assert old() is None
+        sweeper.stop()
+
+    run_virtual(main())
