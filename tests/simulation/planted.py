@@ -112,11 +112,11 @@ def _slot_not_freed(patch: pytest.MonkeyPatch) -> None:
 def _held_keeps_its_slot(patch: pytest.MonkeyPatch) -> None:
     ended = Orchestrator.attempt_ended
 
-    def keeps(self: Orchestrator, key: AttemptKey, job: Any, event: Any) -> None:
-        if job.status is JobStatus.HELD:
-            self.manager.ended(key, job.agent, log=False)
+    def keeps(self: Orchestrator, key: AttemptKey, agent: str, end: Any, *, over: bool) -> None:
+        if self.live[key.run].run.jobs[key.job].status is JobStatus.HELD:
+            self.manager.ended(key, agent, log=False)
         else:
-            ended(self, key, job, event)
+            ended(self, key, agent, end, over=over)
 
     patch.setattr(Orchestrator, "attempt_ended", keeps)
 

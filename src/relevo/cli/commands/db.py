@@ -23,7 +23,7 @@ def command() -> None:
 def check(rebuild: bool, as_json: bool) -> int:
     """Replay all events, verify the checksums of events and logs, compare the read models with the events.
 
-    Each damage is named by its place, and is confined to its run. Exit code 1 when there is any.
+    Each damage is named by its place, and is confined to the runs that use what is there. Exit code 1 when there is any.
 
     \b
     Examples:
