@@ -75,9 +75,7 @@ class RunAccepted(Struct, frozen=True, array_like=True, gc=False, tag=1):
     traceparent: str = ""  #: the span that it was submitted within (W3C Trace Context); "": none
     tracestate: str = ""
     retried_traceparent: str = ""  #: that of the run that it retries
-    run_id: str = (
-        ""  #: as `github` has it, the first run's for a retry; "": its contexts have it, and the number
-    )
+    run_id: str = ""  #: as `github` has it, the first run's for a retry; "": its contexts have both numbers
     run_number: str = ""
 
 

@@ -258,7 +258,9 @@ def _job_preempting(run: Run, event: e.JobPreempting) -> None:
     job = run.jobs[event.job]
     _move(run, job, JobStatus.PREEMPTING)
     _move_attempt(run, job, job.number, AttemptStatus.PREEMPTING)
-    run.preempting = {**(run.preempting or {}), job.index: event}
+    if run.preempting is None:
+        run.preempting = {}
+    run.preempting[job.index] = event
     job.message = f"preempted for job '{event.name}' of run {event.run}"
 
 

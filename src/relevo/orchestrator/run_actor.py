@@ -1,4 +1,8 @@
-"""The actor of one live run."""
+"""The actor of one live run.
+
+Longer than most modules: the way by the rules and the way as other runs went share the life of one append, from the messages
+that it answers to the effects of what was stored, and are read side by side. What a way is stands in `shapes`.
+"""
 
 from __future__ import annotations
 

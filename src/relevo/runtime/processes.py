@@ -132,7 +132,7 @@ def end(who: ProcessIdentity, timeout_s: float) -> bool:
     """Kill it and wait, blocking, until it has ended; True when it has, also when it had before. Raises PermissionError."""
     try:
         fd = os.pidfd_open(who.pid)
-    except OSError:
+    except ProcessLookupError:
         return True
     try:
         if not kill(who):

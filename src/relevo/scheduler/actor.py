@@ -3,6 +3,9 @@
 A round over many jobs and agents takes long. It is made in short turns, so that the loop is never held: each turn carries out
 what it has placed, and what comes, goes or becomes free between them is for the next round, but for what makes the
 present one wrong (there is less room than it knew of): that gives it up.
+
+Longer than most modules: each thing that it can be told is a short method, and all of them keep queue, capacity, ledger and
+evictions in step.
 """
 
 from __future__ import annotations

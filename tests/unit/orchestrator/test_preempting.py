@@ -41,6 +41,14 @@ async def preempting(low: str = LOW, **options: Any) -> tuple[World, FakeAgent, 
     return world, agent, one, high
 
 
+async def next_engine(world: World, agent: FakeAgent, slots: int) -> FakeAgent:
+    """Another engine, and the agent as it dials there: it says hello when the test has it do so."""
+    await world.now.close()
+    again = FakeAgent(await world.engine(2), slots=slots)
+    again.first = again.next = agent.next
+    return again
+
+
 def test_a_job_makes_room_and_waits_again():
     async def main():
         world, agent, one, high = await preempting()
@@ -142,9 +150,7 @@ def test_an_agent_that_dies_meanwhile_gives_the_job_back():
 def test_the_next_engine_tells_it_again():
     async def main():
         world, agent, one, high = await preempting()
-        await world.now.close()
-        again = FakeAgent(await world.engine(2), slots=1)
-        again.first = again.next = agent.next
+        again = await next_engine(world, agent, slots=1)
         again.hello(m.Live(one.run, 0, 1, True), epoch=1)
         await until(lambda: again.of(m.Cancel))
         assert again.of(m.Cancel) == [m.Cancel(one.run, 0, 1, "preempted", False, GRACE_S)]
@@ -169,9 +175,7 @@ def test_the_next_engine_ends_nobody_else_for_what_room_is_being_made_for():
         high = await world.submit(HIGH)
         await until(lambda: agent.of(m.Cancel))
         victim = agent.of(m.Cancel)[0].run
-        await world.now.close()
-        again = FakeAgent(await world.engine(2), slots=2)
-        again.first = again.next = agent.next
+        again = await next_engine(world, agent, slots=2)
         again.hello(*(m.Live(run, 0, 1, True) for run in runs), epoch=1)
         later_s = world.loop.time() + BEAT_S / 2
         await until(lambda: world.loop.time() > later_s)
@@ -187,9 +191,7 @@ def test_the_next_engine_ends_nobody_else_for_what_room_is_being_made_for():
 def test_the_next_engine_looks_for_others_when_one_does_not_obey():
     async def main():
         world, agent, one, _high = await preempting()
-        await world.now.close()
-        again = FakeAgent(await world.engine(2), slots=1)
-        again.first = again.next = agent.next
+        again = await next_engine(world, agent, slots=1)
         again.hello(m.Live(one.run, 0, 1, True), epoch=1)
         await until(lambda: world.now.orchestrator.scheduler.making_room)
         lapsed_s = world.loop.time() + GRACE_S + LAPSE_S + 1
